@@ -1,0 +1,1 @@
+//! The Lifeboat archive format: writing, reading and verifying.

@@ -1,0 +1,1 @@
+//! The commands lifeboat-export, lifeboat-import, lifeboat-inspect and lifeboat-demo.

@@ -1,0 +1,1 @@
+//! REST client for a Databricks workspace: credentials, retry, rate limits, paging, errors.

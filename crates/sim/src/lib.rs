@@ -1,0 +1,1 @@
+//! A simulated Databricks workspace over HTTP.
