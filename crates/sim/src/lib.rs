@@ -1,1 +1,37 @@
-//! A simulated Databricks workspace over HTTP.
+//! A simulated Databricks workspace over HTTP, for tests and demonstrations.
+//!
+//! It owns a stateful copy of the parts of the REST API that a backup touches, with the service's paging, limits and
+//! error bodies, and faults on demand. It shares no type with any client, so both can be wrong only independently.
+//!
+//! A handler is a plain function on the locked [`World`]; see [`route`].
+
+pub mod assignments;
+pub mod clock;
+pub mod clusters;
+pub mod dbfs;
+mod dump;
+mod faults;
+mod fill;
+pub mod http;
+pub mod identities;
+pub mod ids;
+pub mod init_scripts;
+pub mod jobs;
+pub mod libraries;
+pub mod permissions;
+pub mod policies;
+pub mod pools;
+pub mod repos;
+pub mod route;
+pub mod scim;
+pub mod secrets;
+mod sim;
+pub mod tree;
+pub mod workspace;
+mod world;
+
+pub use dump::{Difference, compare};
+pub use faults::{Fault, FaultKind, When};
+pub use fill::Fill;
+pub use sim::{Call, Error, Options, Sim};
+pub use world::{ADMIN, Switches, World};

@@ -1,0 +1,11 @@
+//! Cluster libraries.
+
+use crate::route::Route;
+
+/// Cluster libraries.
+#[derive(Debug, Default)]
+pub struct Libraries {}
+
+pub(crate) fn routes() -> Vec<Route> {
+    Vec::new()
+}

@@ -1,0 +1,29 @@
+//! Cluster policies.
+
+use crate::http::ApiError;
+use crate::route::Route;
+use crate::world::World;
+
+/// Cluster policies.
+#[derive(Debug, Default)]
+pub struct Policies {}
+
+pub(crate) fn routes() -> Vec<Route> {
+    Vec::new()
+}
+
+/// Refuses as the kind does when the id is unknown: the permissions API asks here.
+///
+/// # Errors
+/// The body of the kind's own get call.
+pub fn check(world: &World, id: &str) -> Result<(), ApiError> {
+    let _ = world;
+    Err(ApiError::not_found(format!(
+        "Cluster policy {id} does not exist."
+    )))
+}
+
+/// The built-in policies that every workspace has.
+pub fn create_system(world: &mut World) {
+    let _ = world;
+}

@@ -1,0 +1,24 @@
+//! Instance pools.
+
+use crate::http::ApiError;
+use crate::route::Route;
+use crate::world::World;
+
+/// Instance pools.
+#[derive(Debug, Default)]
+pub struct Pools {}
+
+pub(crate) fn routes() -> Vec<Route> {
+    Vec::new()
+}
+
+/// Refuses as the kind does when the id is unknown: the permissions API asks here.
+///
+/// # Errors
+/// The body of the kind's own get call.
+pub fn check(world: &World, id: &str) -> Result<(), ApiError> {
+    let _ = world;
+    Err(ApiError::not_found(format!(
+        "Instance pool {id} does not exist."
+    )))
+}

@@ -1,0 +1,7 @@
+//! scim
+
+use crate::route::Route;
+
+pub(crate) fn routes() -> Vec<Route> {
+    Vec::new()
+}
