@@ -1,0 +1,254 @@
+//! What can go wrong with a call, and what it means for the caller.
+//!
+//! Facts of the service: its error bodies carry a status, a code, or neither; the same meaning comes in several
+//! forms. The questions (`is_not_found` and the like) gather those forms in one place.
+
+use std::error::Error as StdError;
+use std::fmt;
+
+/// A call that did not give a usable reply.
+///
+/// The text names method, path and what was answered; it holds no query, no request or reply body and no credential.
+pub struct Error(Box<Inner>);
+
+struct Inner {
+    method: String,
+    path: String,
+    tries: u32,
+    problem: Problem,
+}
+
+/// What went wrong.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Problem {
+    /// The service answered with an error.
+    #[error("{status}{} {message}", code.as_deref().map(|code| format!(" {code}:")).unwrap_or_else(|| ":".to_owned()))]
+    Refused {
+        /// HTTP status.
+        status: u16,
+        /// Error code of the service (`RESOURCE_DOES_NOT_EXIST`, `SCIM_404`), where the body has one.
+        code: Option<String>,
+        /// `reason` of the `ErrorInfo` in the details.
+        reason: Option<String>,
+        /// Message of the service, credentials cut out.
+        message: String,
+        /// Id under which the operator of the service finds the call.
+        request_id: Option<String>,
+        /// Whether the answer was "too many requests", in any of its forms.
+        throttled: bool,
+    },
+    /// A page for people came instead of an API reply: the credentials do not reach the API.
+    #[error("answered with a login page (status {status}){}", if *private_link { ": Private Link blocks this network" } else { "" })]
+    LoginPage {
+        /// HTTP status.
+        status: u16,
+        /// The redirect names a Private Link validation error.
+        private_link: bool,
+    },
+    /// No complete reply arrived.
+    #[error("no complete reply: {what}")]
+    Network {
+        /// "connect", "time-out", "request", "reply".
+        what: &'static str,
+        /// The cause.
+        #[source]
+        source: Option<Box<dyn StdError + Send + Sync>>,
+    },
+    /// The reply is larger than allowed by the caller.
+    #[error("the reply has more than {cap} bytes")]
+    OverCap {
+        /// Bytes allowed.
+        cap: u64,
+    },
+    /// The reply is not what this call gives.
+    #[error("unexpected reply: expected {expected}, found {actual}")]
+    Unexpected {
+        /// What should have come.
+        expected: String,
+        /// What came, without its content.
+        actual: String,
+    },
+    /// A listing did not settle.
+    #[error(
+        "the listing did not settle in {reads} reads: totalResults {total}, {distinct} distinct ids in the last one"
+    )]
+    Unstable {
+        /// Complete reads made.
+        reads: u32,
+        /// `totalResults` of the last read.
+        total: u64,
+        /// Distinct ids in the last read.
+        distinct: u64,
+    },
+    /// The request could not be built.
+    #[error("the request cannot be made: {what}")]
+    Invalid {
+        /// Why.
+        what: String,
+    },
+    /// A local file could not be written.
+    #[error("a local file could not be written")]
+    Local {
+        /// The cause.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+impl Error {
+    pub(crate) fn new(method: &str, path: &str, tries: u32, problem: Problem) -> Self {
+        Self(Box::new(Inner {
+            method: method.to_owned(),
+            path: path.to_owned(),
+            tries,
+            problem,
+        }))
+    }
+
+    /// HTTP method of the call.
+    pub fn method(&self) -> &str {
+        &self.0.method
+    }
+
+    /// Path of the call, without the query.
+    pub fn path(&self) -> &str {
+        &self.0.path
+    }
+
+    /// `GET /api/...`, as the ledger names a request.
+    pub fn request(&self) -> String {
+        format!("{} {}", self.0.method, self.0.path)
+    }
+
+    /// Requests sent for this call.
+    pub fn tries(&self) -> u32 {
+        self.0.tries
+    }
+
+    /// What went wrong.
+    pub fn problem(&self) -> &Problem {
+        &self.0.problem
+    }
+
+    /// HTTP status, if there was a reply with an error.
+    pub fn status(&self) -> Option<u16> {
+        match self.problem() {
+            Problem::Refused { status, .. } | Problem::LoginPage { status, .. } => Some(*status),
+            _ => None,
+        }
+    }
+
+    /// Error code of the service.
+    pub fn code(&self) -> Option<&str> {
+        match self.problem() {
+            Problem::Refused { code, .. } => code.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// The service's message, or what went wrong in our words.
+    pub fn message(&self) -> String {
+        match self.problem() {
+            Problem::Refused { message, .. } => message.clone(),
+            problem => problem.to_string(),
+        }
+    }
+
+    /// Id under which the operator of the service finds the call.
+    pub fn request_id(&self) -> Option<&str> {
+        match self.problem() {
+            Problem::Refused { request_id, .. } => request_id.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// The object is gone: 404 and its other forms (400 `Cluster ... does not exist`). Not: an unknown API.
+    pub fn is_not_found(&self) -> bool {
+        unimplemented!()
+    }
+
+    /// The object, or another one of that name, exists already.
+    pub fn is_already_exists(&self) -> bool {
+        unimplemented!()
+    }
+
+    /// The service's 10 MB rule (10485760 bytes) forbids this form of the call.
+    pub fn is_too_large(&self) -> bool {
+        unimplemented!()
+    }
+
+    /// The reply was larger than the cap that the caller gave.
+    pub fn is_over_cap(&self) -> bool {
+        matches!(self.problem(), Problem::OverCap { .. })
+    }
+
+    /// The feature is switched off or the API does not exist in this workspace.
+    pub fn is_feature_off(&self) -> bool {
+        unimplemented!()
+    }
+
+    /// 501, `NOT_IMPLEMENTED`.
+    pub fn is_not_implemented(&self) -> bool {
+        unimplemented!()
+    }
+
+    /// The caller may not: 401, 403, a login page.
+    pub fn is_refused(&self) -> bool {
+        unimplemented!()
+    }
+
+    /// The credentials as a whole do not (any longer) open the workspace: the run must stop.
+    pub fn is_auth(&self) -> bool {
+        unimplemented!()
+    }
+
+    /// No complete reply arrived, after all repetitions.
+    pub fn is_network(&self) -> bool {
+        matches!(self.problem(), Problem::Network { .. })
+    }
+
+    /// Too many requests, also after all repetitions.
+    pub fn is_throttled(&self) -> bool {
+        matches!(
+            self.problem(),
+            Problem::Refused {
+                throttled: true,
+                ..
+            }
+        )
+    }
+
+    /// A listing that never agreed with itself.
+    pub fn is_unstable(&self) -> bool {
+        matches!(self.problem(), Problem::Unstable { .. })
+    }
+
+    /// Whether the service may have carried the call out although it failed: look before creating again.
+    pub fn is_uncertain(&self) -> bool {
+        unimplemented!()
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}: {}", self.0.method, self.0.path, self.0.problem)
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Error")
+            .field("method", &self.0.method)
+            .field("path", &self.0.path)
+            .field("tries", &self.0.tries)
+            .field("problem", &self.0.problem)
+            .finish()
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0.problem.source()
+    }
+}
