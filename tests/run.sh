@@ -1,0 +1,118 @@
+#!/usr/bin/env bash
+# All checks of Lifeboat, from an empty machine: installs what it needs, runs everything, and says what ran.
+#
+#   tests/run.sh            everything
+#   tests/run.sh NAME...    only the named checks (see the list at the end of this file)
+#
+# Output of each check goes to target/checks/NAME.log; what fails is printed in full.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+export CARGO_TERM_COLOR=never CARGO_INCREMENTAL=0
+export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$PWD/target}"
+logs="$CARGO_TARGET_DIR/checks"
+mkdir -p "$logs"
+
+passed=0 failed=0 skipped=0 report=()
+only=("$@")
+
+wanted() { # NAME
+  [ ${#only[@]} -eq 0 ] && return 0
+  local name
+  for name in "${only[@]}"; do [ "$name" = "$1" ] && return 0; done
+  return 1
+}
+
+# check NAME COMMAND...: status 0 passes, 77 means "skipped, the last line says why", anything else fails.
+check() {
+  local name="$1" began=$SECONDS status
+  shift
+  wanted "$name" || return 0
+  echo "== $name"
+  "$@" >"$logs/$name.log" 2>&1 </dev/null
+  status=$?
+  case $status in
+    0) passed=$((passed + 1)); report+=("passed   $name ($((SECONDS - began)) s)") ;;
+    77) skipped=$((skipped + 1)); report+=("SKIPPED  $name: $(tail -n 1 "$logs/$name.log")") ;;
+    *)
+      failed=$((failed + 1)); report+=("FAILED   $name ($((SECONDS - began)) s, status $status)")
+      tail -n 150 "$logs/$name.log"
+      ;;
+  esac
+  # A check of many parts may have left some out: say which.
+  if grep -q '^SKIPPED' "$logs/$name.log"; then
+    while read -r line; do report+=("         within $name: $line"); skipped=$((skipped + 1)); done < <(grep '^SKIPPED' "$logs/$name.log" | sort -u)
+  fi
+}
+
+debian() { # PROGRAM PACKAGE: installs the package when the program is missing and that is possible
+  command -v "$1" >/dev/null 2>&1 && return 0
+  command -v apt-get >/dev/null 2>&1 || return 0
+  [ "$(id -u)" = 0 ] || return 0
+  if [ -z "${updated:-}" ]; then apt-get update -qq; updated=1; fi
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "$2"
+}
+
+tools() {
+  debian zstd zstd
+  debian gcc gcc
+  debian python3 python3-venv
+  for program in cargo gcc tar zstd sha256sum python3; do
+    command -v "$program" || { echo "$program is missing and could not be installed"; return 1; }
+  done
+}
+
+environment() { # FOLDER REQUIREMENTS
+  if [ ! -f "$1/ready" ] || ! cmp -s "$1/ready" "$2"; then
+    rm -rf "$1" && python3 -m venv "$1" && "$1/bin/pip" install -q -r "$2" && cp "$2" "$1/ready"
+  fi
+}
+
+python_environment() { environment "$CARGO_TARGET_DIR/venv" tests/py/requirements.txt; }
+minilake_environment() { environment "$CARGO_TARGET_DIR/venv-minilake" tests/py/requirements-minilake.txt; }
+export LIFEBOAT_PYTHON="$CARGO_TARGET_DIR/venv/bin/python"
+export LIFEBOAT_MINILAKE_PYTHON="$CARGO_TARGET_DIR/venv-minilake/bin/python"
+export LIFEBOAT_BIN="$CARGO_TARGET_DIR/release"
+
+unit_tests() {
+  if cargo nextest --version >/dev/null 2>&1; then
+    cargo nextest run --workspace --no-fail-fast --show-progress none --success-output immediate-final && cargo test -q --workspace --doc
+  else
+    cargo test --workspace --no-fail-fast
+  fi
+}
+
+python() { # SCRIPT
+  [ -x "$LIFEBOAT_PYTHON" ] || { echo "no Python environment"; return 77; }
+  "$LIFEBOAT_PYTHON" "tests/py/$1"
+}
+
+minilake() {
+  [ -x "$LIFEBOAT_MINILAKE_PYTHON" ] || { echo "no environment with the third-party emulator"; return 77; }
+  python minilake_chain.py
+}
+
+demo() {
+  local where
+  where=$(mktemp -d)
+  (cd "$where" && "$LIFEBOAT_BIN/lifeboat-demo"); local status=$?
+  rm -rf "$where"
+  return $status
+}
+
+check tools tools
+check python-environment python_environment
+check minilake-environment minilake_environment
+check format cargo fmt --all --check
+check clippy cargo clippy --workspace --all-targets --locked -- -D warnings
+check unit-and-chain-tests unit_tests
+check release-build cargo build --release --workspace --locked
+check demo demo
+check readme-commands python readme.py
+check sdk-on-simulator python sdk_simulator.py
+check third-party-emulator minilake
+
+echo
+printf '%s\n' "${report[@]}"
+[ -f "$logs/unit-and-chain-tests.log" ] && wanted unit-and-chain-tests && grep -E '^ *Summary|^test result' "$logs/unit-and-chain-tests.log" | tail -n 3
+echo "checks: $passed passed, $failed failed, $skipped skipped"
+[ "$failed" -eq 0 ]
