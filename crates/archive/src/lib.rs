@@ -1,1 +1,30 @@
-//! The Lifeboat archive format: writing, reading and verifying.
+//! The Lifeboat archive format: writing, reading and verifying (spec/archive-format.md).
+//!
+//! A bag (BagIt, RFC 8493) in a POSIX pax tar, in independent zstd frames with a seek table at the end.
+//! Stock tools read it from front to back; [`Archive`] reads one member of a million in a few ranged reads.
+//!
+//! Synchronous, without network, and without knowledge of Databricks: what the members mean is the business of
+//! other crates. [`Writer`] takes any `Write`, [`Archive`] any [`ReadAt`].
+
+mod descriptor;
+mod digest;
+mod error;
+pub mod names;
+mod reader;
+mod source;
+mod statement;
+mod table;
+mod version;
+mod writer;
+
+pub use descriptor::{Counts, Descriptor, DescriptorError};
+pub use digest::{Digest, DigestError, Hasher};
+pub use error::{Damage, ReadError, WriteError};
+pub use reader::{Archive, Member, VerifyReport};
+pub use source::{FileSource, ReadAt};
+pub use statement::{
+    FORMAT, Fate, Header, Inventory, KindSummary, LedgerLine, Listing, Scope, Source, Summary,
+};
+pub use table::TableWriter;
+pub use version::{FORMAT_VERSION, FormatVersion, VersionError};
+pub use writer::{Content, Sealed, Stored, Writer, WriterOptions};

@@ -1,0 +1,188 @@
+//! The descriptor: a small JSON file beside an archive that says what it is without opening it, even when it is
+//! encrypted (spec, "Beside the archive"). It names no people and no objects.
+
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::digest::Digest;
+use crate::statement::{FORMAT, Header, Inventory, Scope, Summary};
+use crate::version::FormatVersion;
+use crate::writer::Sealed;
+
+/// Totals of an archive. The six fates are summed over all kinds.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub struct Counts {
+    /// All members in the tar.
+    pub members: u64,
+    /// Members below `data/`.
+    pub payload_members: u64,
+    /// Bytes of those.
+    pub payload_bytes: u64,
+    /// Objects that the service listed.
+    pub listed: u64,
+    /// Objects stored in this run.
+    pub stored: u64,
+    /// Objects taken over from an earlier archive.
+    pub reused: u64,
+    /// Objects left out by rule.
+    pub excluded: u64,
+    /// Objects that cannot be captured.
+    pub unsupported: u64,
+    /// Objects that were gone when they were read.
+    pub vanished: u64,
+    /// Objects that could not be read.
+    pub failed: u64,
+}
+
+/// `X.json` beside `X.tar.zst`.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub struct Descriptor {
+    /// Always `lifeboat`.
+    pub format: String,
+    /// The version of the archive's format.
+    pub version: FormatVersion,
+    /// The tool that wrote it.
+    pub tool: String,
+    /// The source workspace's id.
+    pub workspace_id: String,
+    /// The source workspace's host, when the operator lets it be told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// When the run began.
+    pub started: Timestamp,
+    /// When it ended.
+    pub finished: Timestamp,
+    /// What was asked for.
+    pub scope: Scope,
+    /// Whether all of it could be listed.
+    pub inventory: Inventory,
+    /// Totals.
+    pub counts: Counts,
+    /// Bytes of the stored file.
+    pub size: u64,
+    /// SHA-256 of `tagmanifest-sha256.txt`.
+    pub archive_id: Digest,
+    /// SHA-256 of `manifest-sha256.txt`.
+    pub content_id: Digest,
+    /// SHA-256 of the stored file.
+    pub sha256: Digest,
+    /// Whether the stored file is encrypted.
+    pub encrypted: bool,
+}
+
+/// Why a descriptor cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DescriptorError {
+    /// Not JSON of this shape.
+    #[error("not a descriptor")]
+    Json(#[source] serde_json::Error),
+    /// JSON of this shape, of another format.
+    #[error("the descriptor's format is {found:?}, not \"lifeboat\"")]
+    Format {
+        /// Its `format`.
+        found: String,
+    },
+    /// Of a later major version.
+    #[error("the descriptor is of format version {found}")]
+    Version {
+        /// Its version.
+        found: FormatVersion,
+    },
+}
+
+/// Only what must be understood before the rest is looked at.
+#[derive(Deserialize)]
+struct Prelude {
+    format: String,
+    version: FormatVersion,
+}
+
+impl Descriptor {
+    /// The descriptor of an unencrypted archive that was just sealed.
+    pub fn new(header: &Header, summary: &Summary, sealed: &Sealed, finished: Timestamp) -> Self {
+        let mut counts = Counts {
+            members: sealed.members,
+            payload_members: sealed.payload_members,
+            payload_bytes: sealed.payload_bytes,
+            listed: 0,
+            stored: 0,
+            reused: 0,
+            excluded: 0,
+            unsupported: 0,
+            vanished: 0,
+            failed: 0,
+        };
+        for kind in summary.kinds.values() {
+            counts.listed += kind.listed;
+            counts.stored += kind.stored;
+            counts.reused += kind.reused;
+            counts.excluded += kind.excluded;
+            counts.unsupported += kind.unsupported;
+            counts.vanished += kind.vanished;
+            counts.failed += kind.failed;
+        }
+        Self {
+            format: FORMAT.to_owned(),
+            version: header.version,
+            tool: header.tool.clone(),
+            workspace_id: header.source.workspace_id.clone(),
+            host: Some(header.source.host.clone()),
+            started: header.started,
+            finished,
+            scope: summary.scope,
+            inventory: summary.inventory,
+            counts,
+            size: sealed.size,
+            archive_id: sealed.archive_id,
+            content_id: sealed.content_id,
+            sha256: sealed.sha256,
+            encrypted: false,
+        }
+    }
+
+    /// Where the descriptor of `archive` is: `X.tar.zst` and `X.tar.zst.age` have `X.json`; any other name has
+    /// `.json` added.
+    pub fn path_for(archive: &Path) -> PathBuf {
+        let name = archive.file_name().unwrap_or_default().to_string_lossy();
+        let stem = name
+            .strip_suffix(".tar.zst")
+            .or_else(|| name.strip_suffix(".tar.zst.age"))
+            .filter(|stem| !stem.is_empty());
+        match stem {
+            Some(stem) => archive.with_file_name(format!("{stem}.json")),
+            None => {
+                let mut name = archive.as_os_str().to_owned();
+                name.push(".json");
+                PathBuf::from(name)
+            }
+        }
+    }
+
+    /// The descriptor as it is stored: indented JSON and a line break.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, DescriptorError> {
+        let mut bytes = serde_json::to_vec_pretty(self).map_err(DescriptorError::Json)?;
+        bytes.push(b'\n');
+        Ok(bytes)
+    }
+
+    /// Parses a stored descriptor. A higher major is refused before anything else is looked at; unknown fields
+    /// are passed over.
+    pub fn parse(bytes: &[u8]) -> Result<Self, DescriptorError> {
+        let prelude: Prelude = serde_json::from_slice(bytes).map_err(DescriptorError::Json)?;
+        if prelude.format != FORMAT {
+            return Err(DescriptorError::Format {
+                found: prelude.format,
+            });
+        }
+        if !prelude.version.readable() {
+            return Err(DescriptorError::Version {
+                found: prelude.version,
+            });
+        }
+        serde_json::from_slice(bytes).map_err(DescriptorError::Json)
+    }
+}
