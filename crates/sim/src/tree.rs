@@ -55,3 +55,15 @@ pub fn put(world: &mut World, path: &str, object: Object, creator: &Caller) -> i
     let _ = (path, object, creator);
     world.ids.number()
 }
+
+/// Moves an object.
+pub fn rename(world: &mut World, from: &str, to: &str) -> bool {
+    let _ = (world, from, to);
+    false
+}
+
+/// Removes an object.
+pub fn remove(world: &mut World, path: &str) -> bool {
+    let _ = (world, path);
+    false
+}

@@ -64,6 +64,7 @@ pub struct World {
     pub switches: Switches,
     /// Bearer token to SCIM id of its owner.
     pub tokens: BTreeMap<String, i64>,
+    requests: u64,
     /// Users, groups, service principals.
     pub identities: crate::identities::Identities,
     /// Direct permissions of every object.
@@ -103,6 +104,7 @@ impl World {
             ids: Ids::new(seed),
             switches: Switches::default(),
             tokens: BTreeMap::new(),
+            requests: 0,
             identities: crate::identities::Identities::default(),
             acls: Acls::default(),
             tree: crate::tree::Tree::new(crate::clock::EPOCH_MS),
@@ -134,6 +136,25 @@ impl World {
     #[must_use]
     pub fn caller(&self, token: &str) -> Option<Caller> {
         self.identities.caller(*self.tokens.get(token)?)
+    }
+
+    /// Adds a bearer token for an existing user name or application id.
+    ///
+    /// # Errors
+    /// Nobody of that name exists.
+    pub fn add_token(&mut self, token: &str, principal: &str) -> Result<(), String> {
+        let caller = self
+            .identities
+            .caller_named(principal)
+            .ok_or_else(|| format!("no user or service principal {principal}"))?;
+        self.tokens.insert(token.to_owned(), caller.id);
+        Ok(())
+    }
+
+    /// An id for the reply's header; apart from the ids of objects, which must follow from the seed alone.
+    pub(crate) fn request_id(&mut self) -> String {
+        self.requests += 1;
+        format!("00000000-0000-4000-a000-{:012x}", self.requests)
     }
 
     /// The administrator of the first token.
