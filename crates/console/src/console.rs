@@ -4,7 +4,7 @@ use std::io::{self, BufWriter, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Map, Value};
 
 use crate::escape::{escape, escape_text};
@@ -30,7 +30,9 @@ pub struct Console {
 struct Inner {
     out: Sink,
     err: Sink,
-    phase: Option<Phase>,
+    /// In the order of their beginning.
+    phases: Vec<Phase>,
+    bars: MultiProgress,
 }
 
 struct Phase {
@@ -62,13 +64,16 @@ impl Console {
     }
 
     fn new(settings: Settings, out: Box<dyn Write + Send>, err: Box<dyn Write + Send>) -> Self {
+        let bars = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
+        let inner = Inner {
+            out: Sink::new(out),
+            err: Sink::new(err),
+            phases: Vec::new(),
+            bars,
+        };
         Self {
             settings,
-            inner: Mutex::new(Inner {
-                out: Sink::new(out),
-                err: Sink::new(err),
-                phase: None,
-            }),
+            inner: Mutex::new(inner),
         }
     }
 
@@ -182,7 +187,7 @@ impl Console {
 
     /// Prints an error: what, why, and what to do. In JSON it is the last object.
     pub fn error(&self, report: &Report) {
-        self.end_phase();
+        self.end_phases();
         if self.settings.form == Form::Json {
             return self.json_now("error", report.to_json());
         }
@@ -208,15 +213,14 @@ impl Console {
 
     /// The last object of a JSON output. As text nothing: the command has printed its table.
     pub fn summary(&self, fields: Value) {
-        self.end_phase();
+        self.end_phases();
         if self.settings.form == Form::Json {
             self.json_now("summary", fields);
         }
     }
 
-    /// Begins a phase and ends the one before it. `total` in the unit that [`Console::progress`] counts.
+    /// Begins a phase; several may be under way. `total` in the unit that [`Console::progress`] counts.
     pub fn phase(&self, name: &str, total: Option<u64>) {
-        self.end_phase();
         let now = Instant::now();
         let mut inner = self.lock();
         if self.settings.form == Form::Json {
@@ -231,7 +235,8 @@ impl Console {
             total,
             ..Meter::default()
         };
-        inner.phase = Some(Phase {
+        inner.phases.retain(|phase| phase.meter.name != name);
+        inner.phases.push(Phase {
             meter,
             started: now,
             shown: now,
@@ -239,12 +244,20 @@ impl Console {
         });
     }
 
-    /// How far the current phase has come. Cheap enough to be called for every object.
-    pub fn progress(&self, done: u64, bytes: u64) {
+    /// How far a phase has come; a total, once known, stays. Cheap enough to be called for every object.
+    pub fn progress(&self, name: &str, done: u64, total: Option<u64>, bytes: u64) {
         let mut inner = self.lock();
-        let Inner { out, err, phase } = &mut *inner;
-        let Some(phase) = phase else { return };
+        let Inner {
+            out,
+            err,
+            phases,
+            bars,
+        } = &mut *inner;
+        let Some(phase) = phases.iter_mut().find(|phase| phase.meter.name == name) else {
+            return;
+        };
         phase.meter.done = done;
+        phase.meter.total = total.or(phase.meter.total);
         phase.meter.bytes = bytes;
         let (elapsed, since) = (phase.started.elapsed(), phase.shown.elapsed());
         match self.settings.form {
@@ -259,7 +272,7 @@ impl Console {
                 out.flush();
             }
             Form::Text if self.settings.verbosity == Verbosity::Quiet => {}
-            Form::Text if self.settings.stderr_terminal => phase.draw(elapsed),
+            Form::Text if self.settings.stderr_terminal => phase.draw(elapsed, bars),
             Form::Text if since >= LINE_INTERVAL => {
                 phase.shown = Instant::now();
                 err.line(&escape(&phase.meter.describe(elapsed)));
@@ -268,11 +281,14 @@ impl Console {
         }
     }
 
-    /// Ends the current phase, if any, and takes its progress off the terminal.
-    pub fn end_phase(&self) {
-        if let Some(Phase { bar: Some(bar), .. }) = self.lock().phase.take() {
-            bar.finish_and_clear();
-        }
+    /// Ends a phase and takes its progress off the terminal.
+    pub fn end_phase(&self, name: &str) {
+        self.lock().phases.retain(|phase| phase.meter.name != name);
+    }
+
+    /// Ends every phase.
+    pub fn end_phases(&self) {
+        self.lock().phases.clear();
     }
 
     /// Writes out what is buffered. Fails with the first failure of standard output other than a closed reader.
@@ -280,7 +296,7 @@ impl Console {
     /// # Errors
     /// The write error, once.
     pub fn finish(&self) -> io::Result<()> {
-        self.end_phase();
+        self.end_phases();
         let mut inner = self.lock();
         inner.out.flush();
         inner.err.flush();
@@ -293,8 +309,10 @@ impl Console {
 
     fn print_safe(&self, text: &str, now: bool) {
         let mut inner = self.lock();
-        let Inner { out, phase, .. } = &mut *inner;
-        above(phase.as_ref(), || {
+        let Inner {
+            out, phases, bars, ..
+        } = &mut *inner;
+        above(phases, bars, || {
             out.line(text);
             if now {
                 out.flush();
@@ -304,8 +322,13 @@ impl Console {
 
     fn complain(&self, lines: &[String]) {
         let mut inner = self.lock();
-        let Inner { out, err, phase } = &mut *inner;
-        above(phase.as_ref(), || {
+        let Inner {
+            out,
+            err,
+            phases,
+            bars,
+        } = &mut *inner;
+        above(phases, bars, || {
             // Keeps the order of the two streams when both end in the same place.
             out.flush();
             for line in lines {
@@ -336,26 +359,34 @@ impl Console {
 
 impl Drop for Console {
     fn drop(&mut self) {
-        self.end_phase();
+        self.end_phases();
         self.lock().out.flush();
     }
 }
 
 impl Phase {
-    fn draw(&mut self, elapsed: Duration) {
+    fn draw(&mut self, elapsed: Duration, bars: &MultiProgress) {
         if self.bar.is_none() && elapsed < PATIENCE {
             return;
         }
         let total = self.meter.total;
-        let bar = self.bar.get_or_insert_with(|| new_bar(total));
+        let bar = self.bar.get_or_insert_with(|| bars.add(new_bar(total)));
         bar.set_length(total.unwrap_or(0));
         bar.set_position(self.meter.done);
         bar.set_message(escape(&self.meter.describe(elapsed)).into_owned());
     }
 }
 
+impl Drop for Phase {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
 fn new_bar(total: Option<u64>) -> ProgressBar {
-    let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr());
+    let bar = ProgressBar::hidden();
     let template = if total.is_some() {
         "{bar:24} {wide_msg}"
     } else {
@@ -368,10 +399,11 @@ fn new_bar(total: Option<u64>) -> ProgressBar {
 }
 
 /// Prints with the progress out of the way.
-fn above(phase: Option<&Phase>, print: impl FnOnce()) {
-    match phase.and_then(|phase| phase.bar.as_ref()) {
-        Some(bar) => bar.suspend(print),
-        None => print(),
+fn above(phases: &[Phase], bars: &MultiProgress, print: impl FnOnce()) {
+    if phases.iter().any(|phase| phase.bar.is_some()) {
+        bars.suspend(print)
+    } else {
+        print()
     }
 }
 
@@ -445,7 +477,7 @@ mod tests {
 
     fn say_everything(console: &Console) {
         console.phase("workspace", Some(3));
-        console.progress(3, 42);
+        console.progress("workspace", 3, None, 42);
         console.event("connected", json!({"host": "h"}), "connected to h");
         console.detail("call", json!({"path": "/x"}), "GET /x");
         console.line("for people");
