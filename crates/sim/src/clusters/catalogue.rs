@@ -18,8 +18,22 @@ pub struct NodeType {
     pub deprecated: bool,
 }
 
-const fn node(name: &'static str, memory_mb: u32, cores: u32, gpus: u32, category: &'static str, deprecated: bool) -> NodeType {
-    NodeType { name, memory_mb, cores, gpus, category, deprecated }
+const fn node(
+    name: &'static str,
+    memory_mb: u32,
+    cores: u32,
+    gpus: u32,
+    category: &'static str,
+    deprecated: bool,
+) -> NodeType {
+    NodeType {
+        name,
+        memory_mb,
+        cores,
+        gpus,
+        category,
+        deprecated,
+    }
 }
 
 /// All machine types.
@@ -39,13 +53,34 @@ pub const NODE_TYPES: &[NodeType] = &[
 
 /// Runtime keys and what the console calls them.
 pub const SPARK_VERSIONS: &[(&str, &str)] = &[
-    ("16.4.x-scala2.12", "16.4 LTS (includes Apache Spark 3.5.2, Scala 2.12)"),
-    ("15.4.x-scala2.12", "15.4 LTS (includes Apache Spark 3.5.0, Scala 2.12)"),
-    ("15.4.x-cpu-ml-scala2.12", "15.4 LTS ML (includes Apache Spark 3.5.0, Scala 2.12)"),
-    ("14.3.x-scala2.12", "14.3 LTS (includes Apache Spark 3.5.0, Scala 2.12)"),
-    ("13.3.x-scala2.12", "13.3 LTS (includes Apache Spark 3.4.1, Scala 2.12)"),
-    ("12.2.x-scala2.12", "12.2 LTS (includes Apache Spark 3.3.2, Scala 2.12)"),
-    ("10.4.x-scala2.12", "10.4 LTS (includes Apache Spark 3.2.1, Scala 2.12)"),
+    (
+        "16.4.x-scala2.12",
+        "16.4 LTS (includes Apache Spark 3.5.2, Scala 2.12)",
+    ),
+    (
+        "15.4.x-scala2.12",
+        "15.4 LTS (includes Apache Spark 3.5.0, Scala 2.12)",
+    ),
+    (
+        "15.4.x-cpu-ml-scala2.12",
+        "15.4 LTS ML (includes Apache Spark 3.5.0, Scala 2.12)",
+    ),
+    (
+        "14.3.x-scala2.12",
+        "14.3 LTS (includes Apache Spark 3.5.0, Scala 2.12)",
+    ),
+    (
+        "13.3.x-scala2.12",
+        "13.3 LTS (includes Apache Spark 3.4.1, Scala 2.12)",
+    ),
+    (
+        "12.2.x-scala2.12",
+        "12.2 LTS (includes Apache Spark 3.3.2, Scala 2.12)",
+    ),
+    (
+        "10.4.x-scala2.12",
+        "10.4 LTS (includes Apache Spark 3.2.1, Scala 2.12)",
+    ),
 ];
 
 /// Reply of `clusters/list-node-types`.
@@ -66,6 +101,9 @@ pub fn node_types() -> Value {
 
 /// Reply of `clusters/spark-versions`.
 pub fn spark_versions() -> Value {
-    let list: Vec<Value> = SPARK_VERSIONS.iter().map(|(key, name)| json!({"key": key, "name": name})).collect();
+    let list: Vec<Value> = SPARK_VERSIONS
+        .iter()
+        .map(|(key, name)| json!({"key": key, "name": name}))
+        .collect();
     json!({ "versions": list })
 }

@@ -20,7 +20,11 @@ pub struct Timing {
 
 impl Default for Timing {
     fn default() -> Self {
-        Self { pending_ms: 120_000, restarting_ms: 45_000, terminating_ms: 2_000 }
+        Self {
+            pending_ms: 120_000,
+            restarting_ms: 45_000,
+            terminating_ms: 2_000,
+        }
     }
 }
 
@@ -96,7 +100,7 @@ pub struct Cluster {
     pub reason: Option<Value>,
     /// History, oldest first.
     pub events: Vec<Event>,
-    /// How often machines were asked for.
+    /// How often it was started or restarted: machines asked for.
     pub starts: u32,
     /// How often RUNNING was reached.
     pub runs: u32,
@@ -104,7 +108,14 @@ pub struct Cluster {
 
 impl Cluster {
     /// A new cluster that starts at once, as every created one does.
-    pub fn new(id: String, spec: Map<String, Value>, asked: Map<String, Value>, creator: &str, now: i64, timing: Timing) -> Self {
+    pub fn new(
+        id: String,
+        spec: Map<String, Value>,
+        asked: Map<String, Value>,
+        creator: &str,
+        now: i64,
+        timing: Timing,
+    ) -> Self {
         let mut cluster = Self {
             id,
             spec,
@@ -130,8 +141,25 @@ impl Cluster {
     }
 
     /// A cluster that has been stopped since `since`, for workspaces that are filled without calls.
-    pub fn at_rest(id: String, spec: Map<String, Value>, asked: Map<String, Value>, creator: &str, since: i64) -> Self {
-        let mut cluster = Self::new(id, spec, asked, creator, since, Timing { pending_ms: 0, restarting_ms: 0, terminating_ms: 0 });
+    pub fn at_rest(
+        id: String,
+        spec: Map<String, Value>,
+        asked: Map<String, Value>,
+        creator: &str,
+        since: i64,
+    ) -> Self {
+        let mut cluster = Self::new(
+            id,
+            spec,
+            asked,
+            creator,
+            since,
+            Timing {
+                pending_ms: 0,
+                restarting_ms: 0,
+                terminating_ms: 0,
+            },
+        );
         cluster.phase = Phase::Terminated;
         cluster.terminated_ms = Some(since);
         cluster.reason = Some(inactivity());
@@ -141,7 +169,10 @@ impl Cluster {
 
     /// Name, empty when it has none.
     pub fn name(&self) -> &str {
-        self.spec.get("cluster_name").and_then(Value::as_str).unwrap_or("")
+        self.spec
+            .get("cluster_name")
+            .and_then(Value::as_str)
+            .unwrap_or("")
     }
 
     /// Adds to the history.
@@ -164,6 +195,7 @@ impl Cluster {
         self.phase = Phase::Restarting(now + timing.restarting_ms);
         self.restarted_ms = Some(now);
         self.activity_ms = now;
+        self.starts += 1;
         self.record(now, "RESTARTING", json!({"user": user}));
     }
 
@@ -205,16 +237,29 @@ impl Cluster {
     /// Workers at rest: the fixed number, or the lower bound of an autoscaling cluster.
     pub fn workers(&self) -> i64 {
         let fixed = self.spec.get("num_workers").and_then(Value::as_i64);
-        fixed.or_else(|| self.spec.get("autoscale").and_then(|bounds| bounds.get("min_workers")).and_then(Value::as_i64)).unwrap_or(0)
+        fixed
+            .or_else(|| {
+                self.spec
+                    .get("autoscale")
+                    .and_then(|bounds| bounds.get("min_workers"))
+                    .and_then(Value::as_i64)
+            })
+            .unwrap_or(0)
     }
 
     /// Terminated, not pinned, and for longer than the service remembers.
     pub fn forgotten(&self, now: i64) -> bool {
-        self.phase == Phase::Terminated && self.pinned_by.is_none() && now - self.kept_from_ms > KEPT_MS
+        self.phase == Phase::Terminated
+            && self.pinned_by.is_none()
+            && now - self.kept_from_ms > KEPT_MS
     }
 
     fn idle_end(&self) -> Option<i64> {
-        let minutes = self.spec.get("autotermination_minutes").and_then(Value::as_i64).filter(|minutes| *minutes > 0)?;
+        let minutes = self
+            .spec
+            .get("autotermination_minutes")
+            .and_then(Value::as_i64)
+            .filter(|minutes| *minutes > 0)?;
         Some(self.activity_ms + minutes * 60_000)
     }
 }
@@ -251,7 +296,10 @@ mod tests {
         it.tick(120_000 + 600_000, Timing::default());
         assert_eq!(it.phase.name(), "TERMINATING");
         it.tick(i64::MAX / 2, Timing::default());
-        assert_eq!((it.phase, it.terminated_ms), (Phase::Terminated, Some(722_000)));
+        assert_eq!(
+            (it.phase, it.terminated_ms),
+            (Phase::Terminated, Some(722_000))
+        );
         let kinds: Vec<&str> = it.events.iter().map(|event| event.kind).collect();
         assert_eq!(kinds, ["CREATING", "RUNNING", "TERMINATING"]);
     }
@@ -261,7 +309,10 @@ mod tests {
         let (mut once, mut often) = (cluster(30), cluster(30));
         once.tick(10_000_000, Timing::default());
         (0..10_000).for_each(|step| often.tick(step * 1000, Timing::default()));
-        assert_eq!((once.phase, once.terminated_ms, once.events.len()), (often.phase, often.terminated_ms, often.events.len()));
+        assert_eq!(
+            (once.phase, once.terminated_ms, once.events.len()),
+            (often.phase, often.terminated_ms, often.events.len())
+        );
     }
 
     #[test]

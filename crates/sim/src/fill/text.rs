@@ -6,41 +6,141 @@ use fastrand::Rng;
 
 /// Given names of invented people.
 pub const GIVEN: &[&str] = &[
-    "ada", "amara", "anders", "aiko", "bela", "bruno", "carla", "chen", "dalia", "dmitri", "elena", "emeka", "fatima", "felix",
-    "grace", "hana", "hugo", "imani", "ines", "jonas", "julia", "karim", "katya", "lars", "leila", "luca", "maja", "mateo", "mira",
-    "nadia", "noor", "olga", "omar", "paula", "priya", "ravi", "rosa", "sana", "sven", "tariq", "uma", "vera", "wei", "yara", "zoe",
+    "ada", "amara", "anders", "aiko", "bela", "bruno", "carla", "chen", "dalia", "dmitri", "elena",
+    "emeka", "fatima", "felix", "grace", "hana", "hugo", "imani", "ines", "jonas", "julia",
+    "karim", "katya", "lars", "leila", "luca", "maja", "mateo", "mira", "nadia", "noor", "olga",
+    "omar", "paula", "priya", "ravi", "rosa", "sana", "sven", "tariq", "uma", "vera", "wei",
+    "yara", "zoe",
 ];
 
 /// Family names of invented people.
 pub const FAMILY: &[&str] = &[
-    "abdi", "alvarez", "andersson", "bauer", "becker", "bianchi", "cohen", "costa", "diallo", "dubois", "eriksen", "fischer", "garcia",
-    "haddad", "hansen", "ito", "ivanov", "jansen", "kaur", "kim", "kowalski", "kumar", "larsen", "lopez", "meyer", "moreau", "mwangi",
-    "nakamura", "nguyen", "novak", "okafor", "oliveira", "patel", "petrov", "rahman", "rossi", "santos", "schmidt", "silva", "tanaka",
-    "vargas", "weber", "wong", "yilmaz", "zhang",
+    "abdi",
+    "alvarez",
+    "andersson",
+    "bauer",
+    "becker",
+    "bianchi",
+    "cohen",
+    "costa",
+    "diallo",
+    "dubois",
+    "eriksen",
+    "fischer",
+    "garcia",
+    "haddad",
+    "hansen",
+    "ito",
+    "ivanov",
+    "jansen",
+    "kaur",
+    "kim",
+    "kowalski",
+    "kumar",
+    "larsen",
+    "lopez",
+    "meyer",
+    "moreau",
+    "mwangi",
+    "nakamura",
+    "nguyen",
+    "novak",
+    "okafor",
+    "oliveira",
+    "patel",
+    "petrov",
+    "rahman",
+    "rossi",
+    "santos",
+    "schmidt",
+    "silva",
+    "tanaka",
+    "vargas",
+    "weber",
+    "wong",
+    "yilmaz",
+    "zhang",
 ];
 
 /// Teams, used for groups, folders, pools and tags.
 pub const TEAMS: &[&str] = &[
-    "analytics", "data-platform", "finance", "forecasting", "fraud", "growth", "logistics", "marketing", "ml-research", "operations",
-    "pricing", "risk", "sales", "security", "supply-chain", "support",
+    "analytics",
+    "data-platform",
+    "finance",
+    "forecasting",
+    "fraud",
+    "growth",
+    "logistics",
+    "marketing",
+    "ml-research",
+    "operations",
+    "pricing",
+    "risk",
+    "sales",
+    "security",
+    "supply-chain",
+    "support",
 ];
 
 /// What a notebook or job works on.
 pub const SUBJECTS: &[&str] = &[
-    "orders", "customers", "invoices", "shipments", "sessions", "clickstream", "inventory", "payments", "returns", "subscriptions",
-    "sensors", "tickets", "campaigns", "suppliers", "prices", "claims",
+    "orders",
+    "customers",
+    "invoices",
+    "shipments",
+    "sessions",
+    "clickstream",
+    "inventory",
+    "payments",
+    "returns",
+    "subscriptions",
+    "sensors",
+    "tickets",
+    "campaigns",
+    "suppliers",
+    "prices",
+    "claims",
 ];
 
 /// What a notebook or job does.
 pub const VERBS: &[&str] = &[
-    "ingest", "clean", "join", "aggregate", "score", "validate", "publish", "backfill", "profile", "train", "export", "reconcile",
-    "forecast", "dedupe", "enrich", "monitor",
+    "ingest",
+    "clean",
+    "join",
+    "aggregate",
+    "score",
+    "validate",
+    "publish",
+    "backfill",
+    "profile",
+    "train",
+    "export",
+    "reconcile",
+    "forecast",
+    "dedupe",
+    "enrich",
+    "monitor",
 ];
 
 /// Folder names inside projects and homes.
 pub const FOLDERS: &[&str] = &[
-    "etl", "notebooks", "lib", "tests", "archive", "exploration", "reports", "bronze", "silver", "gold", "features", "models", "utils",
-    "scratch", "2024", "2025", "docs",
+    "etl",
+    "notebooks",
+    "lib",
+    "tests",
+    "archive",
+    "exploration",
+    "reports",
+    "bronze",
+    "silver",
+    "gold",
+    "features",
+    "models",
+    "utils",
+    "scratch",
+    "2024",
+    "2025",
+    "docs",
 ];
 
 /// The four languages of notebooks.
@@ -97,14 +197,23 @@ pub fn notebook(rng: &mut Rng, language: Language, title: &str, cells: usize) ->
     let mark = language.comment();
     let mut text = String::with_capacity(160 + cells * 260);
     text.push_str(&format!("{mark} Databricks notebook source\n"));
-    for line in ["%md".to_owned(), format!("# {title}"), String::new(), format!("Owned by {}.", pick(rng, TEAMS))] {
+    for line in [
+        "%md".to_owned(),
+        format!("# {title}"),
+        String::new(),
+        format!("Owned by {}.", pick(rng, TEAMS)),
+    ] {
         text.push_str(format!("{mark} MAGIC {line}").trim_end());
         text.push('\n');
     }
     for number in 0..cells {
         text.push_str(&format!("\n{mark} COMMAND ----------\n\n"));
         if rng.u8(0..8) == 0 {
-            text.push_str(&format!("{mark} DBTITLE 1,Step {}: {}\n", number + 1, pick(rng, VERBS)));
+            text.push_str(&format!(
+                "{mark} DBTITLE 1,Step {}: {}\n",
+                number + 1,
+                pick(rng, VERBS)
+            ));
         }
         cell(rng, language, &mut text);
     }
@@ -182,11 +291,23 @@ mod tests {
     #[test]
     fn a_notebook_has_header_cells_and_its_own_text() {
         let mut rng = Rng::with_seed(7);
-        for language in [Language::Python, Language::Sql, Language::Scala, Language::R] {
+        for language in [
+            Language::Python,
+            Language::Sql,
+            Language::Scala,
+            Language::R,
+        ] {
             let text = notebook(&mut rng, language, "Orders 12", 6);
             let mark = language.comment();
-            assert_eq!(text.lines().next(), Some(format!("{mark} Databricks notebook source").as_str()));
-            assert_eq!(text.matches(&format!("\n{mark} COMMAND ----------\n")).count(), 6);
+            assert_eq!(
+                text.lines().next(),
+                Some(format!("{mark} Databricks notebook source").as_str())
+            );
+            assert_eq!(
+                text.matches(&format!("\n{mark} COMMAND ----------\n"))
+                    .count(),
+                6
+            );
             assert!(text.contains("Orders 12"));
             assert!(!text.lines().any(|line| line.ends_with(' ')), "{text}");
         }
