@@ -1,0 +1,22 @@
+//! Workspace files; their content is a member of its own.
+
+use crate::kind::{BASE, Kind, Layout, NaturalKey, Permissions, Stage};
+
+/// The kind.
+pub(crate) static KIND: Kind = Kind {
+    name: "files",
+    singular: "workspace file",
+    stage: Stage::Workspace,
+    layout: Layout::Tree,
+    id: "object_id",
+    numeric_id: true,
+    label: "path",
+    natural_key: NaturalKey::Name("path"),
+    permissions: Some(Permissions {
+        segment: "files",
+        object_type: "file",
+        levels: super::directories::LEVELS,
+        has_owner: false,
+    }),
+    ..BASE
+};

@@ -1,0 +1,245 @@
+//! The workspace tree and DBFS: types, formats, rules of exclusion (fact sheet, sections 4 and 9).
+//!
+//! Owns what is known about objects that are not plain JSON; walking the tree is the export's.
+
+use serde_json::Value;
+
+use crate::kind::Kind;
+use crate::kinds;
+use crate::paths::is_below;
+
+/// The largest content that export and import by JSON carry, in bytes (fact sheet, section 4.5).
+pub const JSON_LIMIT: u64 = 10_485_760;
+/// Longest piece that one DBFS read or block carries, in bytes (fact sheet, section 9.1).
+pub const DBFS_BLOCK: u64 = 1_048_576;
+/// DBFS folders that are captured without being asked for: legacy init scripts.
+pub const DBFS_ALWAYS: &[&str] = &["/databricks/init"];
+
+/// The languages of notebooks with the extension and the line comment of their source.
+const LANGUAGES: [(&str, &str, &str); 4] = [
+    ("PYTHON", ".py", "#"),
+    ("SCALA", ".scala", "//"),
+    ("SQL", ".sql", "--"),
+    ("R", ".r", "#"),
+];
+
+/// The kind of a workspace object by its `object_type`; types that this version does not capture are
+/// `workspace-objects`.
+pub fn kind_of(object_type: &str) -> &'static Kind {
+    match object_type {
+        "NOTEBOOK" => &kinds::notebooks::KIND,
+        "DIRECTORY" => &kinds::directories::KIND,
+        "FILE" => &kinds::files::KIND,
+        "REPO" => &kinds::git_folders::KIND,
+        _ => &kinds::workspace_objects::KIND,
+    }
+}
+
+/// True for object types whose content export reads.
+pub fn has_content(object_type: &str) -> bool {
+    matches!(object_type, "NOTEBOOK" | "FILE")
+}
+
+/// True for object types that hold others and are listed in turn; a git folder is listed only when its files are wanted.
+pub fn is_folder(object_type: &str) -> bool {
+    matches!(object_type, "DIRECTORY" | "REPO")
+}
+
+/// Extension of a notebook's member name: by language for SOURCE, `.ipynb` for JUPYTER, empty when unknown.
+pub fn notebook_extension(language: Option<&str>, format: &str) -> &'static str {
+    if format == "JUPYTER" {
+        return ".ipynb";
+    }
+    LANGUAGES
+        .iter()
+        .find(|(name, ..)| Some(*name) == language)
+        .map_or("", |(_, extension, _)| extension)
+}
+
+/// First line of the SOURCE of a notebook, without line end.
+pub fn source_header(language: &str) -> Option<String> {
+    LANGUAGES
+        .iter()
+        .find(|(name, ..)| *name == language)
+        .map(|(_, _, comment)| format!("{comment} Databricks notebook source"))
+}
+
+/// True when a content begins with the header of a notebook in any language: imported with format AUTO it would become
+/// a notebook and lose its extension, so a file with it needs RAW.
+pub fn has_notebook_header(content: &[u8]) -> bool {
+    let first = content
+        .split(|byte| *byte == b'\n')
+        .next()
+        .unwrap_or_default();
+    let first = first.strip_suffix(b"\r").unwrap_or(first);
+    ["#", "//", "--"]
+        .iter()
+        .any(|comment| first == format!("{comment} Databricks notebook source").as_bytes())
+}
+
+/// The format to try when a notebook is too large in the other.
+pub fn other_format(format: &str) -> &'static str {
+    if format == "SOURCE" {
+        "JUPYTER"
+    } else {
+        "SOURCE"
+    }
+}
+
+/// A path without the alias prefix `/Workspace`.
+pub fn without_alias(path: &str) -> &str {
+    match path.strip_prefix("/Workspace") {
+        Some("") => "/",
+        Some(rest) if rest.starts_with('/') => rest,
+        _ => path,
+    }
+}
+
+/// The named rule by which a path (and all below it) is left out of every archive.
+pub fn excluded(path: &str) -> Option<&'static str> {
+    let mut parts = path.strip_prefix("/Users/")?.split('/').skip(1);
+    (parts.next() == Some("Trash")).then_some("trash")
+}
+
+/// Directories that exist in every workspace and are merged, never created: the root, `/Users`, `/Shared`, `/Repos` and
+/// every home.
+pub fn is_builtin_directory(path: &str) -> bool {
+    matches!(path, "/" | "/Users" | "/Shared" | "/Repos")
+        || path
+            .strip_prefix("/Users/")
+            .is_some_and(|home| !home.is_empty() && !home.contains('/'))
+}
+
+/// Directories whose access control the service does not let anybody change.
+pub fn has_fixed_acl(path: &str) -> bool {
+    matches!(path, "/" | "/Users" | "/Shared" | "/Repos")
+}
+
+/// The user name (or application id) under whose home a path lies, the home itself included.
+pub fn home_owner(path: &str) -> Option<&str> {
+    path.strip_prefix("/Users/")?
+        .split('/')
+        .next()
+        .filter(|name| !name.is_empty())
+}
+
+/// The rule by which a DBFS path is never read: mounts, volumes and folders of the service.
+pub fn dbfs_never_read(path: &str) -> Option<&'static str> {
+    const NEVER: [&str; 5] = [
+        "/mnt",
+        "/Volumes",
+        "/databricks-datasets",
+        "/databricks-results",
+        "/databricks/mlflow",
+    ];
+    let folder = NEVER.into_iter().find(|folder| is_below(path, folder));
+    // `/databricks/mlflow-tracking`, `/databricks/mlflow-registry` and their like.
+    folder.or_else(|| {
+        path.starts_with("/databricks/mlflow-")
+            .then_some("/databricks/mlflow")
+    })
+}
+
+/// Facts of a listed object that decide whether it changed: type, `modified_at`, size, language.
+pub fn changed(before: &Value, after: &Value) -> bool {
+    ["object_type", "modified_at", "size", "language"]
+        .iter()
+        .any(|field| before.get(field) != after.get(field))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn types_have_kinds() {
+        let names = [
+            "NOTEBOOK",
+            "DIRECTORY",
+            "FILE",
+            "REPO",
+            "LIBRARY",
+            "MLFLOW_EXPERIMENT",
+            "NEW",
+        ]
+        .map(|t| kind_of(t).name);
+        let other = "workspace-objects";
+        assert_eq!(
+            names,
+            [
+                "notebooks",
+                "directories",
+                "files",
+                "git-folders",
+                other,
+                other,
+                other
+            ]
+        );
+    }
+
+    #[test]
+    fn extensions_follow_language_and_format() {
+        assert_eq!(notebook_extension(Some("R"), "SOURCE"), ".r");
+        assert_eq!(notebook_extension(Some("SQL"), "JUPYTER"), ".ipynb");
+        assert_eq!(notebook_extension(Some("RUST"), "SOURCE"), "");
+        assert_eq!(notebook_extension(None, "SOURCE"), "");
+        assert_eq!(
+            source_header("SQL").as_deref(),
+            Some("-- Databricks notebook source")
+        );
+    }
+
+    #[test]
+    fn only_an_exact_first_line_makes_a_notebook() {
+        assert!(has_notebook_header(b"// Databricks notebook source\r\nx"));
+        assert!(has_notebook_header(b"# Databricks notebook source"));
+        assert!(!has_notebook_header(b"# Databricks notebook source \nx"));
+        assert!(!has_notebook_header(b"\n# Databricks notebook source\n"));
+        assert!(!has_notebook_header(b""));
+    }
+
+    #[test]
+    fn rules_of_exclusion_are_exact() {
+        assert_eq!(excluded("/Users/a@b.c/Trash"), Some("trash"));
+        assert_eq!(excluded("/Users/a@b.c/Trash/x/y"), Some("trash"));
+        assert_eq!(excluded("/Users/a@b.c/Trashed"), None);
+        assert_eq!(excluded("/Users/a@b.c/x/Trash"), None);
+        assert_eq!(excluded("/Shared/Trash"), None);
+        assert_eq!(dbfs_never_read("/mnt/raw/x"), Some("/mnt"));
+        assert_eq!(dbfs_never_read("/mnts"), None);
+        assert_eq!(
+            dbfs_never_read("/databricks/mlflow-tracking/1"),
+            Some("/databricks/mlflow")
+        );
+        assert_eq!(dbfs_never_read("/databricks/init/a.sh"), None);
+    }
+
+    #[test]
+    fn homes_and_builtins_are_known() {
+        assert_eq!(home_owner("/Users/a@b.c/x"), Some("a@b.c"));
+        assert_eq!(home_owner("/Users"), None);
+        assert!(
+            is_builtin_directory("/Users/a@b.c")
+                && is_builtin_directory("/")
+                && !is_builtin_directory("/Users/a/b")
+        );
+        assert_eq!(without_alias("/Workspace/Users/a"), "/Users/a");
+        assert_eq!(without_alias("/Workspace"), "/");
+        assert_eq!(without_alias("/Workspaces"), "/Workspaces");
+    }
+
+    #[test]
+    fn a_change_is_seen_in_time_or_size() {
+        let before = json!({"object_type": "FILE", "modified_at": 1, "size": 2, "created_at": 1});
+        assert!(!changed(
+            &before,
+            &json!({"object_type": "FILE", "modified_at": 1, "size": 2, "created_at": 9})
+        ));
+        assert!(changed(
+            &before,
+            &json!({"object_type": "FILE", "modified_at": 1, "size": 3})
+        ));
+    }
+}
