@@ -1,1 +1,103 @@
 //! From an archive to a workspace.
+//!
+//! An import is guards, a pure plan, and an apply that executes the plan and journals every write; at its end the
+//! target is read back and compared. Nothing runs in the target afterwards: jobs are paused, pools idle at zero,
+//! clusters terminated. This crate implements `spec/import.md`.
+//!
+//! It writes to one workspace and never reads another; what it knows of the source is the archive.
+
+mod archived;
+mod error;
+mod events;
+pub mod journal;
+mod options;
+pub mod plan;
+mod report;
+mod resolve;
+
+use lifeboat_archive::Archive;
+use lifeboat_databricks::Client;
+
+pub use error::{Error, Rule};
+pub use events::{Event, Observer, Silent};
+pub use options::{Filter, Options, Recheck, Selection};
+pub use plan::{Action, Counts, Plan, What};
+pub use report::{
+    Comparison, Difference, Fate, ObjectResult, Report, Todo, Totals, Verdict, Verdicts,
+};
+
+/// What is known before the first import into a target: enough to ask the operator.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct Contact {
+    /// Workspace id of the archive's source.
+    pub source: String,
+    /// Host of the archive's source.
+    pub source_host: String,
+    /// Workspace id of the target.
+    pub target: String,
+    /// Host of the target.
+    pub host: String,
+    /// The caller's user name or application id.
+    pub caller: String,
+    /// Whether the caller is a workspace administrator.
+    pub is_admin: bool,
+    /// Where the journal of this pair stands.
+    pub journal: std::path::PathBuf,
+    /// True when the journal knows the target: no confirmation is needed.
+    pub known: bool,
+}
+
+/// Asks the target who it is and the journal whether it knows it.
+///
+/// # Errors
+/// [`Error::Service`], a journal of another pair.
+pub async fn contact(
+    archive: &Archive,
+    client: &Client,
+    options: &Options,
+) -> Result<Contact, Error> {
+    let _ = (archive, client, options);
+    unimplemented!()
+}
+
+/// What an apply would do. Nothing is written, neither to the target nor to the journal.
+///
+/// # Errors
+/// The guards of the archive and of the pair; [`Error::Service`] when the target cannot be listed.
+pub async fn plan(
+    archive: &Archive,
+    client: &Client,
+    options: &Options,
+    observer: &dyn Observer,
+) -> Result<Plan, Error> {
+    let _ = (archive, client, options, observer);
+    unimplemented!()
+}
+
+/// Imports the archive.
+///
+/// # Errors
+/// The guards, before anything is written; [`Error::Stopped`] when the credentials or the network are lost.
+pub async fn apply(
+    archive: &Archive,
+    client: &Client,
+    options: &Options,
+    observer: &dyn Observer,
+) -> Result<Report, Error> {
+    let _ = (archive, client, options, observer);
+    unimplemented!()
+}
+
+/// Reads the target back and compares it with the archive.
+///
+/// # Errors
+/// The guards of the archive and of the pair; [`Error::Service`] when the target cannot be listed.
+pub async fn compare(
+    archive: &Archive,
+    client: &Client,
+    options: &Options,
+    observer: &dyn Observer,
+) -> Result<Comparison, Error> {
+    let _ = (archive, client, options, observer);
+    unimplemented!()
+}

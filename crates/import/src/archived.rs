@@ -1,0 +1,234 @@
+//! What an archive holds, read into memory as far as planning needs it: all records, no contents of notebooks and files.
+//! Verification and the guards that concern the archive alone are here too (`spec/import.md`, "Guards").
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use lifeboat_archive::{Archive, Inventory, Listing, ReadError};
+use lifeboat_catalog::records::{self, AclLine, DbfsLine, ObjectRecord, WorkspaceLine};
+use lifeboat_catalog::{Layout, kinds};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::error::{Error, Rule};
+use crate::events::{Event, Observer};
+
+/// The records of an archive.
+#[derive(Debug, Clone, Default)]
+pub struct ArchiveState {
+    /// The archive id.
+    pub archive_id: String,
+    /// Workspace id of the source.
+    pub workspace_id: String,
+    /// Host of the source.
+    pub host: String,
+    /// Objects by kind, in the order of the archive.
+    pub objects: BTreeMap<String, Vec<ObjectRecord>>,
+    /// The workspace tree, by path.
+    pub tree: Vec<WorkspaceLine>,
+    /// DBFS, by path.
+    pub dbfs: Vec<DbfsLine>,
+    /// Access control by kind and id: the service's replies.
+    pub acls: BTreeMap<String, HashMap<String, Value>>,
+    /// Kinds that this build does not know, with the number of objects that the summary counts.
+    pub unknown: BTreeMap<String, u64>,
+    /// What the operator should know before anything else: gaps of the archive that were allowed.
+    pub warnings: Vec<String>,
+}
+
+impl ArchiveState {
+    /// The objects of a kind.
+    #[must_use]
+    pub fn of_kind(&self, kind: &str) -> &[ObjectRecord] {
+        self.objects.get(kind).map_or(&[], Vec::as_slice)
+    }
+
+    /// The access control of an object, as the service replied; `None` when the archive does not have it.
+    #[must_use]
+    pub fn acl(&self, kind: &str, id: &str) -> Option<&Value> {
+        self.acls.get(kind)?.get(id)
+    }
+}
+
+/// Proves every member of the archive.
+///
+/// # Errors
+/// [`Error::Damaged`], [`Error::Archive`].
+pub fn verify(archive: &Archive, observer: &dyn Observer) -> Result<(), Error> {
+    let report = archive
+        .verify(&mut |done, total| observer.event(Event::Verifying { done, total }))
+        .map_err(|source| reading("verification", source))?;
+    match report.damage.first() {
+        None => Ok(()),
+        Some(first) => Err(Error::Damaged {
+            places: report.damage.len(),
+            first: first.to_string(),
+        }),
+    }
+}
+
+/// Reads the records.
+///
+/// # Errors
+/// [`Error::Refused`] when the inventory is incomplete and that is not allowed; [`Error::Record`],
+/// [`Error::Archive`].
+pub fn load(archive: &Archive, allow_incomplete: bool) -> Result<ArchiveState, Error> {
+    let header = archive
+        .header()
+        .map_err(|source| reading("lifeboat.json", source))?;
+    let summary = archive
+        .summary()
+        .map_err(|source| reading("summary.json", source))?;
+    let mut state = ArchiveState {
+        archive_id: archive
+            .archive_id()
+            .map_err(|source| reading("archive id", source))?
+            .to_string(),
+        workspace_id: header.source.workspace_id,
+        host: header.source.host,
+        ..ArchiveState::default()
+    };
+    if summary.inventory == Inventory::Incomplete {
+        let gaps = missing(&summary.kinds);
+        if !allow_incomplete {
+            return Err(Error::Refused {
+                rule: Rule::Incomplete,
+                detail: format!("not in the archive: {gaps}"),
+                hint: "take another archive, or go on without these with --allow-incomplete"
+                    .to_owned(),
+            });
+        }
+        state.warnings.push(format!(
+            "the archive's inventory is incomplete; not in the archive: {gaps}"
+        ));
+    }
+    let known: BTreeSet<&str> = kinds()
+        .iter()
+        .map(|kind| kind.name)
+        .chain(["workspace", "dbfs", "acls"])
+        .collect();
+    for (kind, counts) in &summary.kinds {
+        if !known.contains(kind.as_str()) && counts.stored + counts.reused > 0 {
+            state
+                .unknown
+                .insert(kind.clone(), counts.stored + counts.reused);
+        }
+    }
+    load_objects(archive, &mut state)?;
+    state.tree = lines(archive, records::WORKSPACE_TABLE)?;
+    state
+        .tree
+        .sort_by(|a: &WorkspaceLine, b| a.path.cmp(&b.path));
+    state.dbfs = lines(archive, records::DBFS_TABLE)?;
+    load_acls(archive, &mut state)?;
+    find_unknown(archive, &known, &mut state)?;
+    Ok(state)
+}
+
+fn missing(kinds: &BTreeMap<String, lifeboat_archive::KindSummary>) -> String {
+    let gaps: Vec<String> = kinds
+        .iter()
+        .filter(|(_, counts)| counts.listing == Listing::Unknown)
+        .map(|(kind, counts)| match &counts.reason {
+            Some(reason) => format!("{kind} ({reason})"),
+            None => kind.clone(),
+        })
+        .collect();
+    if gaps.is_empty() {
+        "folders that could not be listed".to_owned()
+    } else {
+        gaps.join(", ")
+    }
+}
+
+fn load_objects(archive: &Archive, state: &mut ArchiveState) -> Result<(), Error> {
+    for kind in kinds() {
+        let mut objects: Vec<ObjectRecord> = match kind.layout {
+            Layout::Tree => continue,
+            Layout::Table => lines(archive, &records::table(kind.name))?,
+            Layout::Object => {
+                let prefix = format!("data/{}/", kind.name);
+                let members = archive
+                    .members(&prefix)
+                    .map_err(|source| reading(&prefix, source))?;
+                let mut objects = Vec::new();
+                for member in members {
+                    let member = member.map_err(|source| reading(&prefix, source))?;
+                    let bytes = archive
+                        .read(&member)
+                        .map_err(|source| reading(&member.path, source))?;
+                    let record = serde_json::from_slice(&bytes).map_err(|error| Error::Record {
+                        record: member.path.clone(),
+                        what: error.to_string(),
+                    })?;
+                    objects.push(record);
+                }
+                objects
+            }
+        };
+        objects.retain(|record| record.kind == kind.name);
+        if !objects.is_empty() {
+            state.objects.insert(kind.name.to_owned(), objects);
+        }
+    }
+    Ok(())
+}
+
+fn load_acls(archive: &Archive, state: &mut ArchiveState) -> Result<(), Error> {
+    for kind in kinds().iter().filter(|kind| kind.permissions.is_some()) {
+        let table: Vec<AclLine> = lines(archive, &records::acl_table(kind.name))?;
+        if !table.is_empty() {
+            let by_id = table.into_iter().map(|line| (line.id, line.body)).collect();
+            state.acls.insert(kind.name.to_owned(), by_id);
+        }
+    }
+    Ok(())
+}
+
+/// Kinds may stand in the payload without being counted in the summary.
+fn find_unknown(
+    archive: &Archive,
+    known: &BTreeSet<&str>,
+    state: &mut ArchiveState,
+) -> Result<(), Error> {
+    let members = archive
+        .members("data/")
+        .map_err(|source| reading("data/", source))?;
+    for member in members {
+        let member = member.map_err(|source| reading("data/", source))?;
+        let Some((folder, _)) = member
+            .path
+            .strip_prefix("data/")
+            .and_then(|rest| rest.split_once('/'))
+        else {
+            continue;
+        };
+        if !known.contains(folder) && !state.unknown.contains_key(folder) {
+            state.unknown.insert(folder.to_owned(), 0);
+        }
+    }
+    Ok(())
+}
+
+fn lines<T: DeserializeOwned>(archive: &Archive, table: &str) -> Result<Vec<T>, Error> {
+    let mut parsed = Vec::new();
+    for (index, line) in archive
+        .lines(table)
+        .map_err(|source| reading(table, source))?
+        .enumerate()
+    {
+        let line = line.map_err(|source| reading(table, source))?;
+        let record = serde_json::from_str(&line).map_err(|error| Error::Record {
+            record: format!("{table}, line {}", index + 1),
+            what: error.to_string(),
+        })?;
+        parsed.push(record);
+    }
+    Ok(parsed)
+}
+
+pub(crate) fn reading(what: &str, source: ReadError) -> Error {
+    Error::Archive {
+        what: what.to_owned(),
+        source,
+    }
+}

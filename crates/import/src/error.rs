@@ -1,0 +1,175 @@
+//! What can go wrong with an import as a whole. What goes wrong with one object is not an error here but an
+//! [`crate::ObjectResult`]: one failed object never stops the rest (`spec/import.md`, "Results").
+
+use std::path::PathBuf;
+
+use crate::report::Report;
+
+/// A safety rule that refused the run before its first write (`spec/import.md`, "Guards").
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Rule {
+    /// The target is the workspace that the archive was made from.
+    SourceIsTarget,
+    /// The journal does not know this target yet and nobody confirmed it.
+    UnknownTarget,
+    /// The target is not the workspace that was named.
+    OtherTarget,
+    /// The service did not say which workspace answers.
+    UnidentifiedTarget,
+    /// The journal belongs to another pair of workspaces.
+    JournalOfAnotherPair,
+    /// Another importer holds the journal.
+    JournalLocked,
+    /// There is no journal, and the target holds objects of the same natural keys.
+    NoJournal,
+    /// The journal says that the target is active.
+    Active,
+    /// The archive's inventory is incomplete.
+    Incomplete,
+}
+
+impl std::fmt::Display for Rule {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::SourceIsTarget => "the target is the archive's own source workspace",
+            Self::UnknownTarget => "the target was never imported into before and is not confirmed",
+            Self::OtherTarget => "the target is not the workspace that was named",
+            Self::UnidentifiedTarget => "the service does not say which workspace it is",
+            Self::JournalOfAnotherPair => "the journal belongs to another pair of workspaces",
+            Self::JournalLocked => "another import holds the journal",
+            Self::NoJournal => {
+                "no journal, and the target already holds objects of the same natural keys"
+            }
+            Self::Active => "the target is active",
+            Self::Incomplete => "the archive's inventory is incomplete",
+        })
+    }
+}
+
+/// An import that could not be done, or not be finished.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A safety rule; nothing was written to the target.
+    #[error("refused by a safety rule: {rule}: {detail}")]
+    Refused {
+        /// The rule.
+        rule: Rule,
+        /// The facts, with the ids that were compared.
+        detail: String,
+        /// What the operator can do about it.
+        hint: String,
+    },
+    /// The archive is damaged; nothing was written to the target.
+    #[error("the archive is damaged: {places} damaged places, the first: {first}")]
+    Damaged {
+        /// Number of damaged places.
+        places: usize,
+        /// The first of them, with path, frame and offset as far as known.
+        first: String,
+    },
+    /// The archive could not be read.
+    #[error("reading the archive ({what})")]
+    Archive {
+        /// Which part was being read.
+        what: String,
+        /// The reader's error.
+        #[source]
+        source: lifeboat_archive::ReadError,
+    },
+    /// A record in the archive does not have the form that `spec/records.md` prescribes.
+    #[error("record {record} of the archive is malformed: {what}")]
+    Record {
+        /// Member or table, with the line number where there is one.
+        record: String,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The service refused or failed something that the whole run depends on.
+    #[error("{doing}")]
+    Service {
+        /// What was being done, for example "listing the target's jobs".
+        doing: String,
+        /// The client's error.
+        #[source]
+        source: lifeboat_databricks::Error,
+    },
+    /// The credentials stopped working during the run, or the network did: the rest was not attempted.
+    #[error("the run stopped after {done} objects: {doing}")]
+    Stopped {
+        /// Objects with a result before the end.
+        done: usize,
+        /// What was being done.
+        doing: String,
+        /// What was reached; the objects that were not attempted are in it as failed.
+        report: Box<Report>,
+        /// The client's error, as text: the first of possibly many equal ones.
+        cause: String,
+        /// True when the credentials were refused, false when the network was lost.
+        credentials: bool,
+    },
+    /// The journal cannot be understood.
+    #[error("{path}, line {line}: {what}", path = path.display())]
+    Journal {
+        /// The journal file.
+        path: PathBuf,
+        /// Line number from 1.
+        line: usize,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// A file of ours could not be read or written.
+    #[error("{doing} {path}", path = path.display())]
+    Io {
+        /// What was being done.
+        doing: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The system's error.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A pattern or kind of the selection is wrong.
+    #[error("selection {pattern:?}: {what}")]
+    Selection {
+        /// The pattern or kind as given.
+        pattern: String,
+        /// What is wrong with it.
+        what: String,
+    },
+}
+
+impl Error {
+    /// What the operator can do, where the error knows it.
+    #[must_use]
+    pub fn hint(&self) -> Option<&str> {
+        match self {
+            Self::Refused { hint, .. } => Some(hint),
+            Self::Damaged { .. } => {
+                Some("use another archive; `lifeboat-inspect verify` names every damaged place")
+            }
+            Self::Stopped { .. } => {
+                Some("run the same command again: the journal resumes where this run stopped")
+            }
+            _ => None,
+        }
+    }
+
+    /// True for a refusal by a safety rule (exit code 14).
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::Refused { .. })
+    }
+
+    /// True when the archive is damaged (exit code 11).
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Damaged { .. } | Self::Record { .. } => true,
+            Self::Archive { source, .. } => source.is_damage(),
+            _ => false,
+        }
+    }
+}

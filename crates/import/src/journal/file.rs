@@ -1,0 +1,244 @@
+//! The journal's file: read as a whole when opened, then only appended to.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use fs_err as fs;
+
+use super::line::{Line, LineKind, VERSION};
+use super::{Knowledge, Lock, State};
+use crate::error::{Error, Rule};
+
+/// Source and target workspace id.
+type Pair = (String, String);
+
+/// An open journal: the only writer of its file.
+#[derive(Debug)]
+pub struct Journal {
+    path: PathBuf,
+    archive: String,
+    inner: Mutex<Inner>,
+    _lock: Lock,
+}
+
+#[derive(Debug)]
+struct Inner {
+    file: fs::File,
+    knowledge: Knowledge,
+    next: u64,
+}
+
+impl Journal {
+    /// What the journal at `path` adds up to, without opening it for writing. An absent file is an empty journal.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] when it belongs to another pair, [`Error::Journal`] when a line cannot be understood.
+    pub fn read(path: &Path, source: &str, target: &str) -> Result<Knowledge, Error> {
+        load(path, source, target).map(|loaded| loaded.knowledge)
+    }
+
+    /// Opens the journal for writing; the caller holds its lock and has passed the guards.
+    ///
+    /// # Errors
+    /// As [`Journal::read`], and [`Error::Io`].
+    pub fn open(
+        path: &Path,
+        lock: Lock,
+        source: &str,
+        target: &str,
+        archive: &str,
+    ) -> Result<Self, Error> {
+        let loaded = load(path, source, target)?;
+        let io = |source| Error::Io {
+            doing: "opening",
+            path: path.to_owned(),
+            source,
+        };
+        let file = fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(path)
+            .map_err(io)?;
+        if let Some(length) = loaded.torn_at {
+            // The last line lost its end together with the process that wrote it: it was never acted on.
+            file.set_len(length).map_err(io)?;
+        }
+        let journal = Self {
+            path: path.to_owned(),
+            archive: archive.to_owned(),
+            inner: Mutex::new(Inner {
+                file,
+                knowledge: loaded.knowledge,
+                next: loaded.next,
+            }),
+            _lock: lock,
+        };
+        let mut line = Line::new(LineKind::Open, archive);
+        line.source = Some(source.to_owned());
+        line.target = Some(target.to_owned());
+        line.tool = Some(concat!("lifeboat ", env!("CARGO_PKG_VERSION")).to_owned());
+        journal.append(&line, true)?;
+        Ok(journal)
+    }
+
+    /// Appends an intent and returns its number.
+    ///
+    /// # Errors
+    /// [`Error::Io`]: then the call must not be made.
+    pub fn intent(&self, mut line: Line, sync: bool) -> Result<u64, Error> {
+        let mut inner = self.inner();
+        let seq = inner.next;
+        inner.next += 1;
+        line.seq = Some(seq);
+        self.write(&mut inner, &line, sync)?;
+        Ok(seq)
+    }
+
+    /// Appends any other line.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn append(&self, line: &Line, sync: bool) -> Result<(), Error> {
+        self.write(&mut self.inner(), line, sync)
+    }
+
+    /// Sets standby or active.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn set_state(&self, state: State) -> Result<(), Error> {
+        let mut line = Line::new(LineKind::State, &self.archive);
+        line.state = Some(state);
+        self.append(&line, true)
+    }
+
+    /// A new line for the archive that this run serves.
+    #[must_use]
+    pub fn line(&self, kind: LineKind) -> Line {
+        Line::new(kind, &self.archive)
+    }
+
+    /// What the journal adds up to at this moment.
+    #[must_use]
+    pub fn knowledge(&self) -> Knowledge {
+        self.inner().knowledge.clone()
+    }
+
+    /// What the journal knows of one object at this moment.
+    #[must_use]
+    pub fn entry(&self, kind: &str, id: &str) -> Option<super::Entry> {
+        self.inner().knowledge.entry(kind, id).cloned()
+    }
+
+    /// Makes everything durable.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn sync(&self) -> Result<(), Error> {
+        let inner = self.inner();
+        inner.file.sync_data().map_err(|source| self.io(source))
+    }
+
+    fn inner(&self) -> std::sync::MutexGuard<'_, Inner> {
+        // A panic while holding the lock leaves at worst a line that the next reader drops as torn.
+        self.inner
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn write(&self, inner: &mut Inner, line: &Line, sync: bool) -> Result<(), Error> {
+        let mut text = serde_json::to_vec(line).map_err(|source| self.io(source.into()))?;
+        text.push(b'\n');
+        inner
+            .file
+            .write_all(&text)
+            .map_err(|source| self.io(source))?;
+        if sync {
+            inner.file.sync_data().map_err(|source| self.io(source))?;
+        }
+        inner.knowledge.apply(line);
+        Ok(())
+    }
+
+    fn io(&self, source: std::io::Error) -> Error {
+        Error::Io {
+            doing: "writing",
+            path: self.path.clone(),
+            source,
+        }
+    }
+}
+
+struct Loaded {
+    knowledge: Knowledge,
+    next: u64,
+    /// Length of the whole lines, when a torn one follows them.
+    torn_at: Option<u64>,
+}
+
+fn load(path: &Path, source: &str, target: &str) -> Result<Loaded, Error> {
+    let bytes = match fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+        Err(source) => {
+            return Err(Error::Io {
+                doing: "reading",
+                path: path.to_owned(),
+                source,
+            });
+        }
+    };
+    let whole = bytes
+        .iter()
+        .rposition(|&byte| byte == b'\n')
+        .map_or(0, |at| at + 1);
+    let mut loaded = Loaded {
+        knowledge: Knowledge::default(),
+        next: 1,
+        torn_at: (whole < bytes.len()).then_some(whole as u64),
+    };
+    for (index, text) in bytes[..whole].split(|&byte| byte == b'\n').enumerate() {
+        if text.is_empty() {
+            continue;
+        }
+        let fault = |what: String| Error::Journal {
+            path: path.to_owned(),
+            line: index + 1,
+            what,
+        };
+        let line: Line = serde_json::from_slice(text).map_err(|error| fault(error.to_string()))?;
+        if line.v > VERSION {
+            return Err(fault(format!(
+                "line format {} is newer than this build's {VERSION}",
+                line.v
+            )));
+        }
+        if line.line == LineKind::Open {
+            let pair = (
+                line.source.clone().unwrap_or_default(),
+                line.target.clone().unwrap_or_default(),
+            );
+            check_pair(path, &pair, source, target)?;
+        }
+        loaded.next = loaded.next.max(line.seq.map_or(0, |seq| seq + 1));
+        loaded.knowledge.apply(&line);
+    }
+    Ok(loaded)
+}
+
+fn check_pair(path: &Path, found: &Pair, source: &str, target: &str) -> Result<(), Error> {
+    if found.0 == source && found.1 == target {
+        return Ok(());
+    }
+    Err(Error::Refused {
+        rule: Rule::JournalOfAnotherPair,
+        detail: format!(
+            "{} is for source {} and target {}, this run is for source {source} and target {target}",
+            path.display(),
+            found.0,
+            found.1
+        ),
+        hint: "name the journal of this pair with --journal, or leave the option out for the usual place".to_owned(),
+    })
+}

@@ -1,0 +1,217 @@
+//! The journal of one pair of workspaces: what this tool made in the target, from which object of the source, and
+//! what it was about to do when it stopped (`spec/import.md`, "Journal").
+//!
+//! JSON lines, only ever appended to. An *intent* stands in the file before the call that it announces is made, a
+//! *result* after it. What the lines add up to is an [`Entry`] per object; planning sees only these.
+//!
+//! Durability: every line is one `write` call, so it survives the death of this process. Lines whose loss could cost
+//! a duplicate or a wrong guard after a power cut (opening, state, the intent and result of a create whose target has
+//! no unique name) are also synced to the disk before the call goes out; all others are synced when a run ends.
+
+mod file;
+mod line;
+mod lock;
+
+use std::collections::BTreeMap;
+
+pub use file::Journal;
+pub use line::{Line, LineKind, Made, Op, VERSION};
+pub use lock::Lock;
+
+/// Whether the target is a warm standby or runs production.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// Everything is passive; imports may write.
+    #[default]
+    Standby,
+    /// The target runs production; imports are refused.
+    Active,
+}
+
+/// An intent without a result: its call may have taken effect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pending {
+    /// What was about to be done.
+    pub op: Op,
+    /// Digest of what was about to be written.
+    pub digest: Option<String>,
+    /// Idempotency token of the create.
+    pub token: Option<String>,
+}
+
+/// What the journal knows of one object of the source.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Entry {
+    /// Its name or path, as last seen.
+    pub name: String,
+    /// Its id (or path) in the target.
+    pub target: Option<String>,
+    /// How it came to be linked.
+    pub made: Option<Made>,
+    /// Digest of the content last written completely.
+    pub digest: Option<String>,
+    /// Digest of the access control list last written.
+    pub access: Option<String>,
+    /// The target's `modified_at` when the content was last known to be equal, in milliseconds.
+    pub modified_at: Option<i64>,
+    /// True once a new cluster was seen terminated and got its archived specification.
+    pub configured: bool,
+    /// True once pinned.
+    pub pinned: bool,
+    /// The last intent without a result.
+    pub pending: Option<Pending>,
+}
+
+impl Entry {
+    /// True when this tool made the object, so that it may take things away from it.
+    #[must_use]
+    pub fn is_ours(&self) -> bool {
+        self.made == Some(Made::Created)
+    }
+
+    /// True when a create may have happened whose answer was lost.
+    #[must_use]
+    pub fn is_create_pending(&self) -> bool {
+        self.target.is_none()
+            && self
+                .pending
+                .as_ref()
+                .is_some_and(|pending| pending.op == Op::Create)
+    }
+}
+
+/// What a journal adds up to: entries by kind and source id.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Knowledge {
+    entries: BTreeMap<String, BTreeMap<String, Entry>>,
+    /// Standby or active.
+    pub state: State,
+    /// True once the journal was opened for writing by an import: its target was confirmed then.
+    pub confirmed: bool,
+}
+
+impl Knowledge {
+    /// The entry of an object of the source.
+    #[must_use]
+    pub fn entry(&self, kind: &str, id: &str) -> Option<&Entry> {
+        self.entries.get(kind)?.get(id)
+    }
+
+    /// The id in the target that an object of the source is linked to.
+    #[must_use]
+    pub fn target(&self, kind: &str, id: &str) -> Option<&str> {
+        self.entry(kind, id)?.target.as_deref()
+    }
+
+    /// All entries of a kind, by source id.
+    pub fn of_kind(&self, kind: &str) -> impl Iterator<Item = (&str, &Entry)> {
+        self.entries
+            .get(kind)
+            .into_iter()
+            .flatten()
+            .map(|(id, entry)| (id.as_str(), entry))
+    }
+
+    /// Number of entries.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries.values().map(BTreeMap::len).sum()
+    }
+
+    /// True when the journal never announced a write.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    fn entry_mut(&mut self, kind: &str, id: &str) -> &mut Entry {
+        self.entries
+            .entry(kind.to_owned())
+            .or_default()
+            .entry(id.to_owned())
+            .or_default()
+    }
+
+    /// Adds one line to what is known.
+    pub fn apply(&mut self, line: &Line) {
+        match line.line {
+            LineKind::Open => self.confirmed = true,
+            LineKind::State => self.state = line.state.unwrap_or_default(),
+            LineKind::Intent => self.intent(line),
+            LineKind::Result => self.result(line),
+            LineKind::Seen => {
+                if let Some((kind, id)) = line.object() {
+                    self.entry_mut(kind, id).modified_at = line.modified_at;
+                }
+            }
+        }
+    }
+
+    fn intent(&mut self, line: &Line) {
+        let (Some((kind, id)), Some(op)) = (line.object(), line.op) else {
+            return;
+        };
+        let entry = self.entry_mut(kind, id);
+        if let Some(name) = &line.name {
+            entry.name.clone_from(name);
+        }
+        entry.pending = Some(Pending {
+            op,
+            digest: line.digest.clone(),
+            token: line.token.clone(),
+        });
+    }
+
+    fn result(&mut self, line: &Line) {
+        let (Some((kind, id)), Some(op)) = (line.object(), line.op) else {
+            return;
+        };
+        let entry = self.entry_mut(kind, id);
+        if line.ok != Some(true) {
+            // A certain failure wrote nothing. An uncertain one may have: its intent stays open.
+            if line.certain == Some(true) {
+                entry.pending = None;
+            }
+            return;
+        }
+        let digest = entry
+            .pending
+            .take()
+            .and_then(|pending| pending.digest)
+            .or_else(|| line.digest.clone());
+        if let Some(name) = &line.name {
+            entry.name.clone_from(name);
+        }
+        match op {
+            Op::Create | Op::Adopt => {
+                entry.target.clone_from(&line.target);
+                entry.made = Some(line.made.unwrap_or(if op == Op::Create {
+                    Made::Created
+                } else {
+                    Made::Adopted
+                }));
+                entry.digest = digest;
+                entry.access = None;
+                entry.modified_at = None;
+                entry.configured = false;
+                entry.pinned = false;
+            }
+            Op::Update => {
+                entry.digest = digest;
+                entry.modified_at = None;
+                entry.target = line.target.clone().or_else(|| entry.target.take());
+            }
+            Op::Configure => {
+                entry.digest = digest;
+                entry.configured = true;
+            }
+            Op::Access => entry.access = digest,
+            Op::Pin => entry.pinned = true,
+            Op::Terminate => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

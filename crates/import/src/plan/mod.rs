@@ -1,0 +1,167 @@
+//! What an import would do, decided without a server: a pure function of the archive, the target as listed, the
+//! journal and the options (`spec/import.md`, "Plan").
+
+mod cost;
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+pub use cost::Cost;
+
+/// What is done with one object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum What {
+    /// It is made.
+    Create,
+    /// It is changed, or its access control list is.
+    Update,
+    /// Nothing.
+    Unchanged,
+    /// It is there, equal, and linked from now on.
+    Adopt,
+    /// It is left alone on purpose.
+    Skip,
+    /// It cannot be restored as things are.
+    Blocked,
+}
+
+impl What {
+    /// The word for it, as in JSON.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Update => "update",
+            Self::Unchanged => "unchanged",
+            Self::Adopt => "adopt",
+            Self::Skip => "skip",
+            Self::Blocked => "blocked",
+        }
+    }
+}
+
+/// What is done with one object of the archive.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Action {
+    /// Kind as in the archive.
+    pub kind: String,
+    /// Id in the source.
+    pub id: String,
+    /// Name or workspace path in the source.
+    pub name: String,
+    /// What is done.
+    pub what: What,
+    /// Why it is skipped, blocked or updated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Its id or path in the target, where that is known already.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+    /// True when the object itself is written.
+    pub writes_object: bool,
+    /// True when its access control list is written.
+    pub writes_access: bool,
+    /// What will be missing from the restored object.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+    /// What is worth knowing and no gap.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub remarks: Vec<String>,
+    /// Calls that it takes.
+    pub calls: u32,
+}
+
+/// Number of objects per decision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Counts {
+    /// See [`What::Create`].
+    pub create: u64,
+    /// See [`What::Update`].
+    pub update: u64,
+    /// See [`What::Unchanged`].
+    pub unchanged: u64,
+    /// See [`What::Adopt`].
+    pub adopt: u64,
+    /// See [`What::Skip`].
+    pub skip: u64,
+    /// See [`What::Blocked`].
+    pub blocked: u64,
+}
+
+impl Counts {
+    fn add(&mut self, what: What) {
+        *match what {
+            What::Create => &mut self.create,
+            What::Update => &mut self.update,
+            What::Unchanged => &mut self.unchanged,
+            What::Adopt => &mut self.adopt,
+            What::Skip => &mut self.skip,
+            What::Blocked => &mut self.blocked,
+        } += 1;
+    }
+}
+
+/// What an import would do, in the order in which it would do it.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Plan {
+    /// Workspace id of the source.
+    pub source: String,
+    /// Workspace id of the target.
+    pub target: String,
+    /// Host of the target.
+    pub host: String,
+    /// The archive.
+    pub archive_id: String,
+    /// One action per object, in dependency order.
+    pub actions: Vec<Action>,
+    /// Calls per family of endpoints, and the time that they take at the known limits.
+    pub cost: Cost,
+    /// What a person has to do.
+    pub checklist: Vec<crate::report::Todo>,
+    /// Warnings on the run as a whole.
+    pub warnings: Vec<String>,
+    /// True when the archive holds kinds that this build cannot restore.
+    pub unknown_kinds: bool,
+}
+
+impl Plan {
+    /// Number of objects per kind and decision, kinds in the order of the catalog.
+    #[must_use]
+    pub fn summary(&self) -> Vec<(String, Counts)> {
+        let mut order: Vec<String> = Vec::new();
+        let mut counts: BTreeMap<&str, Counts> = BTreeMap::new();
+        for action in &self.actions {
+            if !counts.contains_key(action.kind.as_str()) {
+                order.push(action.kind.clone());
+            }
+            counts.entry(&action.kind).or_default().add(action.what);
+        }
+        order
+            .into_iter()
+            .map(|kind| {
+                let count = counts.get(kind.as_str()).copied().unwrap_or_default();
+                (kind, count)
+            })
+            .collect()
+    }
+
+    /// True when an apply would write nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.actions.iter().all(|action| {
+            !action.writes_object && !action.writes_access && action.what != What::Adopt
+        })
+    }
+
+    /// True when something cannot be restored as things are.
+    #[must_use]
+    pub fn has_blocked(&self) -> bool {
+        self.unknown_kinds
+            || self
+                .actions
+                .iter()
+                .any(|action| action.what == What::Blocked)
+    }
+}

@@ -1,0 +1,503 @@
+//! What the names and ids of the source are called in the target, and bodies rewritten accordingly
+//! (`spec/import.md`, "References").
+//!
+//! The same resolver serves the plan, where much is only *planned*, and the apply, which replaces planned links by ids as
+//! objects come into being. Nothing is ever replaced by a default: what cannot be resolved is named.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use lifeboat_catalog::acl::{self, Grant, Principal};
+use lifeboat_catalog::{Form, Found, Kind, Target, lint, paths, places, tree};
+use serde_json::Value;
+
+/// What an object of the source is in the target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Link {
+    /// It has this id.
+    Id(String),
+    /// It will be made.
+    Planned,
+    /// It will not be there, for this reason.
+    Absent(String),
+}
+
+/// Names and ids of the target.
+#[derive(Debug, Clone, Default)]
+pub struct Resolver {
+    links: HashMap<&'static str, HashMap<String, Link>>,
+    /// User names as the target spells them, by their folded form.
+    users: HashMap<String, String>,
+    service_principals: HashSet<String>,
+    groups: HashSet<String>,
+    scopes: HashSet<String>,
+    /// Paths of the tree that exist or will.
+    tree: BTreeSet<String>,
+    dbfs: BTreeSet<String>,
+    git_folders: Vec<String>,
+    /// Homes that stand elsewhere in the target: (path in the source, path in the target).
+    moved: Vec<(String, String)>,
+    /// The source is the target: ids of kinds that are not carried mean the same.
+    pub same_workspace: bool,
+    /// What the lint looks for.
+    pub source_host: String,
+    /// What the lint looks for.
+    pub source_workspace: String,
+    /// Ids of the source that mean nothing in the target.
+    pub source_ids: BTreeSet<String>,
+}
+
+/// A body in the words of the target.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Rewritten {
+    /// The body.
+    pub body: Value,
+    /// References without which the object must not be written.
+    pub missing: Vec<String>,
+    /// What the object lacks in the target.
+    pub notes: Vec<String>,
+    /// What is worth knowing.
+    pub remarks: Vec<String>,
+    /// True when a reference leads to an object that is still to be made.
+    pub waits: bool,
+}
+
+/// The access control list that an object gets.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Access {
+    /// The direct grants.
+    pub grants: Vec<Grant>,
+    /// What could not be granted.
+    pub notes: Vec<String>,
+}
+
+impl Access {
+    /// What the journal holds of it.
+    #[must_use]
+    pub fn digest(&self) -> String {
+        digest(&acl::to_list(&self.grants))
+    }
+}
+
+/// SHA-256 of a JSON value with sorted keys, lowercase hex.
+#[must_use]
+pub fn digest(value: &Value) -> String {
+    let mut sorted = value.clone();
+    sorted.sort_all_objects();
+    lifeboat_archive::Digest::of(sorted.to_string().as_bytes()).to_string()
+}
+
+impl Resolver {
+    /// Records what an object of the source is in the target.
+    pub fn link(&mut self, kind: &'static str, id: &str, link: Link) {
+        self.links
+            .entry(kind)
+            .or_default()
+            .insert(id.to_owned(), link);
+    }
+
+    /// What an object of the source is in the target; `None` when nobody ever spoke of it.
+    #[must_use]
+    pub fn linked(&self, kind: &str, id: &str) -> Option<&Link> {
+        self.links.get(kind)?.get(id)
+    }
+
+    /// The id in the target, when there is one already.
+    #[must_use]
+    pub fn id(&self, kind: &str, id: &str) -> Option<&str> {
+        match self.linked(kind, id)? {
+            Link::Id(id) => Some(id),
+            Link::Planned | Link::Absent(_) => None,
+        }
+    }
+
+    /// Adds a user that exists or will.
+    pub fn add_user(&mut self, name: &str) {
+        self.users.insert(name.to_lowercase(), name.to_owned());
+    }
+
+    /// Adds a service principal that exists or will, by application id.
+    pub fn add_service_principal(&mut self, application_id: &str) {
+        self.service_principals.insert(application_id.to_owned());
+    }
+
+    /// Adds a group that exists or will.
+    pub fn add_group(&mut self, name: &str) {
+        self.groups.insert(name.to_owned());
+    }
+
+    /// Takes away a principal that could not be made after all.
+    pub fn remove_principal(&mut self, kind: &str, name: &str) {
+        match kind {
+            "users" => {
+                self.users.remove(&name.to_lowercase());
+            }
+            "groups" => {
+                self.groups.remove(name);
+            }
+            _ => {
+                self.service_principals.remove(name);
+            }
+        }
+    }
+
+    /// Adds a secret scope that exists or will.
+    pub fn add_scope(&mut self, name: &str) {
+        self.scopes.insert(name.to_owned());
+    }
+
+    /// Adds a path of the target's tree that exists or will.
+    pub fn add_path(&mut self, path: &str) {
+        self.tree.insert(path.to_owned());
+    }
+
+    /// Adds a DBFS path that exists or will.
+    pub fn add_dbfs(&mut self, path: &str) {
+        self.dbfs.insert(path.to_owned());
+    }
+
+    /// Adds the path of a git folder: what lies below comes from its remote.
+    pub fn add_git_folder(&mut self, path: &str) {
+        self.git_folders.push(path.to_owned());
+    }
+
+    /// Records that a home stands elsewhere in the target.
+    pub fn move_home(&mut self, from: &str, to: &str) {
+        self.moved.push((from.to_owned(), to.to_owned()));
+    }
+
+    /// The path in the target of a path in the source.
+    #[must_use]
+    pub fn path(&self, path: &str) -> String {
+        for (from, to) in &self.moved {
+            if paths::is_below(path, from) {
+                return format!("{to}{}", &path[from.len()..]);
+            }
+        }
+        path.to_owned()
+    }
+
+    /// Where the home of this name went, when it did not stay.
+    #[must_use]
+    pub fn moved_home(&self, path: &str) -> Option<&str> {
+        self.moved
+            .iter()
+            .find(|(from, _)| paths::is_below(path, from))
+            .map(|(_, to)| to.as_str())
+    }
+
+    /// The name of a user as the target spells it.
+    #[must_use]
+    pub fn user(&self, name: &str) -> Option<&str> {
+        self.users.get(&name.to_lowercase()).map(String::as_str)
+    }
+
+    /// Whether a service principal exists or will.
+    #[must_use]
+    pub fn has_service_principal(&self, application_id: &str) -> bool {
+        self.service_principals.contains(application_id)
+    }
+
+    /// A principal as the target names it.
+    #[must_use]
+    pub fn principal(&self, principal: &Principal) -> Option<Principal> {
+        let name = match principal.kind {
+            Target::User => self.user(&principal.name)?.to_owned(),
+            Target::Group => self.groups.get(&principal.name)?.clone(),
+            _ => self.service_principals.get(&principal.name)?.clone(),
+        };
+        Some(Principal {
+            kind: principal.kind,
+            name,
+        })
+    }
+
+    /// The grants of an archived reply in the words of the target; grantees that exist nowhere are named, and an owner
+    /// who exists nowhere is replaced by the caller, which is named too.
+    #[must_use]
+    pub fn access(&self, kind: &Kind, archived: &Value, caller: &Principal) -> Access {
+        let archived = acl::grants(archived);
+        let (mut grants, missing) = acl::map(&archived, &mut |principal| self.principal(principal));
+        let mut notes: Vec<String> = Vec::new();
+        let has_owner = kind
+            .permissions
+            .is_some_and(|permissions| permissions.has_owner);
+        if has_owner && acl::owners(&grants).len() != 1 {
+            match acl::owners(&archived).first() {
+                Some(owner) => notes.push(format!(
+                    "owner missing: {} exists nowhere, the importer owns it",
+                    owner.name
+                )),
+                None => notes
+                    .push("owner missing: the archive names none, the importer owns it".to_owned()),
+            }
+            grants = acl::with_owner(&grants, caller);
+        }
+        let owners: Vec<&Principal> = acl::owners(&archived);
+        for principal in &missing {
+            if !(has_owner && owners.contains(&principal)) {
+                notes.push(format!(
+                    "not granted: {} {} exists nowhere",
+                    noun(principal.kind),
+                    principal.name
+                ));
+            }
+        }
+        Access { grants, notes }
+    }
+
+    /// A body of `kind` in the words of the target.
+    #[must_use]
+    pub fn rewrite(&self, kind: &Kind, body: &Value) -> Rewritten {
+        let mut out = Rewritten {
+            body: body.clone(),
+            ..Rewritten::default()
+        };
+        self.drop_missing_owners(kind, &mut out);
+        let mut answers: BTreeMap<String, Answer> = BTreeMap::new();
+        for found in kind.found_references(&out.body) {
+            let answer = self.answer(&found);
+            match &answer {
+                Answer::Missing(what) => {
+                    push(&mut out.missing, format!("{what} ({})", found.pointer))
+                }
+                Answer::Note(what) => push(&mut out.notes, format!("{what} ({})", found.pointer)),
+                Answer::Remark(what) => {
+                    push(&mut out.remarks, format!("{what} ({})", found.pointer))
+                }
+                Answer::Waits => out.waits = true,
+                Answer::Is(_) | Answer::Same => {}
+            }
+            answers.insert(key(&found), answer);
+        }
+        kind.rewrite(&mut out.body, &mut |found| match answers.get(&key(found)) {
+            Some(Answer::Is(value)) => Some(value.clone()),
+            Some(Answer::Waits) => Some(format!("planned {}", found.value)),
+            _ => None,
+        });
+        self.lint(&mut out);
+        out
+    }
+
+    fn lint(&self, out: &mut Rewritten) {
+        if self.same_workspace {
+            return;
+        }
+        let source = lint::Source {
+            host: self.source_host.trim_start_matches("https://"),
+            workspace_id: &self.source_workspace,
+            ids: self.source_ids.clone(),
+        };
+        for left in lint::body(&out.body, &source) {
+            push(
+                &mut out.remarks,
+                format!(
+                    "still names {} of the source ({})",
+                    left.found, left.pointer
+                ),
+            );
+        }
+    }
+
+    /// Removes `run_as` and `single_user_name` whose principal exists nowhere, and says so.
+    fn drop_missing_owners(&self, kind: &Kind, out: &mut Rewritten) {
+        for found in kind.found_references(&out.body) {
+            let Some(place) = owner_place(&found.pointer) else {
+                continue;
+            };
+            if found.form == Form::Member || self.named_principal(found.to, &found.value).is_some()
+            {
+                continue;
+            }
+            if places::take_pointer(&mut out.body, place).is_some() {
+                let field = place.rsplit('/').next().unwrap_or(place);
+                push(
+                    &mut out.notes,
+                    format!(
+                        "owner missing: {field} {} exists nowhere ({place})",
+                        found.value
+                    ),
+                );
+            }
+        }
+    }
+
+    fn named_principal(&self, to: Target, name: &str) -> Option<String> {
+        match to {
+            Target::User => self.user(name).map(str::to_owned),
+            Target::Group => self.groups.get(name).cloned(),
+            Target::ServicePrincipal => self.service_principals.get(name).cloned(),
+            _ => self
+                .user(name)
+                .map(str::to_owned)
+                .or_else(|| self.service_principals.get(name).cloned())
+                .or_else(|| self.groups.get(name).cloned()),
+        }
+    }
+
+    fn answer(&self, found: &Found) -> Answer {
+        if let Some(kind) = kind_of(found.to)
+            && matches!(found.form, Form::Id | Form::InString | Form::Member)
+        {
+            return self.answer_id(kind, found);
+        }
+        match found.to {
+            Target::User | Target::Group | Target::ServicePrincipal | Target::Principal => {
+                match self.named_principal(found.to, &found.value) {
+                    Some(name) if name == found.value => Answer::Same,
+                    Some(name) => Answer::Is(name),
+                    None => Answer::Missing(format!(
+                        "{} {} exists nowhere",
+                        noun(found.to),
+                        found.value
+                    )),
+                }
+            }
+            Target::SecretScope if self.scopes.contains(&found.value) => Answer::Same,
+            Target::SecretScope => {
+                Answer::Note(format!("secret scope {} exists nowhere", found.value))
+            }
+            Target::WorkspacePath => self.answer_path(found),
+            Target::DbfsPath => self.answer_dbfs(found),
+            Target::AnyPath | Target::EmailAddress | Target::BudgetPolicy => Answer::Same,
+            other => {
+                if self.same_workspace {
+                    Answer::Same
+                } else {
+                    Answer::Missing(format!(
+                        "{} {} is of a kind that archives do not hold",
+                        noun(other),
+                        found.value
+                    ))
+                }
+            }
+        }
+    }
+
+    fn answer_id(&self, kind: &'static str, found: &Found) -> Answer {
+        match self.linked(kind, &found.value) {
+            Some(Link::Id(id)) if *id == found.value => Answer::Same,
+            Some(Link::Id(id)) => Answer::Is(id.clone()),
+            Some(Link::Planned) => Answer::Waits,
+            Some(Link::Absent(why)) => {
+                Answer::Missing(format!("{} {}: {why}", noun(found.to), found.value))
+            }
+            None => Answer::Missing(format!(
+                "{} {} is not in the archive",
+                noun(found.to),
+                found.value
+            )),
+        }
+    }
+
+    fn answer_path(&self, found: &Found) -> Answer {
+        let path = self.path(&found.value);
+        let known = self.tree.contains(&path)
+            || tree::is_builtin_directory(&path)
+            || self
+                .git_folders
+                .iter()
+                .any(|folder| paths::is_below(&path, folder));
+        if path != found.value {
+            Answer::Is(path)
+        } else if known {
+            Answer::Same
+        } else if found.required() {
+            Answer::Note(format!(
+                "path {path} is neither in the archive nor in the target"
+            ))
+        } else {
+            Answer::Remark(format!(
+                "path {path} is neither in the archive nor in the target"
+            ))
+        }
+    }
+
+    fn answer_dbfs(&self, found: &Found) -> Answer {
+        let path = &found.value;
+        if let Some(rule) = tree::dbfs_never_read(path) {
+            return Answer::Remark(format!(
+                "dbfs:{path} lies below {rule}, which archives never hold"
+            ));
+        }
+        if self
+            .dbfs
+            .iter()
+            .any(|known| known == path || paths::is_below(known, path))
+        {
+            Answer::Same
+        } else if found.required() {
+            Answer::Note(format!(
+                "dbfs:{path} is neither in the archive nor in the target"
+            ))
+        } else {
+            Answer::Remark(format!(
+                "dbfs:{path} is neither in the archive nor in the target"
+            ))
+        }
+    }
+}
+
+enum Answer {
+    Is(String),
+    Same,
+    Waits,
+    Missing(String),
+    Note(String),
+    Remark(String),
+}
+
+fn key(found: &Found) -> String {
+    format!("{}\n{}", found.pointer, found.value)
+}
+
+fn push(list: &mut Vec<String>, text: String) {
+    if !list.contains(&text) {
+        list.push(text);
+    }
+}
+
+/// The place to remove when the principal at `pointer` is one as whom something runs.
+fn owner_place(pointer: &str) -> Option<&str> {
+    if pointer.ends_with("/single_user_name") {
+        return Some(pointer);
+    }
+    let (parent, _) = pointer.rsplit_once('/')?;
+    parent.ends_with("/run_as").then_some(parent)
+}
+
+/// The kind whose objects a reference by id leads to, for kinds that archives hold.
+fn kind_of(target: Target) -> Option<&'static str> {
+    Some(match target {
+        Target::Cluster => "clusters",
+        Target::InstancePool => "instance-pools",
+        Target::ClusterPolicy => "cluster-policies",
+        Target::Job => "jobs",
+        Target::User => "users",
+        Target::Group => "groups",
+        Target::ServicePrincipal => "service-principals",
+        Target::GitFolder => "git-folders",
+        _ => return None,
+    })
+}
+
+fn noun(target: Target) -> &'static str {
+    match target {
+        Target::Cluster => "cluster",
+        Target::InstancePool => "instance pool",
+        Target::ClusterPolicy => "cluster policy",
+        Target::Job => "job",
+        Target::User => "user",
+        Target::Group => "group",
+        Target::ServicePrincipal => "service principal",
+        Target::Principal => "principal",
+        Target::SecretScope => "secret scope",
+        Target::NotificationDestination => "notification destination",
+        Target::Warehouse => "SQL warehouse",
+        Target::Pipeline => "pipeline",
+        Target::Query => "query",
+        Target::Dashboard => "dashboard",
+        Target::Alert => "alert",
+        Target::GitFolder => "git folder",
+        _ => "object",
+    }
+}
