@@ -1,12 +1,29 @@
 //! The client: one place through which every call goes.
 
+use std::fmt;
+use std::fs::File;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use reqwest::Method;
 use serde_json::Value;
-use serde_json::value::RawValue;
+use tokio::time::Instant;
+use url::Url;
 
-use crate::{Config, Error, Limits, Stats};
+use crate::error::Problem;
+use crate::family::family_of;
+use crate::http::{Failure, Http, Payload, Reply, Request, Sink, Want};
+use crate::pace::Pace;
+use crate::refusal::Refusal;
+use crate::retry::{self, Verdict, backoff};
+use crate::{Config, Error, Limits, Stats, host};
+
+const ME: &str = "/api/2.0/preview/scim/v2/Me";
+/// Largest JSON reply: a folder of 100,000 objects has about 30 MiB.
+const JSON_CAP: u64 = 256 << 20;
+const TEXT_CAP: u64 = 64 << 20;
 
 /// How a client behaves.
 #[derive(Clone, Debug)]
@@ -66,38 +83,6 @@ pub enum Body<'a> {
     },
 }
 
-/// A list call.
-#[derive(Clone, Debug)]
-pub struct Listing<'a> {
-    /// Path from `/api/` on.
-    pub path: &'a str,
-    /// Query of every page.
-    pub query: Vec<(&'a str, String)>,
-    /// Name of the array in the reply; empty: the reply itself is the array.
-    pub array: &'a str,
-    /// How pages follow each other.
-    pub paging: Paging,
-}
-
-/// How pages follow each other (fact sheet, section 1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Paging {
-    /// One reply holds everything.
-    None,
-    /// `next_page_token` of the reply goes into `page_token` of the next request.
-    PageToken {
-        /// Name and value of the page size field.
-        size: Option<(&'static str, u32)>,
-    },
-    /// `next_page_token` is also the name in the query (git folders).
-    NextPageToken,
-    /// `startIndex` and `count`, repeated until two reads agree.
-    Scim {
-        /// Elements asked for per page.
-        count: u32,
-    },
-}
-
 /// Who calls, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
@@ -113,95 +98,391 @@ pub struct Identity {
 
 /// A client of one workspace. Clones share connections, limits and counts.
 #[derive(Clone)]
-pub struct Client {}
+pub struct Client(Arc<Inner>);
+
+struct Inner {
+    host: String,
+    base: Url,
+    workspace_id: Option<String>,
+    http: Http,
+    pace: Pace,
+    retry_budget: Duration,
+    /// Length of a second in pauses: tests have shorter ones.
+    second: Duration,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("host", &self.0.host)
+            .finish_non_exhaustive()
+    }
+}
 
 impl Client {
     /// Makes a client. Nothing is sent yet.
-    pub fn new(_config: Config, _options: ClientOptions) -> Result<Self, Error> {
-        unimplemented!()
+    pub fn new(config: Config, options: ClientOptions) -> Result<Self, Error> {
+        Self::with_second(config, options, Duration::from_secs(1))
+    }
+
+    pub(crate) fn with_second(
+        config: Config,
+        options: ClientOptions,
+        second: Duration,
+    ) -> Result<Self, Error> {
+        let broken = |problem| Error::new("", &config.host, 0, problem);
+        let base = Url::parse(&config.host).map_err(|error| broken(invalid(&error.to_string())))?;
+        let http =
+            Http::new(&config, &base, &options.user_agent, options.timeout).map_err(broken)?;
+        let pace = Pace::new(&options.limits.table(), options.max_concurrent);
+        let Config {
+            host, workspace_id, ..
+        } = config;
+        let retry_budget = options.retry_budget;
+        Ok(Self(Arc::new(Inner {
+            host,
+            base,
+            workspace_id,
+            http,
+            pace,
+            retry_budget,
+            second,
+        })))
     }
 
     /// `https://<name>`, without a slash at the end.
     pub fn host(&self) -> &str {
-        unimplemented!()
+        &self.0.host
     }
 
     /// `azure`, `azure-usgov`, `azure-china` or `unknown`, by the name of the host.
     pub fn cloud(&self) -> &'static str {
-        unimplemented!()
+        host::cloud(&self.0.host)
     }
 
-    /// Asks who calls and which workspace answers.
+    /// Counts so far.
+    pub fn stats(&self) -> Stats {
+        self.0.pace.stats()
+    }
+
+    /// Asks who calls and which workspace answers. A workspace other than the configured one is an error.
     pub async fn identity(&self) -> Result<Identity, Error> {
-        unimplemented!()
+        let (body, reply) = self.get_with_reply(ME, &[]).await?;
+        let text = |key: &str| body.get(key).and_then(Value::as_str).map(str::to_owned);
+        let missing = |what: &str| unexpected(ME, what, "a reply without it");
+        if let (Some(asked), Some(answers)) = (&self.0.workspace_id, &reply.workspace_id)
+            && asked != answers
+        {
+            return Err(unexpected(
+                ME,
+                &format!("workspace {asked}"),
+                &format!("workspace {answers}"),
+            ));
+        }
+        let groups = body
+            .get("groups")
+            .and_then(Value::as_array)
+            .map_or(&[][..], Vec::as_slice);
+        let is_admin = groups
+            .iter()
+            .any(|group| group.get("display").and_then(Value::as_str) == Some("admins"));
+        Ok(Identity {
+            user_name: text("userName").ok_or_else(|| missing("userName"))?,
+            id: text("id").ok_or_else(|| missing("id"))?,
+            workspace_id: reply.workspace_id,
+            is_admin,
+        })
     }
 
     /// GET of a JSON document.
-    pub async fn get(&self, _path: &str, _query: &[(&str, &str)]) -> Result<Value, Error> {
-        unimplemented!()
+    pub async fn get(&self, path: &str, query: &[(&str, &str)]) -> Result<Value, Error> {
+        Ok(self.get_with_reply(path, query).await?.0)
     }
 
-    /// GET of a body as it is, as UTF-8 text.
-    pub async fn get_text(&self, _path: &str, _query: &[(&str, &str)]) -> Result<String, Error> {
-        unimplemented!()
+    async fn get_with_reply(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+    ) -> Result<(Value, Reply), Error> {
+        let (bytes, reply) = self.get_json_bytes(path, query).await?;
+        let value =
+            serde_json::from_slice(&bytes).map_err(|_| not_json("GET", path, &bytes, &reply))?;
+        Ok((value, reply))
+    }
+
+    /// GET of a JSON document, not yet parsed.
+    pub(crate) async fn get_json_bytes(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+    ) -> Result<(Vec<u8>, Reply), Error> {
+        let request = self.request("GET", path, query, Payload::None, Want::Json)?;
+        let mut sink = Sink::Memory(Vec::new());
+        let reply = self
+            .call(&request, Safety::Read, JSON_CAP, &mut sink)
+            .await?;
+        Ok((memory(sink), reply))
+    }
+
+    /// GET of a body as it is, as UTF-8 text of at most 64 MiB.
+    pub async fn get_text(&self, path: &str, query: &[(&str, &str)]) -> Result<String, Error> {
+        let bytes = self.get_bytes(path, query, TEXT_CAP).await?;
+        String::from_utf8(bytes.into()).map_err(|_| unexpected(path, "UTF-8 text", "other bytes"))
     }
 
     /// GET of a body as it is; more than `cap` bytes are an error ([`Error::is_over_cap`]).
     pub async fn get_bytes(
         &self,
-        _path: &str,
-        _query: &[(&str, &str)],
-        _cap: u64,
+        path: &str,
+        query: &[(&str, &str)],
+        cap: u64,
     ) -> Result<Bytes, Error> {
-        unimplemented!()
+        let request = self.request("GET", path, query, Payload::None, Want::Raw)?;
+        let mut sink = Sink::Memory(Vec::new());
+        self.call(&request, Safety::Read, cap, &mut sink).await?;
+        Ok(memory(sink).into())
     }
 
-    /// GET of a body into a file, which is emptied first; gives the bytes written.
+    /// GET of a body into a file, which is emptied first and again before each repetition; gives the bytes written.
+    /// The file's position is at its end afterwards. Writes are short and blocking.
     pub async fn get_to_file(
         &self,
-        _path: &str,
-        _query: &[(&str, &str)],
-        _cap: u64,
-        _file: &mut std::fs::File,
+        path: &str,
+        query: &[(&str, &str)],
+        cap: u64,
+        file: &mut File,
     ) -> Result<u64, Error> {
-        unimplemented!()
-    }
-
-    /// GET of one object whose long arrays come in pages (`jobs/get` 2.2). `arrays` are dotted places, such as
-    /// `settings.tasks`; the paging fields are gone from the result.
-    pub async fn get_merged(
-        &self,
-        _path: &str,
-        _query: &[(&str, &str)],
-        _arrays: &[&str],
-    ) -> Result<Value, Error> {
-        unimplemented!()
+        let request = self.request("GET", path, query, Payload::None, Want::Raw)?;
+        Ok(self
+            .call(&request, Safety::Read, cap, &mut Sink::File(file))
+            .await?
+            .bytes)
     }
 
     /// Any call. An empty reply gives `{}`.
     pub async fn send(
         &self,
-        _method: &str,
-        _path: &str,
-        _query: &[(&str, &str)],
-        _body: Body<'_>,
-        _safety: Safety,
+        method: &str,
+        path: &str,
+        query: &[(&str, &str)],
+        body: Body<'_>,
+        safety: Safety,
     ) -> Result<Value, Error> {
-        unimplemented!()
+        let request = self.request(method, path, query, payload(body), Want::Json)?;
+        let mut sink = Sink::Memory(Vec::new());
+        let reply = self.call(&request, safety, JSON_CAP, &mut sink).await?;
+        let bytes = memory(sink);
+        if bytes.is_empty() {
+            return Ok(Value::Object(serde_json::Map::new()));
+        }
+        serde_json::from_slice(&bytes).map_err(|_| not_json(method, path, &bytes, &reply))
     }
 
-    /// All elements of a listing, each as the text that the service sent.
-    pub async fn list(&self, _listing: &Listing<'_>) -> Result<Vec<Box<RawValue>>, Error> {
-        unimplemented!()
+    fn request(
+        &self,
+        method: &str,
+        path: &str,
+        query: &[(&str, &str)],
+        payload: Payload,
+        want: Want,
+    ) -> Result<Request, Error> {
+        let broken = |what: &str| Error::new(method, path, 0, invalid(what));
+        if !path.starts_with('/') || path.contains(['?', '#']) || path.split('/').any(is_dots) {
+            return Err(broken(
+                "the path must begin with '/' and have neither a query nor a segment of dots",
+            ));
+        }
+        let http_method =
+            Method::from_bytes(method.as_bytes()).map_err(|_| broken("unknown method"))?;
+        let mut url = self.0.base.clone();
+        url.set_path(path);
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        Ok(Request {
+            method: http_method,
+            url,
+            payload,
+            want,
+        })
     }
 
-    /// Counts so far.
-    pub fn stats(&self) -> Stats {
-        unimplemented!()
+    /// One call with its repetitions. The budget counts failed attempts and the pauses after them, not the queue.
+    async fn call(
+        &self,
+        request: &Request,
+        safety: Safety,
+        cap: u64,
+        sink: &mut Sink<'_>,
+    ) -> Result<Reply, Error> {
+        let Inner {
+            http,
+            pace,
+            retry_budget,
+            second,
+            ..
+        } = self.0.as_ref();
+        let (method, path) = (request.method.as_str(), request.url.path());
+        let family = family_of(method, path);
+        let mut spent = Duration::ZERO;
+        let mut tries = 0;
+        loop {
+            let turn = pace.turn(family).await;
+            tries += 1;
+            let begun = Instant::now();
+            pace.count(family, |stats| {
+                stats.calls += 1;
+                stats.retries += u64::from(tries > 1);
+            });
+            let failure = match http.attempt(request, cap, sink).await {
+                Ok(reply) => {
+                    pace.good(family);
+                    pace.count(family, |stats| stats.bytes += reply.bytes);
+                    return Ok(reply);
+                }
+                Err(failure) => failure,
+            };
+            drop(turn);
+            spent += begun.elapsed();
+            let verdict = judge(&failure, safety, tries);
+            let asked = match verdict {
+                Verdict::Final => None,
+                Verdict::Throttled(asked) | Verdict::Again(asked) => Some(asked),
+            };
+            let throttled = matches!(verdict, Verdict::Throttled(_));
+            pace.count(family, |stats| stats.throttled += u64::from(throttled));
+            let pause = asked.map(|asked| {
+                asked.map_or_else(|| backoff(tries, *second), |wait| in_seconds(wait, *second))
+            });
+            match pause {
+                Some(pause) if spent + pause <= *retry_budget => {
+                    spent += pause;
+                    if throttled {
+                        pace.slow_down(family, pause);
+                    }
+                    pace.count(family, |stats| stats.waited += pause);
+                    tokio::time::sleep(pause).await;
+                }
+                _ => return Err(Error::new(method, path, tries, problem_of(failure))),
+            }
+        }
     }
 }
 
-/// One segment of a path, percent-encoded: an id or a name, `/` included.
+fn judge(failure: &Failure, safety: Safety, tries: u32) -> Verdict {
+    match failure {
+        Failure::Refused(refusal) => retry::judge(refusal, safety, tries),
+        Failure::Network { sent, .. } => retry::judge_network(*sent, safety),
+        Failure::Final(_) => Verdict::Final,
+    }
+}
+
+fn problem_of(failure: Failure) -> Problem {
+    match failure {
+        Failure::Network { problem, .. } | Failure::Final(problem) => problem,
+        Failure::Refused(refusal) => {
+            let throttled = retry::throttled(&refusal).is_some();
+            let Refusal {
+                status,
+                code,
+                reason,
+                message,
+                request_id,
+                wait,
+            } = refusal;
+            Problem::Refused {
+                status,
+                code,
+                reason,
+                message,
+                request_id,
+                throttled,
+                wait,
+            }
+        }
+    }
+}
+
+/// A wait that the service named, in seconds of the given length.
+fn in_seconds(wait: Duration, second: Duration) -> Duration {
+    Duration::try_from_secs_f64(wait.as_secs_f64() * second.as_secs_f64()).unwrap_or(Duration::MAX)
+}
+
+fn payload(body: Body<'_>) -> Payload {
+    match body {
+        Body::None => Payload::None,
+        Body::Json(value) => Payload::Json(value.to_string().into()),
+        Body::Raw(bytes) => Payload::Raw(bytes),
+        Body::Multipart {
+            fields,
+            file,
+            content,
+        } => Payload::Multipart {
+            fields: fields
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect(),
+            file: file.to_owned(),
+            content,
+        },
+    }
+}
+
+fn memory(sink: Sink<'_>) -> Vec<u8> {
+    match sink {
+        Sink::Memory(bytes) => bytes,
+        Sink::File(_) => Vec::new(),
+    }
+}
+
+fn invalid(what: &str) -> Problem {
+    Problem::Invalid {
+        what: what.to_owned(),
+    }
+}
+
+/// A reply to a GET that is not what the call gives.
+pub(crate) fn unexpected(path: &str, expected: &str, actual: &str) -> Error {
+    let problem = Problem::Unexpected {
+        expected: expected.to_owned(),
+        actual: actual.to_owned(),
+    };
+    Error::new("GET", path, 1, problem)
+}
+
+/// Says what came without its content.
+pub(crate) fn not_json(method: &str, path: &str, bytes: &[u8], reply: &Reply) -> Error {
+    let kind = if reply.content_type.is_empty() {
+        "no content type"
+    } else {
+        &reply.content_type
+    };
+    let actual = format!("{} bytes of {kind}", bytes.len());
+    Error::new(
+        method,
+        path,
+        1,
+        Problem::Unexpected {
+            expected: "JSON".to_owned(),
+            actual,
+        },
+    )
+}
+
+/// A segment that URLs understand as "here" or "above".
+fn is_dots(segment: &str) -> bool {
+    matches!(
+        segment.to_ascii_lowercase().replace("%2e", ".").as_str(),
+        "." | ".."
+    )
+}
+
+/// One segment of a path, percent-encoded: an id or a name; `/` in it becomes `%2F`.
 pub fn segment(text: &str) -> String {
-    percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
+    const KEPT: &AsciiSet = &NON_ALPHANUMERIC
+        .remove(b'-')
+        .remove(b'_')
+        .remove(b'.')
+        .remove(b'~');
+    utf8_percent_encode(text, KEPT).to_string()
 }

@@ -5,6 +5,14 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::time::Duration;
+
+/// `what` of a [`Problem::Network`] in which nothing was sent.
+pub(crate) const CONNECT: &str = "connect";
+
+/// Messages of a 403 that concern the caller as a whole and not one object (fact sheet 2.5; the wording of the second
+/// and third is from experience).
+const AUTH_FRAGMENTS: &[&str] = &["Invalid access token", "IP ACL", "IP access list"];
 
 /// A call that did not give a usable reply.
 ///
@@ -18,12 +26,34 @@ struct Inner {
     problem: Problem,
 }
 
+/// Some calls say "gone" with 400 and a message (fact sheet 3.2). The object must be the one that the path asks for: a
+/// job that names a cluster which does not exist is not itself gone.
+fn names_a_gone_object(path: &str, message: &str) -> bool {
+    let asked = |subject: &str| message.contains(subject) && message.contains("does not exist");
+    let clusters = path.contains("/clusters") || path.contains("/libraries");
+    let jobs = path.contains("/jobs") && !path.ends_with("/create");
+    (clusters && asked("Cluster ")) || (jobs && (asked("Job ") || asked("Run ")))
+}
+
+fn refused_text(
+    status: u16,
+    code: Option<&str>,
+    message: &str,
+    request_id: Option<&str>,
+) -> String {
+    let code = code.map(|code| format!(" {code}")).unwrap_or_default();
+    let request_id = request_id
+        .map(|id| format!(" (request id {id})"))
+        .unwrap_or_default();
+    format!("{status}{code}: {message}{request_id}")
+}
+
 /// What went wrong.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Problem {
     /// The service answered with an error.
-    #[error("{status}{} {message}", code.as_deref().map(|code| format!(" {code}:")).unwrap_or_else(|| ":".to_owned()))]
+    #[error("{}", refused_text(*status, code.as_deref(), message, request_id.as_deref()))]
     Refused {
         /// HTTP status.
         status: u16,
@@ -37,6 +67,8 @@ pub enum Problem {
         request_id: Option<String>,
         /// Whether the answer was "too many requests", in any of its forms.
         throttled: bool,
+        /// How long the service asked to wait.
+        wait: Option<Duration>,
     },
     /// A page for people came instead of an API reply: the credentials do not reach the API.
     #[error("answered with a login page (status {status}){}", if *private_link { ": Private Link blocks this network" } else { "" })]
@@ -165,17 +197,66 @@ impl Error {
 
     /// The object is gone: 404 and its other forms (400 `Cluster ... does not exist`). Not: an unknown API.
     pub fn is_not_found(&self) -> bool {
-        unimplemented!()
+        let Problem::Refused {
+            status,
+            code,
+            message,
+            ..
+        } = self.problem()
+        else {
+            return false;
+        };
+        match (*status, code.as_deref()) {
+            (_, Some("ENDPOINT_NOT_FOUND" | "FEATURE_DISABLED")) => false,
+            (404, _) | (_, Some("RESOURCE_DOES_NOT_EXIST" | "NOT_FOUND")) => true,
+            (400, Some("INVALID_PARAMETER_VALUE")) => names_a_gone_object(self.path(), message),
+            (400, Some("INVALID_STATE")) => {
+                message.contains("Cannot access cluster")
+                    && message.contains("terminated or unpinned more than")
+            }
+            _ => false,
+        }
     }
 
     /// The object, or another one of that name, exists already.
     pub fn is_already_exists(&self) -> bool {
-        unimplemented!()
+        let Problem::Refused {
+            status,
+            code,
+            message,
+            ..
+        } = self.problem()
+        else {
+            return false;
+        };
+        match (*status, code.as_deref()) {
+            (_, Some("RESOURCE_ALREADY_EXISTS" | "ALREADY_EXISTS")) => true,
+            (409, code) => code != Some("ABORTED"),
+            (400, _) => message.contains("already exists"),
+            _ => false,
+        }
     }
 
     /// The service's 10 MB rule (10485760 bytes) forbids this form of the call.
     pub fn is_too_large(&self) -> bool {
-        unimplemented!()
+        let Problem::Refused {
+            status,
+            code,
+            reason,
+            message,
+            ..
+        } = self.problem()
+        else {
+            return false;
+        };
+        let named = |text: &Option<String>| {
+            matches!(
+                text.as_deref(),
+                Some("MAX_NOTEBOOK_SIZE_EXCEEDED" | "MAX_READ_SIZE_EXCEEDED")
+            )
+        };
+        *status == 413
+            || (*status == 400 && (named(code) || named(reason) || message.contains("10485760")))
     }
 
     /// The reply was larger than the cap that the caller gave.
@@ -185,22 +266,36 @@ impl Error {
 
     /// The feature is switched off or the API does not exist in this workspace.
     pub fn is_feature_off(&self) -> bool {
-        unimplemented!()
+        matches!(self.code(), Some("FEATURE_DISABLED" | "ENDPOINT_NOT_FOUND"))
     }
 
     /// 501, `NOT_IMPLEMENTED`.
     pub fn is_not_implemented(&self) -> bool {
-        unimplemented!()
+        self.status() == Some(501) || self.code() == Some("NOT_IMPLEMENTED")
     }
 
     /// The caller may not: 401, 403, a login page.
     pub fn is_refused(&self) -> bool {
-        unimplemented!()
+        match self.problem() {
+            Problem::LoginPage { .. } => true,
+            Problem::Refused { status, .. } => matches!(status, 401 | 403),
+            _ => false,
+        }
     }
 
     /// The credentials as a whole do not (any longer) open the workspace: the run must stop.
     pub fn is_auth(&self) -> bool {
-        unimplemented!()
+        match self.problem() {
+            Problem::LoginPage { .. } | Problem::Refused { status: 401, .. } => true,
+            Problem::Refused {
+                status: 403,
+                message,
+                ..
+            } => AUTH_FRAGMENTS
+                .iter()
+                .any(|fragment| message.contains(fragment)),
+            _ => false,
+        }
     }
 
     /// No complete reply arrived, after all repetitions.
@@ -226,13 +321,27 @@ impl Error {
 
     /// Whether the service may have carried the call out although it failed: look before creating again.
     pub fn is_uncertain(&self) -> bool {
-        unimplemented!()
+        if matches!(self.method(), "GET" | "HEAD") {
+            return false;
+        }
+        match self.problem() {
+            Problem::Network { what, .. } => *what != CONNECT,
+            Problem::Refused {
+                status, throttled, ..
+            } => *status >= 500 && *status != 501 && !throttled,
+            Problem::Unexpected { .. } | Problem::OverCap { .. } => true,
+            _ => false,
+        }
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}: {}", self.0.method, self.0.path, self.0.problem)
+        write!(f, "{} {}: {}", self.0.method, self.0.path, self.0.problem)?;
+        if self.0.tries > 1 {
+            write!(f, " (after {} tries)", self.0.tries)?;
+        }
+        Ok(())
     }
 }
 

@@ -1,12 +1,28 @@
-//! The limits of the service as data, the text form of `--limits FILE`, and the floor that follows from them.
+//! The limits of the service as data (fact sheet, table 25.1), the text form of `--limits FILE`, and the floor that
+//! follows from them: the least time that a number of calls can take.
+//!
+//! # The text form
+//!
+//! One family per line; a family that is not named keeps its built-in limit. `#` begins a comment.
+//!
+//! ```text
+//! # family = limit[, limit...]
+//! workspace-export = 60/s
+//! scim-read        = 255/min
+//! jobs-create      = 20/s, 10000/h
+//! workspace-list   = 20 at once
+//! dbfs             = off
+//! ```
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use crate::Family;
 
 /// `--limits`.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Limits {
     /// The built-in table.
     #[default]
@@ -17,14 +33,72 @@ pub enum Limits {
     Table(LimitTable),
 }
 
+impl Limits {
+    /// The table that holds: an empty one for `Off`.
+    pub fn table(&self) -> LimitTable {
+        match self {
+            Self::Default => LimitTable::default(),
+            Self::Off => LimitTable {
+                rows: BTreeMap::new(),
+            },
+            Self::Table(table) => table.clone(),
+        }
+    }
+}
+
 /// So many calls in so much time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
     /// Calls.
-    pub calls: u32,
-    /// The time in which the service counts them.
+    pub calls: NonZeroU32,
+    /// The time in which the service counts them: a second, a minute or an hour.
     pub per: Duration,
 }
+
+impl Rate {
+    /// Calls that may leave at once after a pause. A twentieth of the window keeps slow timers from costing
+    /// throughput; a limit per hour is a quota and not a pace, so it may be used up at once.
+    pub fn burst(&self) -> NonZeroU32 {
+        if self.per >= HOUR {
+            self.calls
+        } else {
+            NonZeroU32::new(self.calls.get() / 20).unwrap_or(NonZeroU32::MIN)
+        }
+    }
+
+    /// Time between calls after the burst, such that no window of the service holds more calls than allowed. Not for
+    /// hours: there a window after a full burst may hold more, and the service's own answer counts.
+    pub fn period(&self) -> Duration {
+        let paced = if self.per >= HOUR {
+            self.calls.get()
+        } else {
+            self.calls.get() - self.burst().get() + 1
+        };
+        self.per / paced
+    }
+
+    /// The least time for so many calls.
+    pub fn floor(&self, calls: u64) -> Duration {
+        let waiting = calls.saturating_sub(u64::from(self.burst().get()));
+        Duration::try_from_secs_f64(self.period().as_secs_f64() * waiting as f64)
+            .unwrap_or(Duration::MAX)
+    }
+}
+
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let unit = UNITS
+            .iter()
+            .find(|(_, seconds)| Duration::from_secs(*seconds) == self.per);
+        match unit {
+            Some((unit, _)) => write!(f, "{}/{unit}", self.calls),
+            None => write!(f, "{}/{} s", self.calls, self.per.as_secs_f64()),
+        }
+    }
+}
+
+const HOUR: Duration = Duration::from_secs(3600);
+const UNITS: &[(&str, u64)] = &[("s", 1), ("min", 60), ("h", 3600)];
 
 /// What is allowed to one family. Nothing given: not limited.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,10 +106,27 @@ pub struct Limit {
     /// All of them hold at once.
     pub rates: Vec<Rate>,
     /// Calls under way at one time.
-    pub concurrent: Option<u32>,
+    pub concurrent: Option<NonZeroU32>,
 }
 
-/// Limits per family.
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rates = self.rates.iter().map(Rate::to_string);
+        let parts: Vec<String> = rates
+            .chain(self.concurrent.map(|calls| format!("{calls} at once")))
+            .collect();
+        f.write_str(
+            if parts.is_empty() {
+                "off".to_owned()
+            } else {
+                parts.join(", ")
+            }
+            .as_str(),
+        )
+    }
+}
+
+/// Limits per family. [`Default`] is the built-in table; [`fmt::Display`] writes the text form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LimitTable {
     rows: BTreeMap<Family, Limit>,
@@ -51,32 +142,145 @@ pub struct LimitsError {
     pub what: String,
 }
 
+/// The built-in table, in its own text form. Where the fact sheet has no row, 30/s is planned ("anything else"), per
+/// service rather than for all of them together; `workspace-list` is limited by concurrency alone.
+const BUILT_IN: &str = "
+permissions-read       = 100/s
+permissions-write      = 30/s
+workspace-export       = 60/s
+workspace-import       = 30/s
+workspace-list         = 20 at once
+workspace              = 30/s
+scim-read              = 255/min
+scim-write             = 30/s
+scim-groups-patch      = 10/min
+scim-groups-delete     = 35/min
+permission-assignments = 5/s
+secrets                = 1100/min
+tokens                 = 40/s
+dbfs                   = 30/s
+jobs-create            = 20/s, 10000/h
+runs-read              = 100/s
+runs-submit            = 35/s
+jobs                   = 30/s
+clusters               = 30/s
+libraries              = 30/s
+instance-pools         = 30/s
+cluster-policies       = 30/s
+mlflow-search          = 7/s
+mlflow                 = 120/s
+legacy-sql             = 30/s, 9 at once
+other                  = 30/s
+";
+
 impl Default for LimitTable {
     fn default() -> Self {
-        Self {
+        let mut table = Self {
             rows: BTreeMap::new(),
-        }
+        };
+        #[expect(clippy::expect_used, reason = "the constant is read by a test")]
+        table
+            .read(BUILT_IN)
+            .expect("the built-in table is well formed");
+        table
     }
 }
 
 impl LimitTable {
-    /// Reads the text form.
-    pub fn parse(_text: &str) -> Result<Self, LimitsError> {
-        unimplemented!()
+    /// Reads the text form, on top of the built-in table.
+    pub fn parse(text: &str) -> Result<Self, LimitsError> {
+        let mut table = Self::default();
+        table.read(text)?;
+        Ok(table)
     }
 
-    /// The limit of a family.
+    fn read(&mut self, text: &str) -> Result<(), LimitsError> {
+        for (index, line) in text.lines().enumerate() {
+            let line = line.split('#').next().unwrap_or_default().trim();
+            if line.is_empty() {
+                continue;
+            }
+            let bad = |what: String| LimitsError {
+                line: index + 1,
+                what,
+            };
+            let (name, limit) = line
+                .split_once('=')
+                .ok_or_else(|| bad("no '='".to_owned()))?;
+            let family = name
+                .trim()
+                .parse()
+                .map_err(|()| bad(format!("no family {:?}", name.trim())))?;
+            self.rows.insert(family, limit_of(limit).map_err(bad)?);
+        }
+        Ok(())
+    }
+
+    /// The limit of a family; `None` is not limited.
     pub fn get(&self, family: Family) -> Option<&Limit> {
         self.rows.get(&family)
     }
 
-    /// The least time that so many calls of one family can take.
-    pub fn floor_of(&self, _family: Family, _calls: u64) -> Duration {
-        unimplemented!()
+    /// Rows in the order of the table.
+    pub fn rows(&self) -> impl Iterator<Item = (Family, &Limit)> {
+        self.rows.iter().map(|(family, limit)| (*family, limit))
     }
 
-    /// The least time that these calls can take when the families run side by side.
-    pub fn floor(&self, _calls: &BTreeMap<Family, u64>) -> Duration {
-        unimplemented!()
+    /// The least time that so many calls of one family can take.
+    pub fn floor_of(&self, family: Family, calls: u64) -> Duration {
+        let rates = self
+            .get(family)
+            .map_or(&[][..], |limit| limit.rates.as_slice());
+        rates
+            .iter()
+            .map(|rate| rate.floor(calls))
+            .max()
+            .unwrap_or_default()
     }
+
+    /// The least time that these calls can take when the families run side by side: that of the slowest one.
+    pub fn floor(&self, calls: &BTreeMap<Family, u64>) -> Duration {
+        calls
+            .iter()
+            .map(|(family, calls)| self.floor_of(*family, *calls))
+            .max()
+            .unwrap_or_default()
+    }
+}
+
+impl fmt::Display for LimitTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.rows()
+            .try_for_each(|(family, limit)| writeln!(f, "{:<22} = {limit}", family.name()))
+    }
+}
+
+fn limit_of(text: &str) -> Result<Limit, String> {
+    let mut limit = Limit::default();
+    if text.trim() == "off" {
+        return Ok(limit);
+    }
+    for part in text.split(',').map(str::trim) {
+        let number = |text: &str| {
+            text.trim()
+                .parse::<NonZeroU32>()
+                .map_err(|_| format!("no count in {part:?}"))
+        };
+        if let Some((calls, unit)) = part.split_once('/') {
+            let seconds = UNITS.iter().find(|(name, _)| *name == unit.trim());
+            let (_, seconds) =
+                seconds.ok_or_else(|| format!("{part:?}: the unit is s, min or h"))?;
+            limit.rates.push(Rate {
+                calls: number(calls)?,
+                per: Duration::from_secs(*seconds),
+            });
+        } else if let Some(calls) = part.strip_suffix("at once") {
+            limit.concurrent = Some(number(calls)?);
+        } else {
+            return Err(format!(
+                "{part:?} is neither N/s, N/min, N/h, 'N at once' nor off"
+            ));
+        }
+    }
+    Ok(limit)
 }

@@ -44,3 +44,76 @@ impl FromStr for Secret {
         Ok(Self(text.to_owned()))
     }
 }
+
+/// Longest message that an error carries, in characters.
+const LONGEST_MESSAGE: usize = 1000;
+
+/// Cleans texts of the service before they go into errors: our own credentials and whatever looks like a token are cut
+/// out, control characters become spaces, and length is bounded.
+#[derive(Clone)]
+pub(crate) struct Cleaner {
+    secrets: Vec<Secret>,
+}
+
+impl Cleaner {
+    pub(crate) fn new(secrets: Vec<Secret>) -> Self {
+        Self { secrets }
+    }
+
+    pub(crate) fn clean(&self, text: &str) -> String {
+        let mut text = text.to_owned();
+        for secret in self
+            .secrets
+            .iter()
+            .filter(|secret| !secret.expose().is_empty())
+        {
+            text = text.replace(secret.expose(), "***");
+        }
+        let words: Vec<&str> = text.split_whitespace().map(mask_word).collect();
+        words
+            .join(" ")
+            .chars()
+            .filter(|c| !c.is_control())
+            .take(LONGEST_MESSAGE)
+            .collect()
+    }
+}
+
+/// `dapi` + hexadecimal digits is a personal access token, `eyJ` the start of a JSON web token.
+fn mask_word(word: &str) -> &str {
+    let bare = word.trim_matches(|c: char| !c.is_ascii_alphanumeric());
+    let pat = bare.strip_prefix("dapi").is_some_and(|rest| {
+        rest.len() >= 16 && rest.chars().all(|c| c.is_ascii_hexdigit() || c == '-')
+    });
+    let jwt = bare.starts_with("eyJ") && bare.len() >= 32;
+    if pat || jwt { "***" } else { word }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_shows_in_no_format() {
+        let secret = Secret::new("dapi0123");
+        assert_eq!(
+            format!("{secret} {secret:?} {secret:#?}"),
+            "*** Secret(redacted) Secret(redacted)"
+        );
+        assert_eq!(secret.expose(), "dapi0123");
+    }
+
+    #[test]
+    fn messages_lose_tokens_and_control_characters() {
+        let cleaner = Cleaner::new(vec![Secret::new("geheim")]);
+        assert_eq!(
+            cleaner.clean("token 'dapi0123456789abcdef-2' and geheim,\n\teyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.e30.x end\u{7}"),
+            "token *** and ***, *** end"
+        );
+        assert_eq!(
+            cleaner.clean("the name dapisomething and eyJ stay"),
+            "the name dapisomething and eyJ stay"
+        );
+        assert_eq!(cleaner.clean(&"x".repeat(5000)).len(), 1000);
+    }
+}

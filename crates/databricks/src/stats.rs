@@ -41,6 +41,17 @@ pub struct FamilyStats {
     pub waited: Duration,
 }
 
+impl Stats {
+    pub(crate) fn add(&mut self, family: Family, stats: FamilyStats) {
+        self.calls += stats.calls;
+        self.retries += stats.retries;
+        self.throttled += stats.throttled;
+        self.bytes += stats.bytes;
+        self.waited += stats.waited;
+        self.families.insert(family, stats);
+    }
+}
+
 fn seconds<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_f64(duration.as_secs_f64())
 }
