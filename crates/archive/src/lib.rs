@@ -6,21 +6,31 @@
 //! Synchronous, without network, and without knowledge of Databricks: what the members mean is the business of
 //! other crates. [`Writer`] takes any `Write`, [`Archive`] any [`ReadAt`].
 
+mod bag;
 mod descriptor;
 mod digest;
+mod entry;
 mod error;
+mod frame;
+mod index;
 pub mod names;
+mod pool;
 mod reader;
+mod seek;
+mod sort;
 mod source;
 mod statement;
 mod table;
+mod tarball;
 mod version;
 mod writer;
 
 pub use descriptor::{Counts, Descriptor, DescriptorError};
 pub use digest::{Digest, DigestError, Hasher};
 pub use error::{Damage, ReadError, WriteError};
-pub use reader::{Archive, Member, VerifyReport};
+pub use entry::Member;
+pub use index::TablePart;
+pub use reader::{Archive, VerifyReport};
 pub use source::{FileSource, ReadAt};
 pub use statement::{
     FORMAT, Fate, Header, Inventory, KindSummary, LedgerLine, Listing, Scope, Source, Summary,

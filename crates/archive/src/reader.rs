@@ -2,9 +2,7 @@
 #![allow(missing_docs, unused, clippy::unimplemented)]
 use std::io::Write;
 use std::path::Path;
-use crate::{Damage, Digest, FormatVersion, Header, ReadAt, ReadError, Summary};
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Member { pub path: String, pub size: u64, pub sha256: Digest, pub offset: u64 }
+use crate::{Member, Damage, Digest, FormatVersion, Header, ReadAt, ReadError, Summary};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifyReport { pub members: u64, pub bytes: u64, pub frames: u64, pub intact: u64, pub damage: Vec<Damage>, pub damaged: u64 }
 pub struct Archive { source: Box<dyn ReadAt> }

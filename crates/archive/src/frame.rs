@@ -1,0 +1,157 @@
+//! One zstd frame: the limits, writing it, decoding it (spec, "Frames").
+//!
+//! A frame is decoded whole or not at all: a part of a frame comes without its checksum.
+
+use std::io;
+
+use zstd::bulk::{Compressor, Decompressor};
+use zstd::zstd_safe::{CParameter, find_frame_compressed_size, get_frame_content_size};
+
+use crate::error::Damage;
+
+/// A frame that holds this much is closed before the next member.
+pub(crate) const SOFT: usize = 1 << 20;
+/// No frame but the last holds more, uncompressed.
+pub(crate) const HARD: usize = 2 << 20;
+/// The most that the last frame may hold, uncompressed.
+pub(crate) const LAST_MAX: usize = 64 << 20;
+/// First four bytes of a zstd frame.
+pub(crate) const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+/// log2 of the window: covers `HARD`, whatever the level, so that every frame is a single segment.
+const WINDOW_LOG: u32 = 21;
+/// The same for a last frame beyond `HARD`.
+const WINDOW_LOG_LAST: u32 = 26;
+
+/// A compressor of frames as the format wants them.
+pub(crate) struct Encoder {
+    ordinary: Compressor<'static>,
+    level: i32,
+}
+
+impl Encoder {
+    pub(crate) fn new(level: i32) -> io::Result<Self> {
+        Ok(Self {
+            ordinary: compressor(level, WINDOW_LOG)?,
+            level,
+        })
+    }
+
+    /// Compresses `raw` into one frame with content size and checksum.
+    pub(crate) fn encode(&mut self, raw: &[u8]) -> io::Result<Vec<u8>> {
+        if raw.len() > HARD {
+            compressor(self.level, WINDOW_LOG_LAST)?.compress(raw)
+        } else {
+            self.ordinary.compress(raw)
+        }
+    }
+}
+
+fn compressor(level: i32, window_log: u32) -> io::Result<Compressor<'static>> {
+    let mut compressor = Compressor::new(level)?;
+    compressor.set_parameter(CParameter::WindowLog(window_log))?;
+    compressor.set_parameter(CParameter::ChecksumFlag(true))?;
+    compressor.set_parameter(CParameter::ContentSizeFlag(true))?;
+    Ok(compressor)
+}
+
+/// A decompressor of frames.
+pub(crate) struct Decoder(Decompressor<'static>);
+
+impl Decoder {
+    pub(crate) fn new() -> io::Result<Self> {
+        Ok(Self(Decompressor::new()?))
+    }
+
+    /// Decodes exactly one frame into `out`, whose old content is dropped. `limit` bounds what is allocated,
+    /// whatever the frame claims.
+    pub(crate) fn decode(&mut self, stored: &[u8], limit: usize, out: &mut Vec<u8>) -> Result<(), Damage> {
+        out.clear();
+        let size = content_size(stored, limit)?;
+        let length = find_frame_compressed_size(stored)
+            .map_err(|code| Damage::new(format!("the zstd frame is corrupt: {}", reason(code))))?;
+        if length != stored.len() {
+            return Err(Damage::new("the zstd frame has another length than its place in the file")
+                .values(format!("{} bytes", stored.len()), format!("{length} bytes")));
+        }
+        out.reserve_exact(size);
+        match self.0.decompress_to_buffer(stored, out) {
+            Ok(decoded) if decoded == size => Ok(()),
+            Ok(decoded) => Err(Damage::new("the zstd frame decodes to another size than it states")
+                .values(format!("{size} bytes"), format!("{decoded} bytes"))),
+            Err(error) => Err(Damage::new(format!("the zstd frame is corrupt: {error}"))),
+        }
+    }
+}
+
+fn reason(code: usize) -> &'static str {
+    zstd::zstd_safe::get_error_name(code)
+}
+
+/// The content size that a frame states, once its header is of the only form that the format uses: content size,
+/// single segment, checksum, no dictionary, no reserved bit.
+///
+/// The form is checked because zstd passes over the unused bit, and a flipped bit must not go unseen.
+pub(crate) fn content_size(stored: &[u8], limit: usize) -> Result<usize, Damage> {
+    const FORM: u8 = 0b0010_0100;
+    if stored.len() < 6 || stored[..4] != MAGIC {
+        return Err(Damage::new("no zstd frame begins here"));
+    }
+    if stored[4] & 0b0011_1111 != FORM {
+        return Err(Damage::new("the zstd frame is not of the form that the format uses")
+            .values(format!("{FORM:#010b}"), format!("{:#010b}", stored[4])));
+    }
+    let stated = match get_frame_content_size(stored) {
+        Ok(Some(size)) => size,
+        _ => return Err(Damage::new("the zstd frame states no content size")),
+    };
+    match usize::try_from(stated) {
+        Ok(size) if size <= limit => Ok(size),
+        _ => Err(Damage::new("the zstd frame is larger than a frame may be")
+            .values(format!("at most {limit} bytes"), format!("{stated} bytes"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decode(stored: &[u8], limit: usize) -> Result<Vec<u8>, Damage> {
+        let mut out = Vec::new();
+        Decoder::new().unwrap().decode(stored, limit, &mut out)?;
+        Ok(out)
+    }
+
+    #[test]
+    fn every_level_and_size_gives_the_one_form() {
+        for level in [1, 3, 9, 19] {
+            for size in [0, 1, 255, 256, 70_000, HARD] {
+                let raw: Vec<u8> = (0..size).map(|i| (i * i % 251) as u8).collect();
+                let stored = Encoder::new(level).unwrap().encode(&raw).unwrap();
+                assert_eq!(decode(&stored, HARD).unwrap(), raw, "level {level} size {size}");
+            }
+        }
+        let raw = vec![7; HARD + 1];
+        let stored = Encoder::new(1).unwrap().encode(&raw).unwrap();
+        assert_eq!(decode(&stored, LAST_MAX).unwrap(), raw);
+        assert!(decode(&stored, HARD).unwrap_err().what.contains("larger"));
+    }
+
+    #[test]
+    fn a_second_frame_or_a_missing_byte_is_seen() {
+        let mut stored = Encoder::new(3).unwrap().encode(b"content").unwrap();
+        let short = &stored[..stored.len() - 1];
+        assert!(decode(short, HARD).is_err());
+        stored.extend_from_slice(&stored.clone());
+        assert!(decode(&stored, HARD).unwrap_err().what.contains("another length"));
+    }
+
+    #[test]
+    fn a_size_of_2_to_the_63_is_refused_before_allocation() {
+        let mut stored = MAGIC.to_vec();
+        stored.push(0b1110_0100);
+        stored.extend_from_slice(&(1u64 << 63).to_le_bytes());
+        stored.extend_from_slice(&[1, 0, 0, 0, 0, 0, 0]);
+        let damage = decode(&stored, HARD).unwrap_err();
+        assert_eq!(damage.actual.as_deref(), Some("9223372036854775808 bytes"));
+    }
+}
