@@ -20,22 +20,40 @@ impl Cron {
     /// Parses `text`; `None` when it is no Quartz expression.
     pub fn parse(text: &str) -> Option<Self> {
         let fields: Vec<&str> = text.split_whitespace().collect();
-        if !(6..=7).contains(&fields.len()) || (fields[3] == "?") == (fields[5] == "?") && fields[3] == "?" {
+        if !(6..=7).contains(&fields.len())
+            || (fields[3] == "?") == (fields[5] == "?") && fields[3] == "?"
+        {
             return None;
         }
-        let (seconds, minutes, hours) = (numbers(fields[0], 0, 59, &[])?, numbers(fields[1], 0, 59, &[])?, numbers(fields[2], 0, 23, &[])?);
+        let (seconds, minutes, hours) = (
+            numbers(fields[0], 0, 59, &[])?,
+            numbers(fields[1], 0, 59, &[])?,
+            numbers(fields[2], 0, 23, &[])?,
+        );
         let mut times = Vec::with_capacity(seconds.len() * minutes.len() * hours.len());
         for hour in &hours {
             for minute in &minutes {
-                times.extend(seconds.iter().map(|second| hour * 3600 + minute * 60 + second));
+                times.extend(
+                    seconds
+                        .iter()
+                        .map(|second| hour * 3600 + minute * 60 + second),
+                );
             }
         }
         let last_day = fields[3] == "L";
         Some(Self {
             times,
-            days: if last_day { Vec::new() } else { numbers(fields[3], 1, 31, &[])? },
+            days: if last_day {
+                Vec::new()
+            } else {
+                numbers(fields[3], 1, 31, &[])?
+            },
             months: numbers(fields[4], 1, 12, MONTHS)?,
-            weekdays: if matches!(fields[5], "?" | "*") { Vec::new() } else { numbers(fields[5], 1, 7, WEEKDAYS)? },
+            weekdays: if matches!(fields[5], "?" | "*") {
+                Vec::new()
+            } else {
+                numbers(fields[5], 1, 7, WEEKDAYS)?
+            },
             years: match fields.get(6) {
                 Some(year) => numbers(year, 1970, 2199, &[])?,
                 None => Vec::new(),
@@ -55,8 +73,12 @@ impl Cron {
                 continue;
             }
             let midnight = day * DAY;
-            let before = self.times.partition_point(|time| midnight + i64::from(*time) <= from);
-            let until = self.times.partition_point(|time| midnight + i64::from(*time) <= to);
+            let before = self
+                .times
+                .partition_point(|time| midnight + i64::from(*time) <= from);
+            let until = self
+                .times
+                .partition_point(|time| midnight + i64::from(*time) <= to);
             if until > before {
                 count += (until - before) as u64;
                 last = Some((midnight + i64::from(self.times[until - 1])) * 1000);
@@ -66,10 +88,16 @@ impl Cron {
     }
 
     fn on_day(&self, days_since_epoch: i64) -> bool {
-        let Ok(date) = i32::try_from(days_since_epoch).map(|days| Date::constant(1970, 1, 1).saturating_add(jiff::Span::new().days(days))) else {
+        let Ok(date) = i32::try_from(days_since_epoch)
+            .map(|days| Date::constant(1970, 1, 1).saturating_add(jiff::Span::new().days(days)))
+        else {
             return false;
         };
-        let month_day = if self.last_day { date.day() == date.days_in_month() } else { self.days.contains(&(date.day() as u32)) };
+        let month_day = if self.last_day {
+            date.day() == date.days_in_month()
+        } else {
+            self.days.contains(&(date.day() as u32))
+        };
         let weekday = date.weekday().to_sunday_one_offset() as u32;
         month_day
             && self.months.contains(&(date.month() as u32))
@@ -78,14 +106,21 @@ impl Cron {
     }
 }
 
-const MONTHS: &[&str] = &["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"];
+const MONTHS: &[&str] = &[
+    "JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC",
+];
 const WEEKDAYS: &[&str] = &["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"];
 
 /// The sorted numbers that one field allows: `*`, `?`, `a`, `a-b`, `a/step`, `*/step` and lists of these.
 fn numbers(field: &str, low: u32, high: u32, names: &[&str]) -> Option<Vec<u32>> {
     let one = |text: &str| -> Option<u32> {
-        let named = names.iter().position(|name| name.eq_ignore_ascii_case(text)).map(|at| at as u32 + 1);
-        named.or_else(|| text.parse().ok()).filter(|number| (low..=high).contains(number))
+        let named = names
+            .iter()
+            .position(|name| name.eq_ignore_ascii_case(text))
+            .map(|at| at as u32 + 1);
+        named
+            .or_else(|| text.parse().ok())
+            .filter(|number| (low..=high).contains(number))
     };
     let mut found = Vec::new();
     for part in field.split(',') {
@@ -115,13 +150,20 @@ mod tests {
     fn fires(text: &str, days: i64) -> u64 {
         // 2026-11-22 00:00:00 UTC, a Sunday.
         let start = 1_795_305_600_000;
-        Cron::parse(text).expect(text).fires(start, start + days * DAY).0
+        Cron::parse(text)
+            .expect(text)
+            .fires(start, start + days * DAY)
+            .0
     }
 
     #[test]
     fn counts_fires() {
         assert_eq!(fires("0 0 3 * * ?", 7), 7);
-        assert_eq!(fires("0 0/15 * * * ?", 1), 96, "midnight of the first day is not after the start, that of the second is");
+        assert_eq!(
+            fires("0 0/15 * * * ?", 1),
+            96,
+            "midnight of the first day is not after the start, that of the second is"
+        );
         assert_eq!(fires("0 30 6 ? * MON-FRI", 7), 5);
         assert_eq!(fires("0 30 6 ? * 1", 7), 1);
         assert_eq!(fires("17 0 12 1 * ?", 31), 1);
@@ -138,7 +180,14 @@ mod tests {
 
     #[test]
     fn refuses_what_is_not_quartz() {
-        for text in ["", "0 3 * * *", "0 0 25 * * ?", "0 0 3 ? * ?", "0 0/0 3 * * ?", "a b c d e f"] {
+        for text in [
+            "",
+            "0 3 * * *",
+            "0 0 25 * * ?",
+            "0 0 3 ? * ?",
+            "0 0/0 3 * * ?",
+            "a b c d e f",
+        ] {
             assert!(Cron::parse(text).is_none(), "{text}");
         }
     }
