@@ -153,6 +153,50 @@ pub fn principals(body: &Value) -> Vec<Principal> {
         .collect()
 }
 
+/// Why grants cannot be written for a kind that has an owner.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OwnerError {
+    /// Nobody owns the object; the service refuses the PUT.
+    #[error("no owner among {grants} grants")]
+    Missing {
+        /// Number of grants looked at.
+        grants: usize,
+    },
+    /// More than one owner.
+    #[error("{} owners: {}", owners.len(), owners.join(", "))]
+    Several {
+        /// Names of all of them.
+        owners: Vec<String>,
+    },
+    /// A group cannot own.
+    #[error("group {group:?} cannot be the owner")]
+    Group {
+        /// Name of the group.
+        group: String,
+    },
+}
+
+/// Checks the rule of exactly one owner, a user or a service principal. Only for kinds with
+/// [`Permissions::has_owner`](crate::Permissions::has_owner).
+///
+/// # Errors
+///
+/// [`OwnerError`] says which part of the rule is broken.
+pub fn check_owner(grants: &[Grant]) -> Result<&Principal, OwnerError> {
+    match owners(grants).as_slice() {
+        [] => Err(OwnerError::Missing {
+            grants: grants.len(),
+        }),
+        [group] if group.kind == Target::Group => Err(OwnerError::Group {
+            group: group.name.clone(),
+        }),
+        [owner] => Ok(owner),
+        several => Err(OwnerError::Several {
+            owners: several.iter().map(|owner| owner.name.clone()).collect(),
+        }),
+    }
+}
+
 /// The owners among grants; a kind with owners must have exactly one.
 pub fn owners(grants: &[Grant]) -> Vec<&Principal> {
     grants
@@ -245,5 +289,133 @@ fn rank(level: &str) -> usize {
     match RANK.iter().position(|known| *known == level) {
         Some(known) => known * 2,
         None => managing * 2 - 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reply(entries: Value) -> Value {
+        json!({ "object_id": "/notebooks/1", "object_type": "notebook", "access_control_list": entries })
+    }
+
+    fn user(name: &str) -> Principal {
+        Principal {
+            kind: Target::User,
+            name: name.to_owned(),
+        }
+    }
+
+    fn grant(name: &str, level: &str) -> Grant {
+        Grant {
+            principal: user(name),
+            level: level.to_owned(),
+        }
+    }
+
+    #[test]
+    fn only_direct_levels_are_written_and_the_highest_wins() {
+        let body = reply(json!([
+            {"user_name": "b", "all_permissions": [
+                {"permission_level": "CAN_MANAGE", "inherited": true},
+                {"permission_level": "CAN_READ", "inherited": false},
+                {"permission_level": "CAN_EDIT"}]},
+            {"group_name": "admins", "all_permissions": [{"permission_level": "CAN_MANAGE", "inherited": false}]},
+            {"group_name": "g", "all_permissions": [{"permission_level": "CAN_RUN", "inherited": true}]},
+            {"service_principal_name": "app", "all_permissions": [{"permission_level": "CAN_RUN", "inherited": false}]},
+            {"principal_of_tomorrow": "x", "all_permissions": [{"permission_level": "CAN_RUN", "inherited": false}]},
+        ]));
+        let expected = json!([
+            {"user_name": "b", "permission_level": "CAN_EDIT"},
+            {"service_principal_name": "app", "permission_level": "CAN_RUN"},
+        ]);
+        assert_eq!(direct(&body), expected);
+        assert_eq!(principals(&body).len(), 2);
+        assert_eq!(direct(&json!({"object_id": "/x"})), json!([]));
+    }
+
+    #[test]
+    fn a_user_called_admins_is_not_the_group() {
+        let body = reply(
+            json!([{"user_name": "admins", "all_permissions": [{"permission_level": "CAN_RUN"}]}]),
+        );
+        assert_eq!(grants(&body), [grant("admins", "CAN_RUN")]);
+    }
+
+    #[test]
+    fn the_archived_reply_does_not_depend_on_the_order_of_the_service() {
+        let a = json!({"user_name": "a", "all_permissions": [
+            {"permission_level": "CAN_RUN", "inherited": true, "inherited_from_object": ["/directories/2", "/directories/1"]},
+            {"permission_level": "CAN_EDIT", "inherited": false}]});
+        let a_turned = json!({"user_name": "a", "all_permissions": [
+            {"permission_level": "CAN_EDIT", "inherited": false},
+            {"permission_level": "CAN_RUN", "inherited": true, "inherited_from_object": ["/directories/1", "/directories/2"]}]});
+        let g = json!({"group_name": "g", "all_permissions": []});
+        let one = archive_form(reply(json!([a, g])));
+        let other = archive_form(reply(json!([g, a_turned])));
+        assert_eq!(one.to_string(), other.to_string());
+        assert_eq!(one["access_control_list"].as_array().map(Vec::len), Some(2));
+    }
+
+    #[test]
+    fn there_is_exactly_one_owner() {
+        let owner = |name| grant(name, OWNER);
+        assert_eq!(
+            check_owner(&[grant("a", "CAN_VIEW")]),
+            Err(OwnerError::Missing { grants: 1 })
+        );
+        let several = OwnerError::Several {
+            owners: vec!["a".to_owned(), "b".to_owned()],
+        };
+        assert_eq!(several.to_string(), "2 owners: a, b");
+        assert_eq!(check_owner(&[owner("a"), owner("b")]), Err(several));
+        let group = Principal {
+            kind: Target::Group,
+            name: "g".to_owned(),
+        };
+        let owned = [Grant {
+            principal: group,
+            level: OWNER.to_owned(),
+        }];
+        assert_eq!(
+            check_owner(&owned),
+            Err(OwnerError::Group {
+                group: "g".to_owned()
+            })
+        );
+        let fixed = with_owner(
+            &[owner("a"), grant("B", "CAN_VIEW"), grant("c", "CAN_VIEW")],
+            &user("b"),
+        );
+        assert_eq!(fixed, [owner("b"), grant("c", "CAN_VIEW")]);
+        assert_eq!(check_owner(&fixed), Ok(&user("b")));
+    }
+
+    #[test]
+    fn missing_grantees_are_reported_and_the_others_kept() {
+        let (kept, missing) = map(
+            &[grant("a", "CAN_RUN"), grant("b", "CAN_RUN")],
+            &mut |principal| (principal.name == "a").then(|| user("new")),
+        );
+        assert_eq!(kept, [grant("new", "CAN_RUN")]);
+        assert_eq!(missing, [user("b")]);
+    }
+
+    #[test]
+    fn names_of_users_compare_without_case() {
+        assert!(same(
+            &[grant("A@x", "CAN_RUN"), grant("b", "CAN_VIEW")],
+            &[grant("b", "CAN_READ"), grant("a@X", "CAN_RUN")]
+        ));
+        assert!(!same(&[grant("a", "CAN_RUN")], &[grant("a", "CAN_EDIT")]));
+        assert!(!same(&[grant("a", "CAN_RUN")], &[]));
+    }
+
+    #[test]
+    fn levels_have_an_order_that_unknown_ones_do_not_break() {
+        assert!(rank("CAN_VIEW") < rank("CAN_RUN") && rank("CAN_RUN") < rank("CAN_MANAGE"));
+        assert!(rank("CAN_EDIT") < rank("CAN_DO_NEW") && rank("CAN_DO_NEW") < rank("CAN_MANAGE"));
+        assert!(rank("CAN_MANAGE") < rank(OWNER));
     }
 }

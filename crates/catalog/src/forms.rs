@@ -25,11 +25,14 @@ impl Kind {
     /// The natural key, folded where case does not count. Kinds with [`crate::NaturalKey::NameAndContent`] need equal
     /// [`Kind::compare_form`]s besides.
     pub fn key_of(&self, body: &Value) -> Option<String> {
-        use crate::NaturalKey::{FoldedName, Name, NameAndContent, Owner};
-        match self.natural_key {
-            FoldedName(place) => places::text(body, place).map(|name| name.to_lowercase()),
-            Name(place) | NameAndContent(place) | Owner(place) => places::text(body, place),
-        }
+        let key = self.natural_key;
+        let name =
+            places::text(body, key.place()).or_else(|| places::text(body, self.listed_id?))?;
+        Some(if let crate::NaturalKey::FoldedName(_) = key {
+            name.to_lowercase()
+        } else {
+            name
+        })
     }
 
     /// The body of a record from an element of the listing, for kinds that need no further call.

@@ -57,7 +57,7 @@ pub static KIND: Kind = Kind {
         "effective_*",
         "spec",
     ],
-    defaults: cluster_defaults!("", []),
+    defaults: cluster_defaults!("", [("apply_policy_default_values", "false")]),
     references: cluster_references!("", []),
     permissions: Some(Permissions {
         segment: "clusters",
