@@ -38,6 +38,8 @@ mod refusal;
 mod retry;
 mod secret;
 mod stats;
+#[cfg(test)]
+mod tests;
 
 pub use client::{Body, Client, ClientOptions, Identity, Safety, segment};
 pub use config::{Config, ConfigError, ConfigSource, Credentials, resolve};
