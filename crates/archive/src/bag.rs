@@ -20,6 +20,8 @@ pub(crate) const INFO: &str = "bag-info.txt";
 pub(crate) const SUMMARY: &str = "summary.json";
 /// The folder of the payload.
 pub(crate) const PAYLOAD: &str = "data/";
+/// The one member, without content, of a payload that would have none.
+pub(crate) const EMPTY: &str = "data/empty";
 /// A bag that needs fetching is not a backup.
 pub(crate) const FETCH: &str = "fetch.txt";
 /// Content of `bagit.txt`.
@@ -42,7 +44,12 @@ pub(crate) fn parse_manifest_line(line: &str) -> Option<(Digest, &str)> {
 }
 
 /// `bag-info.txt`.
-pub(crate) fn info(payload_bytes: u64, payload_members: u64, entries: u64, finished: Timestamp) -> String {
+pub(crate) fn info(
+    payload_bytes: u64,
+    payload_members: u64,
+    entries: u64,
+    finished: Timestamp,
+) -> String {
     let date = finished.to_zoned(TimeZone::UTC).date();
     format!(
         "Bagging-Date: {date}\n\

@@ -131,13 +131,20 @@ mod tests {
         assert_eq!(Digest::of(b"").to_string(), text);
         assert_eq!(text.parse::<Digest>().unwrap(), Digest::of(b""));
         let json = serde_json::to_string(&Digest::of(b"")).unwrap();
-        assert_eq!(serde_json::from_str::<Digest>(&json).unwrap(), Digest::of(b""));
+        assert_eq!(
+            serde_json::from_str::<Digest>(&json).unwrap(),
+            Digest::of(b"")
+        );
     }
 
     #[test]
     fn other_texts_are_refused() {
         assert!("".parse::<Digest>().is_err());
-        assert!("E3B0C44298FC1C149AFBF4C8996FB92427AE41E4649B934CA495991B7852B855".parse::<Digest>().is_err());
+        assert!(
+            "E3B0C44298FC1C149AFBF4C8996FB92427AE41E4649B934CA495991B7852B855"
+                .parse::<Digest>()
+                .is_err()
+        );
         assert!("é".repeat(32).parse::<Digest>().is_err());
     }
 }

@@ -241,7 +241,9 @@ pub enum ReadError {
         source: io::Error,
     },
     /// The member is too large to be held in memory.
-    #[error("{path:?} has {size} bytes, more than the {limit} that are read into memory; use `copy`")]
+    #[error(
+        "{path:?} has {size} bytes, more than the {limit} that are read into memory; use `copy`"
+    )]
     TooLarge {
         /// The member.
         path: String,
@@ -276,7 +278,10 @@ impl ReadError {
 
     /// Something else than an archive, or of a version that this build cannot read.
     pub fn is_not_archive(&self) -> bool {
-        matches!(self, Self::NotAnArchive { .. } | Self::UnsupportedVersion { .. })
+        matches!(
+            self,
+            Self::NotAnArchive { .. } | Self::UnsupportedVersion { .. }
+        )
     }
 
     pub(crate) fn damaged(name: &str, damage: Damage) -> Self {

@@ -64,20 +64,29 @@ impl Decoder {
 
     /// Decodes exactly one frame into `out`, whose old content is dropped. `limit` bounds what is allocated,
     /// whatever the frame claims.
-    pub(crate) fn decode(&mut self, stored: &[u8], limit: usize, out: &mut Vec<u8>) -> Result<(), Damage> {
+    pub(crate) fn decode(
+        &mut self,
+        stored: &[u8],
+        limit: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Damage> {
         out.clear();
         let size = content_size(stored, limit)?;
         let length = find_frame_compressed_size(stored)
             .map_err(|code| Damage::new(format!("the zstd frame is corrupt: {}", reason(code))))?;
         if length != stored.len() {
-            return Err(Damage::new("the zstd frame has another length than its place in the file")
-                .values(format!("{} bytes", stored.len()), format!("{length} bytes")));
+            return Err(Damage::new(
+                "the zstd frame has another length than its place in the file",
+            )
+            .values(format!("{} bytes", stored.len()), format!("{length} bytes")));
         }
         out.reserve_exact(size);
         match self.0.decompress_to_buffer(stored, out) {
             Ok(decoded) if decoded == size => Ok(()),
-            Ok(decoded) => Err(Damage::new("the zstd frame decodes to another size than it states")
-                .values(format!("{size} bytes"), format!("{decoded} bytes"))),
+            Ok(decoded) => Err(Damage::new(
+                "the zstd frame decodes to another size than it states",
+            )
+            .values(format!("{size} bytes"), format!("{decoded} bytes"))),
             Err(error) => Err(Damage::new(format!("the zstd frame is corrupt: {error}"))),
         }
     }
@@ -97,8 +106,10 @@ pub(crate) fn content_size(stored: &[u8], limit: usize) -> Result<usize, Damage>
         return Err(Damage::new("no zstd frame begins here"));
     }
     if stored[4] & 0b0011_1111 != FORM {
-        return Err(Damage::new("the zstd frame is not of the form that the format uses")
-            .values(format!("{FORM:#010b}"), format!("{:#010b}", stored[4])));
+        return Err(
+            Damage::new("the zstd frame is not of the form that the format uses")
+                .values(format!("{FORM:#010b}"), format!("{:#010b}", stored[4])),
+        );
     }
     let stated = match get_frame_content_size(stored) {
         Ok(Some(size)) => size,
@@ -127,7 +138,11 @@ mod tests {
             for size in [0, 1, 255, 256, 70_000, HARD] {
                 let raw: Vec<u8> = (0..size).map(|i| (i * i % 251) as u8).collect();
                 let stored = Encoder::new(level).unwrap().encode(&raw).unwrap();
-                assert_eq!(decode(&stored, HARD).unwrap(), raw, "level {level} size {size}");
+                assert_eq!(
+                    decode(&stored, HARD).unwrap(),
+                    raw,
+                    "level {level} size {size}"
+                );
             }
         }
         let raw = vec![7; HARD + 1];
@@ -142,7 +157,12 @@ mod tests {
         let short = &stored[..stored.len() - 1];
         assert!(decode(short, HARD).is_err());
         stored.extend_from_slice(&stored.clone());
-        assert!(decode(&stored, HARD).unwrap_err().what.contains("another length"));
+        assert!(
+            decode(&stored, HARD)
+                .unwrap_err()
+                .what
+                .contains("another length")
+        );
     }
 
     #[test]

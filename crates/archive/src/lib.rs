@@ -27,10 +27,10 @@ mod writer;
 
 pub use descriptor::{Counts, Descriptor, DescriptorError};
 pub use digest::{Digest, DigestError, Hasher};
-pub use error::{Damage, ReadError, WriteError};
 pub use entry::Member;
+pub use error::{Damage, ReadError, WriteError};
 pub use index::TablePart;
-pub use reader::{Archive, VerifyReport};
+pub use reader::{Archive, MAX_DAMAGE, SalvageEvent, SalvageReport, VerifyReport, salvage};
 pub use source::{FileSource, ReadAt};
 pub use statement::{
     FORMAT, Fate, Header, Inventory, KindSummary, LedgerLine, Listing, Scope, Source, Summary,

@@ -70,7 +70,9 @@ impl<W: Write> FrameSink<W> {
             self.write_next()?;
         }
         let (reply, result) = sync_channel(1);
-        self.jobs.send(Job { raw, reply }).map_err(|_| self.lost())?;
+        self.jobs
+            .send(Job { raw, reply })
+            .map_err(|_| self.lost())?;
         self.in_flight.push_back(result);
         Ok(self.spare.pop().unwrap_or_default())
     }
@@ -125,10 +127,12 @@ impl<W: Write> FrameSink<W> {
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), WriteError> {
-        self.sink.write_all(bytes).map_err(|source| WriteError::Sink {
-            offset: self.written,
-            source,
-        })?;
+        self.sink
+            .write_all(bytes)
+            .map_err(|source| WriteError::Sink {
+                offset: self.written,
+                source,
+            })?;
         self.hasher.update(bytes);
         self.written += bytes.len() as u64;
         Ok(())

@@ -83,7 +83,11 @@ impl Frames {
 
     /// The most that frame `index` may hold, uncompressed.
     pub(crate) fn limit(&self, index: u64) -> usize {
-        if index + 1 == self.count() { LAST_MAX } else { HARD }
+        if index + 1 == self.count() {
+            LAST_MAX
+        } else {
+            HARD
+        }
     }
 }
 
@@ -110,13 +114,18 @@ pub(crate) fn table_len(tail: &[u8], file_len: u64) -> Result<u64, Footer> {
                 .values(0, footer[4]),
         ));
     }
-    let frames = u64::from(u32::from_le_bytes([footer[0], footer[1], footer[2], footer[3]]));
+    let frames = u64::from(u32::from_le_bytes([
+        footer[0], footer[1], footer[2], footer[3],
+    ]));
     let length = OVERHEAD + 8 * frames;
     if length > file_len {
         return Err(Footer::Damaged(
             Damage::new("the seek table would be larger than the file")
                 .at_offset(at)
-                .values(format!("at most {file_len} bytes"), format!("{length} bytes")),
+                .values(
+                    format!("at most {file_len} bytes"),
+                    format!("{length} bytes"),
+                ),
         ));
     }
     if frames == 0 || frames > MAX_FRAMES {
@@ -176,9 +185,11 @@ pub(crate) fn parse(bytes: &[u8], file_len: u64) -> Result<Frames, Damage> {
         }
     }
     if end != at {
-        return Err(Damage::new("the frames of the seek table do not add up to the file")
-            .at_offset(at)
-            .values(format!("{at} bytes"), format!("{end} bytes")));
+        return Err(
+            Damage::new("the frames of the seek table do not add up to the file")
+                .at_offset(at)
+                .values(format!("{at} bytes"), format!("{end} bytes")),
+        );
     }
     Ok(frames)
 }
@@ -239,7 +250,10 @@ mod tests {
         let frames = open(&file(3)).unwrap();
         assert_eq!((frames.count(), frames.stream_len()), (3, 300));
         let place = frames.containing(199).unwrap();
-        assert_eq!((place.frame, place.stored, place.start, place.end()), (1, 10, 100, 200));
+        assert_eq!(
+            (place.frame, place.stored, place.start, place.end()),
+            (1, 10, 100, 200)
+        );
         assert_eq!(frames.containing(300), None);
         assert_eq!(frames.containing(u64::MAX), None);
     }

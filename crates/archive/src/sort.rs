@@ -46,7 +46,11 @@ impl Sorter {
     pub(crate) fn push(&mut self, member: Member) -> io::Result<()> {
         self.weight += member.weight();
         self.held.push(member);
-        if self.weight > self.run_bytes { self.spill() } else { Ok(()) }
+        if self.weight > self.run_bytes {
+            self.spill()
+        } else {
+            Ok(())
+        }
     }
 
     fn spill(&mut self) -> io::Result<()> {
@@ -99,7 +103,11 @@ impl Sorted {
         let mut merge = Merge {
             held: self.held.iter(),
             file: self.file.as_ref(),
-            runs: self.runs.iter().map(|(start, end)| Run::new(*start, *end)).collect(),
+            runs: self
+                .runs
+                .iter()
+                .map(|(start, end)| Run::new(*start, *end))
+                .collect(),
             heap: BinaryHeap::new(),
         };
         for index in 0..=merge.runs.len() {

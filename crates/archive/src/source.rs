@@ -53,7 +53,9 @@ impl ReadAt for FileSource {
 
 /// The guarded value, whatever a panicking holder left: every use begins with a seek or a look-up of its own.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    mutex
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 /// Bytes in memory, for tests and for archives that were received whole.

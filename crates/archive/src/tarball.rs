@@ -29,7 +29,10 @@ pub(crate) fn headers(path: &str, size: u64, mtime: u64) -> io::Result<Vec<u8>> 
     let mut blocks = Vec::with_capacity(BLOCK);
     if long_name || long_size {
         // Records in the order of their keys.
-        let records = [("path", path.as_bytes(), long_name), ("size", size_text.as_bytes(), long_size)];
+        let records = [
+            ("path", path.as_bytes(), long_name),
+            ("size", size_text.as_bytes(), long_size),
+        ];
         let mut builder = tar::Builder::new(Vec::new());
         builder.append_pax_extensions(
             records
@@ -76,6 +79,15 @@ pub(crate) enum Block {
         /// The size in the ustar header.
         size: u64,
     },
+    /// An entry of a type that the format does not have.
+    Refused {
+        /// The name in the ustar header.
+        path: Vec<u8>,
+        /// The type, in words.
+        what: String,
+        /// The size in the ustar header.
+        size: u64,
+    },
 }
 
 /// Reads one header block. The error says in words what a reader does not accept.
@@ -87,7 +99,13 @@ pub(crate) fn parse(block: &[u8; BLOCK]) -> Result<Block, String> {
     let sum: u32 = block
         .iter()
         .enumerate()
-        .map(|(at, byte)| if (148..156).contains(&at) { 32 } else { u32::from(*byte) })
+        .map(|(at, byte)| {
+            if (148..156).contains(&at) {
+                32
+            } else {
+                u32::from(*byte)
+            }
+        })
         .sum();
     match header.cksum() {
         Ok(stated) if stated == sum => {}
@@ -103,7 +121,11 @@ pub(crate) fn parse(block: &[u8; BLOCK]) -> Result<Block, String> {
         }),
         EntryType::XHeader if size <= PAX_LIMIT => Ok(Block::Pax { size }),
         EntryType::XHeader => Err(format!("a pax header of {size} bytes")),
-        other => Err(format!("a member that is not a regular file: {}", describe(other))),
+        other => Ok(Block::Refused {
+            path: header.path_bytes().into_owned(),
+            what: describe(other),
+            size,
+        }),
     }
 }
 
@@ -140,7 +162,9 @@ pub(crate) fn parse_pax(mut records: &[u8]) -> Result<(Option<Vec<u8>>, Option<u
         match &record[..equals] {
             b"path" => path = Some(value.to_vec()),
             b"size" => {
-                let number = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok());
+                let number = std::str::from_utf8(value)
+                    .ok()
+                    .and_then(|text| text.parse().ok());
                 size = Some(number.ok_or_else(wrong)?);
             }
             b"linkpath" => return Err("a pax header with a link".to_owned()),
@@ -156,7 +180,9 @@ mod tests {
     use super::*;
 
     fn block(bytes: &[u8], index: usize) -> &[u8; BLOCK] {
-        bytes[index * BLOCK..(index + 1) * BLOCK].try_into().unwrap()
+        bytes[index * BLOCK..(index + 1) * BLOCK]
+            .try_into()
+            .unwrap()
     }
 
     #[test]
@@ -164,9 +190,18 @@ mod tests {
         let path = "x".repeat(100);
         let bytes = headers(&path, 5, 7).unwrap();
         assert_eq!(bytes.len(), BLOCK);
-        assert_eq!(parse(block(&bytes, 0)), Ok(Block::File { path: path.into_bytes(), size: 5 }));
+        assert_eq!(
+            parse(block(&bytes, 0)),
+            Ok(Block::File {
+                path: path.into_bytes(),
+                size: 5
+            })
+        );
         assert_eq!(&bytes[257..265], b"ustar\x0000");
-        assert!(bytes[265..329].iter().all(|b| *b == 0), "user and group names are empty");
+        assert!(
+            bytes[265..329].iter().all(|b| *b == 0),
+            "user and group names are empty"
+        );
     }
 
     #[test]
@@ -174,7 +209,9 @@ mod tests {
         for path in ["y".repeat(101), "bag/é".to_owned()] {
             let bytes = headers(&path, 5, 7).unwrap();
             assert_eq!(bytes.len(), 3 * BLOCK);
-            let Ok(Block::Pax { size }) = parse(block(&bytes, 0)) else { panic!() };
+            let Ok(Block::Pax { size }) = parse(block(&bytes, 0)) else {
+                panic!()
+            };
             let records = &bytes[BLOCK..BLOCK + size as usize];
             assert_eq!(parse_pax(records), Ok((Some(path.into_bytes()), None)));
             assert!(block(&bytes, 2)[..100].is_ascii());
@@ -188,11 +225,15 @@ mod tests {
         assert_eq!(&small[124..136], b"77777777777\0");
         let bytes = headers("bag/x", OCTAL_LIMIT, 7).unwrap();
         assert_eq!(bytes.len(), 3 * BLOCK);
-        let Ok(Block::Pax { size }) = parse(block(&bytes, 0)) else { panic!() };
+        let Ok(Block::Pax { size }) = parse(block(&bytes, 0)) else {
+            panic!()
+        };
         let records = &bytes[BLOCK..BLOCK + size as usize];
         assert_eq!(records, b"19 size=8589934592\n");
         assert_eq!(parse_pax(records), Ok((None, Some(OCTAL_LIMIT))));
-        assert!(matches!(parse(block(&bytes, 2)), Ok(Block::File { size, .. }) if size < OCTAL_LIMIT));
+        assert!(
+            matches!(parse(block(&bytes, 2)), Ok(Block::File { size, .. }) if size < OCTAL_LIMIT)
+        );
     }
 
     #[test]
@@ -212,13 +253,24 @@ mod tests {
             header.set_entry_type(kind);
             header.set_size(0);
             header.set_cksum();
-            assert!(parse(header.as_bytes()).unwrap_err().contains("not a regular file"), "{kind:?}");
+            assert!(
+                matches!(parse(header.as_bytes()), Ok(Block::Refused { .. })),
+                "{kind:?}"
+            );
         }
     }
 
     #[test]
     fn malformed_pax_records_are_refused() {
-        for records in ["x", "9 path=a", "0 path=a\n", "99 path=a\n", "-1 path=a\n", "7 path\n\n", "9 size=x\n"] {
+        for records in [
+            "x",
+            "9 path=a",
+            "0 path=a\n",
+            "99 path=a\n",
+            "-1 path=a\n",
+            "7 path\n\n",
+            "9 size=x\n",
+        ] {
             assert!(parse_pax(records.as_bytes()).is_err(), "{records:?}");
         }
         assert_eq!(parse_pax(b"11 other=1\n"), Ok((None, None)));

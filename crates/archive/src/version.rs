@@ -79,7 +79,13 @@ mod tests {
     #[test]
     fn text_round_trips() {
         assert_eq!(FORMAT_VERSION.to_string(), "0.9");
-        assert_eq!("12.34".parse(), Ok(FormatVersion { major: 12, minor: 34 }));
+        assert_eq!(
+            "12.34".parse(),
+            Ok(FormatVersion {
+                major: 12,
+                minor: 34
+            })
+        );
         for text in ["", "1", "1.", ".1", "1.2.3", "01.2", "+1.2", "1.x", "-1.0"] {
             assert!(text.parse::<FormatVersion>().is_err(), "{text:?}");
         }
@@ -87,7 +93,19 @@ mod tests {
 
     #[test]
     fn only_a_higher_major_is_unreadable() {
-        assert!(FormatVersion { major: 0, minor: 99 }.readable());
-        assert!(!FormatVersion { major: FORMAT_VERSION.major + 1, minor: 0 }.readable());
+        assert!(
+            FormatVersion {
+                major: 0,
+                minor: 99
+            }
+            .readable()
+        );
+        assert!(
+            !FormatVersion {
+                major: FORMAT_VERSION.major + 1,
+                minor: 0
+            }
+            .readable()
+        );
     }
 }

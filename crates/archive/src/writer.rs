@@ -115,7 +115,10 @@ impl<W: Write> Writer<W> {
             open: Some(Sorter::new(options.spill_dir.as_deref())),
             closed: None,
             content_id: None,
-            payload: Payload { members: 0, bytes: 0 },
+            payload: Payload {
+                members: 0,
+                bytes: 0,
+            },
             manifest_len: 0,
             tags: Vec::new(),
             tables: Vec::new(),
@@ -138,6 +141,7 @@ impl<W: Write> Writer<W> {
                 path: path.to_owned(),
             });
         }
+        check_content(path, &content)?;
         let member = self.guarded(|writer| writer.member(path, content))?;
         let stored = stored(&member);
         self.payload.members += 1;
@@ -162,6 +166,7 @@ impl<W: Write> Writer<W> {
                 path: path.to_owned(),
             });
         }
+        check_content(path, &content)?;
         self.guarded(Self::close_payload)?;
         let member = self.guarded(|writer| writer.member(path, content))?;
         let stored = stored(&member);
@@ -175,9 +180,18 @@ impl<W: Write> Writer<W> {
     }
 
     /// Where the member that was added last begins.
-    pub(crate) fn add_part(&mut self, path: &str, content: Vec<u8>, payload: bool) -> Result<Member, WriteError> {
+    pub(crate) fn add_part(
+        &mut self,
+        path: &str,
+        content: Vec<u8>,
+        payload: bool,
+    ) -> Result<Member, WriteError> {
         let content = Content::Bytes(content);
-        let stored = if payload { self.add(path, content) } else { self.add_tag(path, content) }?;
+        let stored = if payload {
+            self.add(path, content)
+        } else {
+            self.add_tag(path, content)
+        }?;
         Ok(Member {
             path: path.to_owned(),
             offset: self.paths.last_offset,
@@ -187,7 +201,11 @@ impl<W: Write> Writer<W> {
     }
 
     /// Ends the archive: summary, index, manifests, seek table. Gives back the sink, flushed.
-    pub fn finish(mut self, summary: &Summary, finished: Timestamp) -> Result<(W, Sealed), WriteError> {
+    pub fn finish(
+        mut self,
+        summary: &Summary,
+        finished: Timestamp,
+    ) -> Result<(W, Sealed), WriteError> {
         if self.broken {
             return Err(WriteError::Broken);
         }
@@ -232,7 +250,10 @@ impl<W: Write> Writer<W> {
     }
 
     /// Runs `step`; a failure that may have left half a member in the stream breaks the writer.
-    fn guarded<T>(&mut self, step: impl FnOnce(&mut Self) -> Result<T, WriteError>) -> Result<T, WriteError> {
+    fn guarded<T>(
+        &mut self,
+        step: impl FnOnce(&mut Self) -> Result<T, WriteError>,
+    ) -> Result<T, WriteError> {
         if self.broken {
             return Err(WriteError::Broken);
         }
@@ -240,7 +261,9 @@ impl<W: Write> Writer<W> {
         if let Err(error) = &result {
             self.broken = !matches!(
                 error,
-                WriteError::Name { .. } | WriteError::Duplicate { .. } | WriteError::FileAndFolder { .. }
+                WriteError::Name { .. }
+                    | WriteError::Duplicate { .. }
+                    | WriteError::FileAndFolder { .. }
             );
         }
         result
@@ -272,7 +295,12 @@ impl<W: Write> Writer<W> {
         })
     }
 
-    fn copy_file(&mut self, path: &str, mut file: std::fs::File, size: u64) -> Result<Digest, WriteError> {
+    fn copy_file(
+        &mut self,
+        path: &str,
+        mut file: std::fs::File,
+        size: u64,
+    ) -> Result<Digest, WriteError> {
         let failed = |source| WriteError::Content {
             path: path.to_owned(),
             source,
@@ -321,6 +349,10 @@ impl<W: Write> Writer<W> {
 
     /// Ends the payload and writes its manifest, once.
     fn close_payload(&mut self) -> Result<(), WriteError> {
+        if self.open.is_some() && self.payload.members == 0 {
+            // A bag has a payload folder, and the tar has no folders of its own.
+            self.add(bag::EMPTY, Content::Bytes(Vec::new()))?;
+        }
         let Some(sorter) = self.open.take() else {
             return Ok(());
         };
@@ -364,7 +396,11 @@ impl<W: Write> Writer<W> {
                 (Some(tag), Some(Ok(member))) => tag.path < member.path,
                 (tag, _) => tag.is_some(),
             };
-            let next = if tag_first { tags.next().map(Ok) } else { payload.next() };
+            let next = if tag_first {
+                tags.next().map(Ok)
+            } else {
+                payload.next()
+            };
             let Some(member) = next else { break };
             page.push(&member.map_err(spill)?)?;
             entries += 1;
@@ -415,6 +451,25 @@ impl PageBuilder {
         self.entries += 1;
         Ok(())
     }
+}
+
+/// Refuses a file of another length before anything of it is written, so that the archive can go on without it.
+fn check_content(path: &str, content: &Content) -> Result<(), WriteError> {
+    let Content::File { file, size } = content else {
+        return Ok(());
+    };
+    let metadata = file.metadata().map_err(|source| WriteError::Content {
+        path: path.to_owned(),
+        source,
+    })?;
+    if metadata.len() == *size {
+        return Ok(());
+    }
+    Err(WriteError::Size {
+        path: path.to_owned(),
+        expected: *size,
+        actual: metadata.len(),
+    })
 }
 
 fn stored(member: &Member) -> Stored {

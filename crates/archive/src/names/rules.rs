@@ -88,7 +88,10 @@ pub(crate) fn check_safe(path: &str) -> Result<(), NameError> {
         }
     }
     // A backslash or colon leaves the folder on Windows; a control character makes a second manifest line.
-    match path.chars().find(|c| matches!(c, '\\' | ':') || c.is_control()) {
+    match path
+        .chars()
+        .find(|c| matches!(c, '\\' | ':') || c.is_control())
+    {
         Some(character) => Err(NameError::Character { character }),
         None => Ok(()),
     }
@@ -167,10 +170,16 @@ fn allowed(c: char) -> bool {
 pub(super) fn reserved(component: &str) -> bool {
     let stem = component.split('.').next().unwrap_or(component).trim_end();
     let stem = stem.to_ascii_uppercase();
-    if matches!(stem.as_str(), "CON" | "PRN" | "AUX" | "NUL" | "CONIN$" | "CONOUT$") {
+    if matches!(
+        stem.as_str(),
+        "CON" | "PRN" | "AUX" | "NUL" | "CONIN$" | "CONOUT$"
+    ) {
         return true;
     }
-    let Some(number) = stem.strip_prefix("COM").or_else(|| stem.strip_prefix("LPT")) else {
+    let Some(number) = stem
+        .strip_prefix("COM")
+        .or_else(|| stem.strip_prefix("LPT"))
+    else {
         return false;
     };
     let mut characters = number.chars();

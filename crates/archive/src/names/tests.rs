@@ -60,7 +60,15 @@ fn siblings_that_fold_to_the_same_are_all_replaced() {
     ]);
     assert_eq!(
         names,
-        ["ETL~1.py", "etl~2.py", "etl.sql", "Straße~4", "STRASSE~5", "x.py~6", "X~7.py"]
+        [
+            "ETL~1.py",
+            "etl~2.py",
+            "etl.sql",
+            "Straße~4",
+            "STRASSE~5",
+            "x.py~6",
+            "X~7.py"
+        ]
     );
 }
 
@@ -89,13 +97,34 @@ fn paths_that_cannot_be_written() {
         ("C:/x", Character { character: ':' }),
         ("data/a\nb", Character { character: '\n' }),
         ("data/a%b", Character { character: '%' }),
-        ("data/nul.txt", Reserved { component: "nul.txt".to_owned() }),
-        ("data/a ", Edge { component: "a ".to_owned() }),
-        ("data/e\u{301}", NotNormalized { component: "e\u{301}".to_owned() }),
+        (
+            "data/nul.txt",
+            Reserved {
+                component: "nul.txt".to_owned(),
+            },
+        ),
+        (
+            "data/a ",
+            Edge {
+                component: "a ".to_owned(),
+            },
+        ),
+        (
+            "data/e\u{301}",
+            NotNormalized {
+                component: "e\u{301}".to_owned(),
+            },
+        ),
     ] {
         assert_eq!(check(path), Err(expected), "{path:?}");
     }
-    assert!(matches!(check(&"x".repeat(201)), Err(TooLong { bytes: 201, limit: 200 })));
+    assert!(matches!(
+        check(&"x".repeat(201)),
+        Err(TooLong {
+            bytes: 201,
+            limit: 200
+        })
+    ));
 }
 
 #[test]

@@ -74,9 +74,16 @@ mod tests {
         paths.take("data/a/b/c").unwrap();
         paths.take("data/a/b/d").unwrap();
         paths.take("data/ab").unwrap();
-        assert!(matches!(paths.take("data/a/b/c"), Err(WriteError::Duplicate { .. })));
-        assert!(matches!(paths.take("data/a"), Err(WriteError::FileAndFolder { path }) if path == "data/a"));
-        assert!(matches!(paths.take("data/ab/x/y"), Err(WriteError::FileAndFolder { path }) if path == "data/ab"));
+        assert!(matches!(
+            paths.take("data/a/b/c"),
+            Err(WriteError::Duplicate { .. })
+        ));
+        assert!(
+            matches!(paths.take("data/a"), Err(WriteError::FileAndFolder { path }) if path == "data/a")
+        );
+        assert!(
+            matches!(paths.take("data/ab/x/y"), Err(WriteError::FileAndFolder { path }) if path == "data/ab")
+        );
         paths.take("data/a!").unwrap();
     }
 }

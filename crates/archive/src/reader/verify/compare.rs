@@ -1,0 +1,479 @@
+//! The second pass: what was found, what the manifests state and what the index states, path by path.
+
+use std::collections::BTreeSet;
+use std::iter::Peekable;
+
+use super::{Found, VerifyReport, spill};
+use crate::bag;
+use crate::digest::Digest;
+use crate::entry::Member;
+use crate::error::{Damage, ReadError};
+use crate::index;
+use crate::reader::{Archive, Closing, lookup};
+use crate::sort::{Merge, Sorted};
+use crate::statement::Header;
+
+/// Bytes of the payload manifest that are read at a time.
+const PIECE: u64 = 1 << 20;
+
+/// Compares everything and completes the report.
+pub(super) fn compare(archive: &Archive, found: Found) -> Result<VerifyReport, ReadError> {
+    let Found {
+        mut report,
+        mut members,
+        payload,
+        bad,
+        stored,
+    } = found;
+    check_totals(archive, payload, stored, bad.is_empty(), &mut report);
+    check_versions(archive, &mut report)?;
+    let manifest = find_manifest(archive, &mut members)?;
+    let manifest_read = manifest.is_some();
+    let mut join = Join {
+        archive,
+        report,
+        bad,
+        bad_pages: BTreeSet::new(),
+        manifest_read,
+        duplicate: None,
+    };
+    join.run(members.iter().map_err(spill)?.peekable(), manifest)?;
+    Ok(join.finish())
+}
+
+/// The payload manifest as it was found, when it is intact.
+fn find_manifest(archive: &Archive, members: &mut Sorted) -> Result<Option<Member>, ReadError> {
+    let expected = archive.closing.tag(bag::MANIFEST);
+    for member in members.iter().map_err(spill)? {
+        let member = member.map_err(spill)?;
+        if member.path == bag::MANIFEST && Some(member.sha256) == expected {
+            return Ok(Some(member));
+        }
+    }
+    Ok(None)
+}
+
+/// Totals and digests that concern no single member.
+fn check_totals(
+    archive: &Archive,
+    payload: (u64, u64),
+    stored: Option<(u64, Digest)>,
+    all_frames_read: bool,
+    report: &mut VerifyReport,
+) {
+    if !all_frames_read {
+        return;
+    }
+    let root = &archive.closing.root;
+    if payload != (root.payload.members, root.payload.bytes) {
+        report.add(
+            Damage::new("the payload has other totals than the index root states")
+                .at_path(index::ROOT)
+                .values(
+                    format!(
+                        "{} members, {} bytes",
+                        root.payload.members, root.payload.bytes
+                    ),
+                    format!("{} members, {} bytes", payload.0, payload.1),
+                ),
+        );
+    }
+    // zstd has several forms for one content: a changed byte may decode to the same bytes.
+    if let Some((length, sha256)) = stored
+        && (length, sha256) != (root.stored.length, root.stored.sha256)
+    {
+        report.add(
+            Damage::new(format!(
+                "the first {length} bytes of the file are not as they were written"
+            ))
+            .at_offset(0)
+            .values(
+                format!(
+                    "{} bytes with digest {}",
+                    root.stored.length, root.stored.sha256
+                ),
+                format!("{length} bytes with digest {sha256}"),
+            ),
+        );
+    }
+}
+
+/// The version that was checked is the one in the root: the header has to say the same.
+fn check_versions(archive: &Archive, report: &mut VerifyReport) -> Result<(), ReadError> {
+    match archive.document::<Header>(bag::HEADER) {
+        Ok(header) if header.version == archive.version() => Ok(()),
+        Ok(header) => {
+            report.add(
+                Damage::new("the header states another version than the index root")
+                    .at_path(bag::HEADER)
+                    .values(archive.version(), header.version),
+            );
+            Ok(())
+        }
+        // An unreadable member is reported where the members are compared; a missing or malformed one here.
+        Err(ReadError::Damaged { damage, .. }) => {
+            if damage.frame.is_none() {
+                report.add(*damage);
+            }
+            Ok(())
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// The comparison under way.
+struct Join<'a> {
+    archive: &'a Archive,
+    report: VerifyReport,
+    bad: std::collections::BTreeMap<u64, super::BadFrame>,
+    bad_pages: BTreeSet<usize>,
+    manifest_read: bool,
+    duplicate: Option<String>,
+}
+
+impl Join<'_> {
+    fn run(
+        &mut self,
+        mut found: Peekable<Merge<'_>>,
+        manifest: Option<Member>,
+    ) -> Result<(), ReadError> {
+        let archive = self.archive;
+        let mut stated = Stated::new(archive, manifest);
+        let mut listed = Listed {
+            archive,
+            page: 0,
+            members: Vec::new().into_iter(),
+        };
+        let mut next_stated = stated.next(&mut self.report)?;
+        let mut next_listed = listed.next(self)?;
+        loop {
+            let first_found = match found.peek() {
+                Some(Ok(member)) => Some(member.path.as_str()),
+                Some(Err(_)) => return Err(spill_of(found.next())),
+                None => None,
+            };
+            let paths = [
+                first_found,
+                next_stated.as_ref().map(|(path, _)| path.as_str()),
+                next_listed.as_ref().map(|member| member.path.as_str()),
+            ];
+            let Some(path) = paths.into_iter().flatten().min().map(str::to_owned) else {
+                return Ok(());
+            };
+            let fact = found
+                .next_if(|member| member.as_ref().is_ok_and(|member| member.path == path))
+                .transpose()
+                .map_err(spill)?;
+            let digest = match next_stated.take_if(|(stated, _)| *stated == path) {
+                Some((_, digest)) => {
+                    next_stated = stated.next(&mut self.report)?;
+                    Some(digest)
+                }
+                None => None,
+            };
+            let entry = next_listed.take_if(|member| member.path == path);
+            if entry.is_some() {
+                next_listed = listed.next(self)?;
+            }
+            self.path(&path, fact, digest, entry);
+        }
+    }
+
+    /// Everything that is known about one path.
+    fn path(
+        &mut self,
+        path: &str,
+        fact: Option<Member>,
+        digest: Option<Digest>,
+        entry: Option<Member>,
+    ) {
+        let Some(fact) = fact else {
+            return self.missing(path, digest, entry);
+        };
+        if self.duplicate.as_deref() == Some(path) {
+            let damage = self.at(&fact, Damage::new("the member is there twice"));
+            return self.report.add(damage);
+        }
+        self.duplicate = Some(path.to_owned());
+        let before = self.report.damaged;
+        if path == bag::FETCH {
+            let damage = self.at(
+                &fact,
+                Damage::new("a bag that is to be fetched from elsewhere is no backup"),
+            );
+            self.report.add(damage);
+        }
+        match digest {
+            Some(expected) if expected != fact.sha256 => {
+                let damage = Damage::new("the content does not have its digest")
+                    .values(expected, fact.sha256);
+                let damage = self.at(&fact, damage);
+                self.report.add(damage);
+            }
+            None if path != bag::TAGMANIFEST && self.stated(path) => {
+                let damage = self.at(&fact, Damage::new("no manifest lists the member"));
+                self.report.add(damage);
+            }
+            _ => {}
+        }
+        self.compare_entry(&fact, entry);
+        if self.report.damaged == before {
+            self.report.intact += 1;
+        }
+    }
+
+    fn compare_entry(&mut self, fact: &Member, entry: Option<Member>) {
+        let folder = self.archive.store.stream_len().is_none();
+        let expected = match entry {
+            Some(entry) => entry,
+            None => match self.closing_entry(&fact.path) {
+                Some(entry) => entry,
+                None => {
+                    if self.indexed(&fact.path) {
+                        let damage =
+                            self.at(fact, Damage::new("the index does not list the member"));
+                        self.report.add(damage);
+                    }
+                    return;
+                }
+            },
+        };
+        let same_place = folder || expected.offset == fact.offset;
+        if !same_place || expected.size != fact.size {
+            let damage = Damage::new("the index places the member elsewhere").values(
+                format!("{} bytes at {}", expected.size, expected.offset),
+                format!("{} bytes at {}", fact.size, fact.offset),
+            );
+            let damage = self.at(fact, damage);
+            self.report.add(damage);
+        } else if expected.sha256 != fact.sha256 {
+            let damage = Damage::new("the content does not have the digest that the index states")
+                .values(expected.sha256, fact.sha256);
+            let damage = self.at(fact, damage);
+            self.report.add(damage);
+        }
+    }
+
+    /// A path that is stated or listed, and not there.
+    fn missing(&mut self, path: &str, digest: Option<Digest>, entry: Option<Member>) {
+        let entry = entry.or_else(|| self.closing_entry(path));
+        let expected = digest.or(entry.as_ref().map(|entry| entry.sha256));
+        let mut damage = Damage::new("the member is missing");
+        if let Some(entry) = &entry
+            && let Some(bad) = self.bad_frame(entry)
+        {
+            bad.reported = true;
+            damage = bad.damage.clone();
+        }
+        damage.path = Some(path.to_owned());
+        damage.expected = damage
+            .expected
+            .or(expected.map(|digest| digest.to_string()));
+        self.report.add(damage);
+    }
+
+    /// An undecodable frame in the range of `member` and its header.
+    fn bad_frame(&mut self, member: &Member) -> Option<&mut super::BadFrame> {
+        let begin = member.offset.saturating_sub(1);
+        let end = member.offset.saturating_add(member.size).saturating_add(1);
+        self.bad
+            .range_mut(..end)
+            .map(|(_, bad)| bad)
+            .find(|bad| bad.end > begin)
+    }
+
+    /// The members of the last frame and the pages are placed by the seek table and the root, not by a page.
+    fn closing_entry(&self, path: &str) -> Option<Member> {
+        let closing: &Closing = &self.archive.closing;
+        let page = closing.root.pages.iter().find(|page| page.path == path);
+        let page = page.map(|page| Member {
+            path: page.path.clone(),
+            offset: page.offset,
+            size: page.length,
+            sha256: page.sha256,
+        });
+        page.or_else(|| {
+            closing
+                .members
+                .iter()
+                .find(|member| member.path == path)
+                .cloned()
+        })
+    }
+
+    /// Whether the manifest for `path` could be read, so that its silence means something.
+    fn stated(&self, path: &str) -> bool {
+        self.manifest_read || !path.starts_with(bag::PAYLOAD)
+    }
+
+    /// Whether the page for `path` could be read, so that its silence means something.
+    fn indexed(&self, path: &str) -> bool {
+        let pages = &self.archive.closing.root.pages;
+        let page = pages
+            .partition_point(|page| page.first.as_str() <= path)
+            .saturating_sub(1);
+        !self.bad_pages.contains(&page)
+    }
+
+    fn at(&self, fact: &Member, damage: Damage) -> Damage {
+        let damage = damage.at_path(&fact.path);
+        match self.archive.store.place(fact.offset) {
+            Some(place) => damage.at_frame(place.frame, place.stored),
+            None => damage,
+        }
+    }
+
+    /// Adds the undecodable frames that no path was reported with.
+    fn finish(mut self) -> VerifyReport {
+        for bad in std::mem::take(&mut self.bad).into_values() {
+            if !bad.reported {
+                self.report.add(bad.damage);
+            }
+        }
+        self.report
+    }
+}
+
+fn spill_of(item: Option<std::io::Result<Member>>) -> ReadError {
+    let source = item.and_then(Result::err);
+    spill(source.unwrap_or_else(|| std::io::Error::other("the sorted members end early")))
+}
+
+/// Walks the index page by page.
+struct Listed<'a> {
+    archive: &'a Archive,
+    page: usize,
+    members: std::vec::IntoIter<Member>,
+}
+
+impl Listed<'_> {
+    fn next(&mut self, join: &mut Join<'_>) -> Result<Option<Member>, ReadError> {
+        loop {
+            if let Some(member) = self.members.next() {
+                return Ok(Some(member));
+            }
+            let number = self.page;
+            if number >= self.archive.closing.root.pages.len() {
+                return Ok(None);
+            }
+            self.page += 1;
+            match lookup::page(self.archive, number) {
+                Ok(members) => self.members = members.as_ref().clone().into_iter(),
+                Err(ReadError::Damaged { damage, .. }) => {
+                    join.bad_pages.insert(number);
+                    // A page in an undecodable frame is reported as a missing member.
+                    if join.bad.is_empty() {
+                        join.report.add(*damage);
+                    }
+                }
+                Err(error @ ReadError::TooLarge { .. }) => {
+                    join.bad_pages.insert(number);
+                    join.report.add(Damage::new(error.to_string()));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+/// Walks the payload manifest and the tag manifest as one list.
+struct Stated<'a> {
+    archive: &'a Archive,
+    manifest: Option<Member>,
+    read: u64,
+    text: Vec<u8>,
+    at: usize,
+    payload: Option<(String, Digest)>,
+    last: Option<String>,
+    tag: usize,
+    begun: bool,
+}
+
+impl<'a> Stated<'a> {
+    fn new(archive: &'a Archive, manifest: Option<Member>) -> Self {
+        Self {
+            archive,
+            manifest,
+            read: 0,
+            text: Vec::new(),
+            at: 0,
+            payload: None,
+            last: None,
+            tag: 0,
+            begun: false,
+        }
+    }
+
+    /// The next path and its digest.
+    fn next(&mut self, report: &mut VerifyReport) -> Result<Option<(String, Digest)>, ReadError> {
+        if !self.begun {
+            self.begun = true;
+            self.payload = self.next_payload(report)?;
+        }
+        let tag = self.archive.closing.tags.get(self.tag);
+        let tag_first = match (&self.payload, tag) {
+            (Some((payload, _)), Some((tag, _))) => tag < payload,
+            (None, _) => true,
+            (_, None) => false,
+        };
+        if tag_first {
+            self.tag += 1;
+            return Ok(tag.cloned());
+        }
+        let next = self.next_payload(report)?;
+        Ok(std::mem::replace(&mut self.payload, next))
+    }
+
+    fn next_payload(
+        &mut self,
+        report: &mut VerifyReport,
+    ) -> Result<Option<(String, Digest)>, ReadError> {
+        while let Some(line) = self.line()? {
+            let wrong =
+                |what: &str| Damage::new(format!("{what}: {line:?}")).at_path(bag::MANIFEST);
+            let Some((digest, path)) = bag::parse_manifest_line(&line) else {
+                report.add(wrong("the manifest has a malformed line"));
+                continue;
+            };
+            if !path.starts_with(bag::PAYLOAD)
+                || self.last.as_deref().is_some_and(|last| last >= path)
+            {
+                report.add(wrong("the manifest has a line out of order"));
+                continue;
+            }
+            self.last = Some(path.to_owned());
+            return Ok(Some((path.to_owned(), digest)));
+        }
+        Ok(None)
+    }
+
+    fn line(&mut self) -> Result<Option<String>, ReadError> {
+        let Some(manifest) = self.manifest.clone() else {
+            return Ok(None);
+        };
+        loop {
+            let rest = &self.text[self.at..];
+            let end = rest.iter().position(|byte| *byte == b'\n');
+            let finished = self.read == manifest.size;
+            if let Some(end) = end.or((finished && !rest.is_empty()).then_some(rest.len())) {
+                let line = String::from_utf8_lossy(&rest[..end]).into_owned();
+                self.at = (self.at + end + 1).min(self.text.len());
+                return Ok(Some(line));
+            }
+            if finished {
+                return Ok(None);
+            }
+            self.text.drain(..self.at);
+            self.at = 0;
+            let piece = PIECE.min(manifest.size - self.read);
+            let text = &mut self.text;
+            self.archive
+                .store
+                .range(&manifest, self.read, piece, &mut |bytes| {
+                    text.extend_from_slice(bytes);
+                    Ok(())
+                })?;
+            self.read += piece;
+        }
+    }
+}
