@@ -106,9 +106,9 @@ impl Serialize for Family {
 pub fn family_of(method: &str, path: &str) -> Family {
     let path = path.split('?').next().unwrap_or(path);
     let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
-    // ["api", "2.0", service, ...]; previews carry one segment more.
+    // ["api", "2.0", service, ...]; previews and account calls carry one more.
     let rest = match parts.as_slice() {
-        ["api", _, "preview", rest @ ..] | ["api", _, rest @ ..] => rest,
+        ["api", _, "preview" | "account", rest @ ..] | ["api", _, rest @ ..] => rest,
         _ => return Family::Other,
     };
     let read = matches!(method, "GET" | "HEAD");
@@ -145,5 +145,85 @@ pub fn family_of(method: &str, path: &str) -> Family {
             ..,
         ] if read && path.contains("/preview/") => Family::LegacySql,
         _ => Family::Other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_call_has_its_family() {
+        for (call, family) in [
+            ("GET /api/2.0/permissions/jobs/1", Family::PermissionsRead),
+            ("PUT /api/2.0/permissions/jobs/1", Family::PermissionsWrite),
+            ("GET /api/2.0/workspace/export", Family::WorkspaceExport),
+            (
+                "GET /api/2.0/workspace-files/Shared/x",
+                Family::WorkspaceExport,
+            ),
+            ("POST /api/2.0/workspace/import", Family::WorkspaceImport),
+            (
+                "POST /api/2.0/workspace-files/import-file/x",
+                Family::WorkspaceImport,
+            ),
+            ("GET /api/2.0/workspace/list?path=/", Family::WorkspaceList),
+            ("GET /api/2.0/workspace/get-status", Family::Workspace),
+            ("POST /api/2.0/workspace/mkdirs", Family::Workspace),
+            ("GET /api/2.0/preview/scim/v2/Users", Family::ScimRead),
+            ("GET /api/2.0/account/scim/v2/Users/1", Family::ScimRead),
+            ("POST /api/2.0/preview/scim/v2/Groups", Family::ScimWrite),
+            ("PATCH /api/2.0/preview/scim/v2/Users/1", Family::ScimWrite),
+            (
+                "PATCH /api/2.0/preview/scim/v2/Groups/1",
+                Family::ScimGroupsPatch,
+            ),
+            (
+                "DELETE /api/2.0/preview/scim/v2/Groups/1",
+                Family::ScimGroupsDelete,
+            ),
+            (
+                "PUT /api/2.0/preview/permissionassignments/principals/1",
+                Family::PermissionAssignments,
+            ),
+            ("GET /api/2.0/secrets/scopes/list", Family::Secrets),
+            ("GET /api/2.0/token-management/tokens", Family::Tokens),
+            ("GET /api/2.0/dbfs/read", Family::Dbfs),
+            ("POST /api/2.2/jobs/create", Family::JobsCreate),
+            ("POST /api/2.2/jobs/run-now", Family::JobsCreate),
+            ("GET /api/2.2/jobs/runs/get", Family::RunsRead),
+            ("POST /api/2.2/jobs/runs/submit", Family::RunsSubmit),
+            ("POST /api/2.2/jobs/reset", Family::Jobs),
+            ("GET /api/2.1/clusters/list", Family::Clusters),
+            (
+                "GET /api/2.0/libraries/all-cluster-statuses",
+                Family::Libraries,
+            ),
+            ("GET /api/2.0/instance-pools/list", Family::InstancePools),
+            (
+                "GET /api/2.0/policies/clusters/list",
+                Family::ClusterPolicies,
+            ),
+            (
+                "POST /api/2.0/mlflow/experiments/search",
+                Family::MlflowSearch,
+            ),
+            ("GET /api/2.0/mlflow/experiments/list", Family::Mlflow),
+            ("GET /api/2.0/preview/sql/queries", Family::LegacySql),
+            ("GET /api/2.0/sql/queries", Family::Other),
+            ("GET /api/2.0/global-init-scripts", Family::Other),
+            ("GET /elsewhere", Family::Other),
+        ] {
+            let (method, path) = call.split_once(' ').unwrap();
+            assert_eq!(family_of(method, path), family, "{call}");
+        }
+    }
+
+    #[test]
+    fn names_are_unique_and_read_back() {
+        for family in Family::ALL {
+            assert_eq!(family.name().parse(), Ok(*family));
+        }
+        assert_eq!("nothing".parse::<Family>(), Err(()));
     }
 }

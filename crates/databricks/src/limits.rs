@@ -284,3 +284,79 @@ fn limit_of(text: &str) -> Result<Limit, String> {
     }
     Ok(limit)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_built_in_table_has_every_family_and_reads_back() {
+        let table = LimitTable::default();
+        assert_eq!(
+            table.rows().map(|(family, _)| family).collect::<Vec<_>>(),
+            Family::ALL
+        );
+        assert_eq!(LimitTable::parse(&table.to_string()), Ok(table.clone()));
+        assert_eq!(
+            table.get(Family::JobsCreate).unwrap().to_string(),
+            "20/s, 10000/h"
+        );
+    }
+
+    #[test]
+    fn a_file_changes_what_it_names() {
+        let text =
+            "# ours\n\nworkspace-export = 5/s, 2 at once # half\ndbfs = off\n scim-read=1/min\n";
+        let table = LimitTable::parse(text).unwrap();
+        let text = |family| table.get(family).unwrap().to_string();
+        assert_eq!(text(Family::WorkspaceExport), "5/s, 2 at once");
+        assert_eq!(text(Family::Dbfs), "off");
+        assert_eq!(text(Family::ScimRead), "1/min");
+        assert_eq!(text(Family::Clusters), "30/s");
+    }
+
+    #[test]
+    fn lines_that_cannot_be_read_are_named() {
+        for (text, part) in [
+            ("\nx = 1/s", "line 2 of the limits: no family \"x\""),
+            ("dbfs 1/s", "no '='"),
+            ("dbfs = 0/s", "no count"),
+            ("dbfs = 1/day", "the unit is s, min or h"),
+            ("dbfs = fast", "neither"),
+            ("dbfs =", "neither"),
+            ("dbfs = -1 at once", "no count"),
+        ] {
+            let error = LimitTable::parse(text).unwrap_err().to_string();
+            assert!(error.contains(part), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn the_floor_is_that_of_the_slowest_family() {
+        let table = LimitTable::default();
+        // A burst of 3, then one call per 1/58 s.
+        let export = table.floor_of(Family::WorkspaceExport, 5803);
+        assert!((export.as_secs_f64() - 100.0).abs() < 1e-3, "{export:?}");
+        assert_eq!(table.floor_of(Family::WorkspaceExport, 3), Duration::ZERO);
+        assert_eq!(
+            table.floor_of(Family::WorkspaceList, 1_000_000),
+            Duration::ZERO
+        );
+        assert_eq!(
+            table.floor_of(Family::ScimGroupsPatch, 11),
+            Duration::from_secs(60)
+        );
+        // 20/s up to the hourly quota, and past it the quota.
+        assert!(table.floor_of(Family::JobsCreate, 10_000) < Duration::from_secs(500));
+        assert_eq!(
+            table.floor_of(Family::JobsCreate, 20_000),
+            Duration::from_secs(3600)
+        );
+        let calls = BTreeMap::from([
+            (Family::WorkspaceExport, 5803),
+            (Family::ScimGroupsPatch, 2),
+        ]);
+        assert_eq!(table.floor(&calls), export);
+        assert_eq!(Limits::Off.table().floor(&calls), Duration::ZERO);
+    }
+}

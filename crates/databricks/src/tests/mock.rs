@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fmt::Write as _;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -50,6 +51,8 @@ pub(super) enum Reply {
     },
     /// The connection is closed without a word.
     Close,
+    /// A good reply in two chunks, its length not stated.
+    Chunked(&'static str, &'static str),
     /// Half of the promised body, then the connection is closed.
     Cut,
     /// Nothing, for ever.
@@ -89,6 +92,7 @@ pub(super) struct Mock {
     pub(super) url: String,
     seen: Arc<Mutex<Vec<Seen>>>,
     left: Arc<Mutex<VecDeque<Reply>>>,
+    connections: Arc<AtomicUsize>,
     task: JoinHandle<()>,
 }
 
@@ -118,9 +122,12 @@ impl Mock {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let seen = Arc::new(Mutex::new(Vec::new()));
         let log = Arc::clone(&seen);
+        let connections = Arc::new(AtomicUsize::new(0));
+        let accepted = Arc::clone(&connections);
         let task = tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
+                accepted.fetch_add(1, Ordering::SeqCst);
                 tokio::spawn(serve(stream, Arc::clone(&log), Arc::clone(&handler)));
             }
         });
@@ -128,6 +135,7 @@ impl Mock {
             url,
             seen,
             left,
+            connections,
             task,
         }
     }
@@ -140,6 +148,11 @@ impl Mock {
     pub(super) fn client_with(&self, options: ClientOptions) -> Client {
         let config = Config::with_token(&self.url, Secret::new(TOKEN)).unwrap();
         Client::with_second(config, options, Duration::from_millis(1)).unwrap()
+    }
+
+    /// Connections accepted so far.
+    pub(super) fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
     }
 
     /// What was asked; fails if a prepared reply was not fetched.
@@ -195,6 +208,15 @@ async fn serve(stream: TcpStream, log: Arc<Mutex<Vec<Seen>>>, handler: Arc<Handl
                 if stream.write_all(&bytes).await.is_err() {
                     return;
                 }
+            }
+            Reply::Chunked(first, second) => {
+                let (one, two) = (first.len(), second.len());
+                let body = format!("{one:x}\r\n{first}\r\n{two:x}\r\n{second}\r\n0\r\n\r\n");
+                let head = "HTTP/1.1 200 X\r\ntransfer-encoding: chunked\r\n\r\n";
+                stream
+                    .write_all(format!("{head}{body}").as_bytes())
+                    .await
+                    .unwrap();
             }
             Reply::Close => return,
             Reply::Cut => {

@@ -1,1 +1,203 @@
+//! Who may call when. The clock of the runtime stands still and jumps to the next thing that waits, so these tests
+//! measure exact times and need none.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+
+use super::mock::{Mock, ok, options, reply};
+use crate::pace::Pace;
+use crate::{ClientOptions, Family, LimitTable, Limits};
+
+const MS: Duration = Duration::from_millis(1);
+
+fn pace(text: &str, max_concurrent: usize) -> Arc<Pace> {
+    Arc::new(Pace::new(&LimitTable::parse(text).unwrap(), max_concurrent))
+}
+
+/// Makes `calls` calls at once, each of the given length; gives the start of each in order, and the most at one time.
+async fn run(
+    pace: &Arc<Pace>,
+    family: Family,
+    calls: usize,
+    length: Duration,
+) -> (Vec<Duration>, usize) {
+    let begun = Instant::now();
+    let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let mut tasks = JoinSet::new();
+    for _ in 0..calls {
+        let (pace, now, most) = (Arc::clone(pace), Arc::clone(&now), Arc::clone(&most));
+        tasks.spawn(async move {
+            let turn = pace.turn(family).await;
+            let start = begun.elapsed();
+            most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            sleep(length).await;
+            now.fetch_sub(1, Ordering::SeqCst);
+            drop(turn);
+            start
+        });
+    }
+    let mut starts = tasks.join_all().await;
+    starts.sort();
+    (starts, most.load(Ordering::SeqCst))
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_window_of_the_service_holds_more_calls_than_allowed() {
+    for (family, limit, window) in [
+        (Family::WorkspaceExport, 60, Duration::from_secs(1)),
+        (Family::PermissionsRead, 100, Duration::from_secs(1)),
+        (Family::Dbfs, 30, Duration::from_secs(1)),
+        (Family::ScimRead, 255, Duration::from_secs(60)),
+        (Family::ScimGroupsPatch, 10, Duration::from_secs(60)),
+    ] {
+        let calls = limit * 3;
+        let (starts, _) = run(&pace("", 4096), family, calls, Duration::ZERO).await;
+        let fullest = (0..calls).map(|i| {
+            starts[i..]
+                .iter()
+                .take_while(|start| **start < starts[i] + window)
+                .count()
+        });
+        let fullest = fullest.max().unwrap();
+        assert!(
+            fullest <= limit && fullest * 20 >= limit * 19,
+            "{family}: {fullest} of {limit}"
+        );
+        let floor = LimitTable::default().floor_of(family, calls as u64);
+        let last = starts[calls - 1];
+        assert!(
+            last >= floor - MS && last <= floor + MS * calls as u32,
+            "{family}: {last:?}, floor {floor:?}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_hourly_quota_does_not_slow_what_stays_below_it() {
+    let (starts, _) = run(
+        &pace("jobs-create = 20/s, 100/h", 4096),
+        Family::JobsCreate,
+        102,
+        Duration::ZERO,
+    )
+    .await;
+    assert!(starts[99] < Duration::from_secs(6), "{:?}", starts[99]);
+    assert!(starts[101] > Duration::from_secs(36), "{:?}", starts[101]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn families_have_their_own_places_and_one_cap_over_all() {
+    let pace = pace("workspace-list = 3 at once\nother = off", 8);
+    assert_eq!(run(&pace, Family::WorkspaceList, 30, MS).await.1, 3);
+    assert_eq!(run(&pace, Family::Other, 30, MS).await.1, 8);
+    let (list, other) = tokio::join!(
+        run(&pace, Family::WorkspaceList, 30, MS),
+        run(&pace, Family::Other, 30, MS)
+    );
+    assert!(list.1 == 3 && other.1 <= 8, "{} {}", list.1, other.1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_family_does_not_hold_the_others_up() {
+    let pace = pace("scim-read = 1/min\nother = off", 2);
+    let scim = Arc::clone(&pace);
+    let task = tokio::spawn(async move { run(&scim, Family::ScimRead, 5, MS).await });
+    tokio::task::yield_now().await;
+    let (starts, _) = run(&pace, Family::Other, 10, MS).await;
+    assert!(starts[9] < Duration::from_secs(1), "{starts:?}");
+    task.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_throttled_family_pauses_as_a_whole_and_the_others_go_on() {
+    let pace = pace("other = off\nclusters = off", 8);
+    pace.slow_down(Family::Other, Duration::from_secs(5));
+    let (starts, _) = run(&pace, Family::Clusters, 3, MS).await;
+    assert!(starts[2] < MS);
+    let (starts, _) = run(&pace, Family::Other, 3, MS).await;
+    assert!(starts[0] >= Duration::from_secs(5) - MS, "{starts:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn throttling_halves_the_places_and_good_replies_give_them_back() {
+    let pace = pace("other = off", 8);
+    let most = async |pace: &Arc<Pace>| run(pace, Family::Other, 20, MS).await.1;
+    assert_eq!(most(&pace).await, 8);
+    // Replies that come together are one sign; the next one, later, is another.
+    for _ in 0..3 {
+        pace.slow_down(Family::Other, MS);
+    }
+    assert_eq!(most(&pace).await, 4);
+    pace.slow_down(Family::Other, MS);
+    assert_eq!(most(&pace).await, 2);
+    (0..2).for_each(|_| pace.good(Family::Other));
+    assert_eq!(most(&pace).await, 3);
+    (0..200).for_each(|_| pace.good(Family::Other));
+    assert_eq!(most(&pace).await, 8);
+}
+
+#[tokio::test(start_paused = true)]
+async fn places_go_away_from_under_running_calls_and_one_always_stays() {
+    let pace = pace("other = off", 4);
+    let held = [
+        pace.turn(Family::Other).await,
+        pace.turn(Family::Other).await,
+        pace.turn(Family::Other).await,
+    ];
+    pace.slow_down(Family::Other, MS);
+    sleep(MS * 2).await;
+    pace.slow_down(Family::Other, MS);
+    sleep(MS * 2).await;
+    pace.slow_down(Family::Other, MS);
+    drop(held);
+    assert_eq!(run(&pace, Family::Other, 5, MS).await.1, 1);
+}
+
+#[tokio::test]
+async fn calls_of_a_client_stay_within_its_cap() {
+    let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let seen = Arc::clone(&most);
+    let mock = Mock::with(move |_| {
+        most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+        std::thread::yield_now();
+        now.fetch_sub(1, Ordering::SeqCst);
+        ok("{}")
+    })
+    .await;
+    let client = mock.client_with(ClientOptions {
+        max_concurrent: 2,
+        ..options()
+    });
+    let calls = (0..20).map(|_| {
+        let client = client.clone();
+        async move { client.get("/api/2.0/x", &[]).await }
+    });
+    for outcome in calls.collect::<JoinSet<_>>().join_all().await {
+        outcome.unwrap();
+    }
+    assert!(mock.connections() <= 2, "{}", mock.connections());
+    assert!(seen.load(Ordering::SeqCst) <= 2);
+}
+
+#[tokio::test]
+async fn a_throttled_call_slows_its_family_down() {
+    let mock = Mock::new([reply(429, ""), ok("{}"), ok("{}")]).await;
+    let table = LimitTable::parse("other = off").unwrap();
+    let client = mock.client_with(ClientOptions {
+        limits: Limits::Table(table),
+        ..options()
+    });
+    let (first, second) = tokio::join!(client.get("/api/2.0/x", &[]), async {
+        while client.stats().throttled == 0 {
+            sleep(MS).await;
+        }
+        client.get("/api/2.0/x", &[]).await
+    });
+    first.unwrap();
+    second.unwrap();
+    mock.done();
+}
