@@ -1,5 +1,7 @@
 //! Each kind on bodies as the service sends them: archived, sent, compared, waiting.
 
+#![expect(clippy::unwrap_used, reason = "a test stops at what it cannot read")]
+
 mod common;
 
 use common::{all, body, kind};

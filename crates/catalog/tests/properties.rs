@@ -1,5 +1,7 @@
 //! Properties that hold for any body: rewriting, comparing, waiting, and bodies that nobody expected.
 
+#![expect(clippy::unwrap_used, reason = "a test stops at what it cannot read")]
+
 mod common;
 
 use std::collections::BTreeMap;

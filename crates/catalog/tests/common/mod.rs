@@ -22,7 +22,6 @@ pub fn kind(name: &str) -> &'static Kind {
 }
 
 /// Every body with its kind and name.
-#[allow(dead_code, reason = "not every test file walks all bodies")]
 pub fn all() -> Vec<(&'static Kind, String, Value)> {
     let mut all = Vec::new();
     for kind in lifeboat_catalog::kinds() {
