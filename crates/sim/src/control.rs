@@ -105,15 +105,15 @@ fn set_switches(switches: &mut Switches, body: &Value) -> Result<(), String> {
             "secret_values" => switches.secret_values = flag()?,
             "entra_token" => switches.entra_token = flag()?,
             "dbfs_disabled" => switches.dbfs_disabled = flag()?,
-            "unstable_paging" => switches.unstable_paging = flag()?,
             "direct_download_limited" => switches.direct_download_limited = flag()?,
             "refuse_local_groups" => switches.refuse_local_groups = flag()?,
             "acls_disabled" => switches.acls_disabled = flag()?,
-            "scim_page" | "home_after_seconds" | "home_after_reads" => {
+            "scim_page" | "unstable_paging" | "home_after_seconds" | "home_after_reads" => {
                 let number =
                     u32::try_from(number(body, key)?).map_err(|error| error.to_string())?;
                 match key.as_str() {
                     "scim_page" => switches.scim_page = number.max(1) as usize,
+                    "unstable_paging" => switches.unstable_paging = number,
                     "home_after_seconds" => switches.home_after_seconds = i64::from(number),
                     _ => switches.home_after_reads = number,
                 }

@@ -4,9 +4,11 @@
 //! change an object.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+
+use serde_json::{Value, json};
 
 use crate::http::Caller;
-use crate::route::Route;
 use crate::world::World;
 
 /// Somebody who holds a permission.
@@ -18,6 +20,16 @@ pub enum Principal {
     Group(String),
     /// By application id.
     ServicePrincipal(String),
+}
+
+impl fmt::Display for Principal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::User(name) => write!(f, "user/{name}"),
+            Self::Group(name) => write!(f, "group/{name}"),
+            Self::ServicePrincipal(id) => write!(f, "service-principal/{id}"),
+        }
+    }
 }
 
 impl From<&Caller> for Principal {
@@ -178,6 +190,26 @@ impl Acls {
         }
     }
 
+    fn entries(&self, segment: &'static Segment, id: &str) -> Option<&Entries> {
+        self.direct.get(&(segment.name, id.to_owned()))
+    }
+
+    /// A principal is called otherwise from now on.
+    pub(crate) fn rename_principal(&mut self, from: &Principal, to: &Principal) {
+        for entries in self.direct.values_mut() {
+            if let Some(level) = entries.remove(from) {
+                entries.insert(to.clone(), level);
+            }
+        }
+    }
+
+    /// A principal is gone, and all its entries with it.
+    pub(crate) fn forget_principal(&mut self, principal: &Principal) {
+        for entries in self.direct.values_mut() {
+            entries.remove(principal);
+        }
+    }
+
     /// Direct entries of one object, in a stable order.
     #[must_use]
     pub fn direct(&self, name: &str, id: &str) -> Entries {
@@ -188,14 +220,91 @@ impl Acls {
     }
 }
 
-/// Whether the caller holds at least this level on an object, directly, through a group or from a parent directory.
-/// Administrators may everything.
+/// Whether the caller holds at least this level on an object, directly, through a group or from a folder above it.
+/// Administrators may everything. For objects outside the tree; see [`may_tree`] for the others.
 #[must_use]
 pub fn may(world: &World, caller: &Caller, name: &str, id: &str, level: &str) -> bool {
-    let _ = (world, name, id, level);
-    caller.admin
+    if caller.admin {
+        return true;
+    }
+    let Some(segment) = segment(name) else {
+        return false;
+    };
+    if let Some(node) = world.tree.by_segment(name, id) {
+        return may_tree(world, caller, node.id, level);
+    }
+    let wanted = segment.rank(level);
+    let principals = world.identities.principals_of(caller);
+    world
+        .acls
+        .entries(segment, id)
+        .is_some_and(|entries| grants(entries, &principals, |held| segment.rank(held) >= wanted))
 }
 
-pub(crate) fn routes() -> Vec<Route> {
-    Vec::new()
+/// The same for an object of the workspace tree. The top folders are readable for everybody.
+#[must_use]
+pub fn may_tree(world: &World, caller: &Caller, id: i64, level: &str) -> bool {
+    if caller.admin {
+        return true;
+    }
+    let line = world.tree.lineage(id);
+    if level == "CAN_READ" && line.len() <= 2 && line.iter().all(|node| node.object.is_folder()) {
+        return true;
+    }
+    let principals = world.identities.principals_of(caller);
+    let rank = |level: &str| TREE.iter().position(|known| *known == level);
+    line.iter().any(|node| {
+        let Some(segment) = segment(node.object.segment()) else {
+            return false;
+        };
+        world
+            .acls
+            .entries(segment, &node.id.to_string())
+            .is_some_and(|entries| grants(entries, &principals, |held| rank(held) >= rank(level)))
+    })
 }
+
+fn grants(entries: &Entries, principals: &[Principal], enough: impl Fn(&str) -> bool) -> bool {
+    principals
+        .iter()
+        .filter_map(|principal| entries.get(principal))
+        .any(|held| enough(held))
+}
+
+/// Entries as `{"user/ann@example.com": "CAN_READ"}`: for dumps.
+#[must_use]
+pub fn dump_entries(world: &World, name: &str, id: &str) -> Value {
+    world
+        .acls
+        .direct(name, id)
+        .iter()
+        .map(|(principal, level)| (principal.to_string(), json!(level)))
+        .collect()
+}
+
+/// Direct permissions of the workspace tree by path, and those of tokens; objects without entries are left out.
+#[must_use]
+pub fn dump(world: &World) -> Value {
+    let mut by_segment: BTreeMap<&str, BTreeMap<String, Value>> = BTreeMap::new();
+    for node in world.tree.walk() {
+        let name = node.object.segment();
+        let entries = dump_entries(world, name, &node.id.to_string());
+        if entries.as_object().is_some_and(|map| !map.is_empty()) {
+            let paths = by_segment.entry(name).or_default();
+            paths.insert(world.tree.path(node.id), entries);
+        }
+    }
+    let tokens = dump_entries(world, "authorization", "tokens");
+    by_segment.insert(
+        "authorization",
+        BTreeMap::from([("tokens".to_owned(), tokens)]),
+    );
+    json!(by_segment)
+}
+
+mod api;
+
+pub(crate) use api::routes;
+
+#[cfg(test)]
+mod tests;

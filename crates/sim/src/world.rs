@@ -18,8 +18,9 @@ pub struct Switches {
     pub entra_token: bool,
     /// The workspace setting that blocks the whole DBFS root.
     pub dbfs_disabled: bool,
-    /// SCIM listings swap neighbours between pages, as the service's index does under writes.
-    pub unstable_paging: bool,
+    /// So many later SCIM pages repeat the last element of the page before and lose their own last one, as the
+    /// service does while others write.
+    pub unstable_paging: u32,
     /// Largest SCIM page, whatever `count` asks for.
     pub scim_page: usize,
     /// A new user's home appears only this many clock seconds after the user.
@@ -40,7 +41,7 @@ impl Default for Switches {
             secret_values: true,
             entra_token: false,
             dbfs_disabled: false,
-            unstable_paging: false,
+            unstable_paging: 0,
             scim_page: 100,
             home_after_seconds: 0,
             home_after_reads: 0,
