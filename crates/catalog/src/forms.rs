@@ -3,11 +3,36 @@
 //! Owns the generic steps (spec/records.md, "Forms"); what differs per kind is in its file.
 
 use std::cmp::Ordering;
+use std::collections::HashMap;
+use std::sync::LazyLock;
 
 use serde_json::{Map, Number, Value};
 
+use crate::index::Index;
 use crate::kind::{Kind, Write};
 use crate::places;
+
+/// The defaults of a kind, ready for looking up.
+struct Defaults {
+    index: Index,
+    values: Vec<Value>,
+}
+
+static DEFAULTS: LazyLock<HashMap<&str, Defaults>> = LazyLock::new(|| {
+    let defaults = |kind: &Kind| Defaults {
+        index: Index::new(kind.defaults.iter().map(|(place, _)| *place)),
+        values: kind.defaults.iter().map(|(_, text)| json(text)).collect(),
+    };
+    crate::kinds()
+        .iter()
+        .map(|kind| (kind.name, defaults(kind)))
+        .collect()
+});
+
+/// JSON texts of the catalog; a test holds that each is JSON.
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or(Value::Null)
+}
 
 impl Kind {
     /// The id of a record's body, or of an element of the listing; numbers as decimal text.
@@ -86,24 +111,38 @@ impl Kind {
         let mut form = self.request_form(body);
         canonical(&mut form);
         (self.shape_compare)(&mut form);
-        for (place, default) in self.defaults {
-            drop_default(&mut form, place, default);
-        }
+        self.drop_defaults(&mut form);
         sort_arrays(&mut form, self.unordered);
         sort_arrays(&mut form, self.compared_unordered);
         form
     }
 
+    /// Removes what equals a default, in the order of the table: a map may become empty, and then equal to its own.
+    fn drop_defaults(&self, form: &mut Value) {
+        let Some(defaults) = DEFAULTS.get(self.name) else {
+            return;
+        };
+        let found: Vec<(usize, String)> = defaults
+            .index
+            .find(form)
+            .into_iter()
+            .map(|(position, pointer, _)| (position, pointer))
+            .collect();
+        for (position, pointer) in found {
+            if form.pointer(&pointer) == Some(&defaults.values[position]) {
+                places::take_pointer(form, &pointer);
+            }
+        }
+    }
+
     /// Sets the fields that keep an object from running or costing ([`crate::Passive`]).
     pub fn land_passive(&self, body: &mut Value) {
         for passive in self.passive {
-            if let Ok(value) = serde_json::from_str::<Value>(passive.value) {
-                places::visit_mut(body, passive.within, &mut |_, map| {
-                    if let Some(map) = map.as_object_mut() {
-                        map.insert(passive.field.to_owned(), value.clone());
-                    }
-                });
-            }
+            places::visit_mut(body, passive.within, &mut |_, map| {
+                if let Some(map) = map.as_object_mut() {
+                    map.insert(passive.field.to_owned(), json(passive.value));
+                }
+            });
         }
     }
 
@@ -133,9 +172,7 @@ impl Kind {
     /// True when landing passive changes what the object does: it would run, cost or be in force as archived.
     pub fn is_active(&self, body: &Value) -> bool {
         self.passive.iter().any(|passive| {
-            let Ok(value) = serde_json::from_str::<Value>(passive.value) else {
-                return false;
-            };
+            let value = json(passive.value);
             let harmless = |field: Option<&Value>| match field {
                 // Absent: UNPAUSED for what runs on its own, nothing for numbers and switches.
                 None => !value.is_string(),
@@ -197,21 +234,6 @@ impl Write {
             map.insert(field.to_owned(), id);
         }
         sent
-    }
-}
-
-/// Removes the value at `place` where it equals the JSON text `default`.
-fn drop_default(form: &mut Value, place: &str, default: &str) {
-    let Ok(default) = serde_json::from_str::<Value>(default) else {
-        return;
-    };
-    let pointers: Vec<String> = places::find(form, place)
-        .into_iter()
-        .filter(|(_, value)| **value == default)
-        .map(|(at, _)| at)
-        .collect();
-    for pointer in pointers.into_iter().rev() {
-        places::take_pointer(form, &pointer);
     }
 }
 

@@ -6,6 +6,7 @@
 //! Implements spec/records.md; the terms are in spec/glossary.md.
 
 mod forms;
+mod index;
 mod json_text;
 mod kind;
 mod kinds;

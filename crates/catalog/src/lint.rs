@@ -3,6 +3,7 @@
 //! Owns the search for source ids and hosts in bodies and texts after references have been rewritten (spec/import.md,
 //! "Ids"). A hit is a warning for a person: parameters, scripts and addresses may mean the source on purpose.
 
+use std::borrow::Borrow;
 use std::collections::BTreeSet;
 
 use serde_json::Value;
@@ -12,15 +13,25 @@ use crate::places;
 /// Ids shorter than this are not looked for: they would be found in any number.
 pub const SHORTEST_ID: usize = 6;
 
-/// What to look for.
+/// What to look for. `ids` is a set of ids or a reference to one: many objects are searched for the same ids.
 #[derive(Clone, Debug, Default)]
-pub struct Source<'a> {
+pub struct Source<'a, Ids = BTreeSet<String>> {
     /// Host of the source workspace, without scheme.
     pub host: &'a str,
     /// Workspace id of the source (`?o=` in browser addresses).
     pub workspace_id: &'a str,
     /// Ids of objects in the source; ids that mean the same in the target must be left out.
-    pub ids: BTreeSet<String>,
+    pub ids: Ids,
+}
+
+impl<'a, Ids: Borrow<BTreeSet<String>>> Source<'a, Ids> {
+    fn borrowed(&self) -> Source<'a, &BTreeSet<String>> {
+        Source {
+            host: self.host,
+            workspace_id: self.workspace_id,
+            ids: self.ids.borrow(),
+        }
+    }
 }
 
 /// Something of the source that is left.
@@ -33,20 +44,28 @@ pub struct Leftover {
 }
 
 /// Leftovers in every string, number and key of a body.
-pub fn body(body: &Value, source: &Source<'_>) -> Vec<Leftover> {
+pub fn body<Ids: Borrow<BTreeSet<String>>>(
+    body: &Value,
+    source: &Source<'_, Ids>,
+) -> Vec<Leftover> {
     let mut found = BTreeSet::new();
-    walk(body, &mut String::new(), source, &mut found);
+    walk(body, &mut String::new(), &source.borrowed(), &mut found);
     found.into_iter().collect()
 }
 
 /// Leftovers in a plain text (a notebook, a script).
-pub fn text(text: &str, source: &Source<'_>) -> Vec<Leftover> {
+pub fn text<Ids: Borrow<BTreeSet<String>>>(text: &str, source: &Source<'_, Ids>) -> Vec<Leftover> {
     let mut found = BTreeSet::new();
-    scan(text, "", source, &mut found);
+    scan(text, "", &source.borrowed(), &mut found);
     found.into_iter().collect()
 }
 
-fn walk(value: &Value, pointer: &mut String, source: &Source<'_>, found: &mut BTreeSet<Leftover>) {
+fn walk(
+    value: &Value,
+    pointer: &mut String,
+    source: &Source<'_, &BTreeSet<String>>,
+    found: &mut BTreeSet<Leftover>,
+) {
     let length = pointer.len();
     match value {
         Value::Object(map) => {
@@ -72,7 +91,12 @@ fn walk(value: &Value, pointer: &mut String, source: &Source<'_>, found: &mut BT
     }
 }
 
-fn scan(text: &str, pointer: &str, source: &Source<'_>, found: &mut BTreeSet<Leftover>) {
+fn scan(
+    text: &str,
+    pointer: &str,
+    source: &Source<'_, &BTreeSet<String>>,
+    found: &mut BTreeSet<Leftover>,
+) {
     let mut hit = |what: &str| {
         found.insert(Leftover {
             pointer: pointer.to_owned(),
@@ -135,11 +159,25 @@ mod tests {
     }
 
     #[test]
+    fn one_set_of_ids_serves_many_searches() {
+        let ids = source().ids;
+        let by_reference = Source {
+            host: "",
+            workspace_id: "",
+            ids: &ids,
+        };
+        assert_eq!(
+            text("123456789", &by_reference),
+            text("123456789", &source())
+        );
+    }
+
+    #[test]
     fn a_text_is_searched_like_a_string() {
         assert_eq!(
             text("run 0101-120000-abcdef now", &source())[0].found,
             "0101-120000-abcdef"
         );
-        assert!(text("nothing here", &Source::default()).is_empty());
+        assert!(text("nothing here", &Source::<BTreeSet<String>>::default()).is_empty());
     }
 }

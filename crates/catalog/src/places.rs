@@ -38,16 +38,52 @@ pub fn find<'v>(body: &'v Value, place: &str) -> Vec<(String, &'v Value)> {
 
 /// Calls `f` with the JSON pointer and the value of everything that stands at `place`.
 pub fn visit<'v>(body: &'v Value, place: &str, f: &mut dyn FnMut(&str, &'v Value)) {
-    let Some(open) = place.find('(') else {
-        return walk(body, place, &mut String::new(), f);
+    expand(place, &mut |plain| walk(body, plain, &mut String::new(), f));
+}
+
+/// Calls `f` with each place that a place with alternatives stands for.
+pub(crate) fn expand(place: &str, f: &mut dyn FnMut(&str)) {
+    let Some((before, rest)) = place.split_once('(') else {
+        return f(place);
     };
-    let Some(close) = place[open..].find(')').map(|at| open + at) else {
-        return walk(body, place, &mut String::new(), f);
+    let Some((alternatives, after)) = rest.split_once(')') else {
+        return f(place);
     };
-    for alternative in place[open + 1..close].split('|') {
-        let expanded = format!("{}{alternative}{}", &place[..open], &place[close + 1..]);
-        visit(body, &expanded, f);
+    for alternative in alternatives.split('|') {
+        expand(&format!("{before}{alternative}{after}"), f);
     }
+}
+
+/// One step into a body.
+pub(crate) enum Step<'p> {
+    /// Into the value of a key.
+    Key(&'p str),
+    /// Into the values of all keys with this beginning.
+    Beginning(&'p str),
+    /// Into every element of an array.
+    Element,
+}
+
+/// The first step of a place without alternatives that is not empty, and what remains.
+pub(crate) fn first_step(place: &str) -> (Step<'_>, &str) {
+    let (step, after) = if let Some(after) = place.strip_prefix("[*]") {
+        (Step::Element, after)
+    } else if let Some(after) = place.strip_prefix("{*}") {
+        (Step::Beginning(""), after)
+    } else {
+        // The first character belongs to the name whatever it is, so that every step is one forward.
+        let start = place.chars().next().map_or(0, char::len_utf8);
+        let end = place[start..]
+            .find(['.', '[', '{'])
+            .map_or(place.len(), |at| start + at);
+        let (name, after) = place.split_at(end);
+        (
+            name.strip_suffix('*')
+                .map_or(Step::Key(name), Step::Beginning),
+            after,
+        )
+    };
+    (step, after.strip_prefix('.').unwrap_or(after))
 }
 
 /// Calls `f` with the JSON pointer of everything that stands at `place`, for changing it.
@@ -135,57 +171,35 @@ fn unescape(component: &str) -> String {
 
 fn walk<'v>(
     value: &'v Value,
-    rest: &str,
+    place: &str,
     pointer: &mut String,
     f: &mut dyn FnMut(&str, &'v Value),
 ) {
-    if rest.is_empty() {
+    if place.is_empty() {
         return f(pointer, value);
     }
-    if let Some(after) = rest.strip_prefix("[*]") {
-        return walk_array(value, after.strip_prefix('.').unwrap_or(after), pointer, f);
-    }
-    if let Some(after) = rest.strip_prefix("{*}") {
-        let after = after.strip_prefix('.').unwrap_or(after);
-        return walk_map(value, "", after, pointer, f);
-    }
-    let end = rest.find(['.', '[', '{']).unwrap_or(rest.len());
-    let (name, after) = rest.split_at(end);
-    let after = after.strip_prefix('.').unwrap_or(after);
-    if let Some(beginning) = name.strip_suffix('*') {
-        return walk_map(value, beginning, after, pointer, f);
-    }
-    if let Some(inner) = value.as_object().and_then(|map| map.get(name)) {
-        step(inner, name, after, pointer, f);
-    }
-}
-
-fn walk_array<'v>(
-    value: &'v Value,
-    after: &str,
-    pointer: &mut String,
-    f: &mut dyn FnMut(&str, &'v Value),
-) {
-    for (index, inner) in value.as_array().into_iter().flatten().enumerate() {
-        step(inner, &index.to_string(), after, pointer, f);
-    }
-}
-
-fn walk_map<'v>(
-    value: &'v Value,
-    beginning: &str,
-    after: &str,
-    pointer: &mut String,
-    f: &mut dyn FnMut(&str, &'v Value),
-) {
-    for (key, inner) in value.as_object().into_iter().flatten() {
-        if key.starts_with(beginning) {
-            step(inner, key, after, pointer, f);
+    let (step, after) = first_step(place);
+    match (step, value) {
+        (Step::Key(name), Value::Object(map)) => {
+            if let Some(inner) = map.get(name) {
+                descend(inner, name, after, pointer, f);
+            }
         }
+        (Step::Beginning(beginning), Value::Object(map)) => {
+            for (key, inner) in map.iter().filter(|(key, _)| key.starts_with(beginning)) {
+                descend(inner, key, after, pointer, f);
+            }
+        }
+        (Step::Element, Value::Array(array)) => {
+            for (position, inner) in array.iter().enumerate() {
+                descend(inner, &position.to_string(), after, pointer, f);
+            }
+        }
+        _ => {}
     }
 }
 
-fn step<'v>(
+fn descend<'v>(
     inner: &'v Value,
     key: &str,
     after: &str,

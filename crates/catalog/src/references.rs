@@ -2,12 +2,25 @@
 //!
 //! Owns the walk over a kind's reference table (spec/records.md, "References"); what an id maps to is the caller's.
 
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
 use serde_json::{Number, Value};
 
+use crate::index::Index;
 use crate::json_text;
 use crate::kind::{Form, Kind, Reference, Target};
 use crate::paths::{self, Located};
 use crate::places;
+
+/// The reference table of each kind as an index, by name.
+static INDEXES: LazyLock<HashMap<&str, Index>> = LazyLock::new(|| {
+    let index = |kind: &Kind| Index::new(kind.references.iter().map(|reference| reference.place));
+    crate::kinds()
+        .iter()
+        .map(|kind| (kind.name, index(kind)))
+        .collect()
+});
 
 /// A reference found in a body.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,13 +51,17 @@ impl Kind {
     /// Every reference in a body, in the order of the table, then of the body.
     pub fn found_references(&self, body: &Value) -> Vec<Found> {
         let mut found = Vec::new();
-        for reference in self.references {
-            places::visit(body, reference.place, &mut |pointer, value| {
-                edit(body, reference, pointer, value, &mut |one| {
+        for (position, pointer, value) in self.reference_values(body) {
+            edit(
+                body,
+                &self.references[position],
+                &pointer,
+                value,
+                &mut |one| {
                     found.push(one.clone());
                     None
-                });
-            });
+                },
+            );
         }
         found
     }
@@ -52,22 +69,27 @@ impl Kind {
     /// Replaces each reference by what `f` returns for it; `None` leaves it as it is. Nothing else changes: numbers stay
     /// numbers, prefixes of paths stay, JSON text inside strings keeps its spacing.
     pub fn rewrite(&self, body: &mut Value, f: &mut dyn FnMut(&Found) -> Option<String>) {
-        for reference in self.references {
-            let mut changes = Vec::new();
-            places::visit(body, reference.place, &mut |pointer, value| {
-                if let Some(changed) = edit(body, reference, pointer, value, f) {
-                    changes.push((pointer.to_owned(), changed));
-                }
-            });
-            for (pointer, changed) in changes {
-                if let Some(slot) = body.pointer_mut(&pointer) {
-                    let before = std::mem::replace(slot, changed);
-                    if reference.form == Form::Member {
-                        rewrite_member_ref(body, &pointer, &before);
-                    }
+        let mut changes = Vec::new();
+        for (position, pointer, value) in self.reference_values(body) {
+            let reference = &self.references[position];
+            if let Some(changed) = edit(body, reference, &pointer, value, f) {
+                changes.push((reference.form, pointer, changed));
+            }
+        }
+        for (form, pointer, changed) in changes {
+            if let Some(slot) = body.pointer_mut(&pointer) {
+                let before = std::mem::replace(slot, changed);
+                if form == Form::Member {
+                    rewrite_member_ref(body, &pointer, &before);
                 }
             }
         }
+    }
+
+    fn reference_values<'v>(&self, body: &'v Value) -> Vec<(usize, String, &'v Value)> {
+        INDEXES
+            .get(self.name)
+            .map_or_else(Vec::new, |index| index.find(body))
     }
 }
 
