@@ -21,6 +21,9 @@ use crate::{Config, Credentials, host};
 
 /// Longest time for a connection, TLS included.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// A connection that rested longer is not used again: a load balancer may just be closing it, and a create that is lost
+/// so cannot be repeated.
+const IDLE: Duration = Duration::from_secs(30);
 /// Error bodies are read up to here; the messages in them are far shorter.
 const ERROR_BODY: usize = 64 * 1024;
 /// So much of a body is looked at for signs of a login page.
@@ -134,6 +137,7 @@ impl Http {
             .retry(reqwest::retry::never())
             .referer(false)
             .connect_timeout(CONNECT_TIMEOUT)
+            .pool_idle_timeout(IDLE)
             .user_agent(agent(user_agent, config.credentials.method()));
         if host::is_loopback(base) {
             builder = builder.no_proxy();

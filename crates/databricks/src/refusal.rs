@@ -100,9 +100,15 @@ fn delay_of(text: &str) -> Option<Duration> {
         .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
 }
 
-/// The value of a `Retry-After` header: whole seconds; the form with a date is not used by the service.
+/// The value of a `Retry-After` header: whole seconds; the form with a date is not used by the service. Zero names no
+/// wait, and a caller that believed it would not wait at all.
 pub(crate) fn retry_after(value: &str) -> Option<Duration> {
-    value.trim().parse().ok().map(Duration::from_secs)
+    value
+        .trim()
+        .parse()
+        .ok()
+        .filter(|seconds| *seconds > 0)
+        .map(Duration::from_secs)
 }
 
 /// `CODE: text`, as some proxies answer.

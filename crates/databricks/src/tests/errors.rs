@@ -204,97 +204,101 @@ async fn meaning(call: &str, status: u16, code: &str, message: &str) -> Vec<&'st
     meanings(&error_of(method, path, reply(status, &body)).await)
 }
 
+const OLD: &str = "Cannot access cluster 1 that was terminated or unpinned more than 30 days ago.";
+
+/// Call, status, code, message, whether that means "gone".
+const GONE: &[(&str, u16, &str, &str, bool)] = &[
+    (
+        "GET /api/2.0/workspace/get-status",
+        404,
+        "RESOURCE_DOES_NOT_EXIST",
+        "x",
+        true,
+    ),
+    ("GET /api/2.0/preview/scim/v2/Users/1", 404, "", "", true),
+    (
+        "GET /api/2.0/secrets/acls/get",
+        400,
+        "RESOURCE_DOES_NOT_EXIST",
+        "x",
+        true,
+    ),
+    (
+        "GET /api/2.1/clusters/get",
+        400,
+        "INVALID_PARAMETER_VALUE",
+        "Cluster 1 does not exist",
+        true,
+    ),
+    (
+        "GET /api/2.0/permissions/clusters/1",
+        400,
+        "INVALID_PARAMETER_VALUE",
+        "Cluster 1 does not exist",
+        true,
+    ),
+    ("GET /api/2.1/clusters/get", 400, "INVALID_STATE", OLD, true),
+    (
+        "GET /api/2.0/permissions/clusters/1",
+        400,
+        "INVALID_STATE",
+        OLD,
+        true,
+    ),
+    (
+        "GET /api/2.2/jobs/get",
+        400,
+        "INVALID_PARAMETER_VALUE",
+        "Job 5 does not exist.",
+        true,
+    ),
+    (
+        "GET /api/2.2/jobs/runs/get",
+        400,
+        "INVALID_PARAMETER_VALUE",
+        "Run 5 does not exist.",
+        true,
+    ),
+    (
+        "POST /api/2.2/jobs/create",
+        400,
+        "INVALID_PARAMETER_VALUE",
+        "Job 5 does not exist.",
+        false,
+    ),
+    (
+        "POST /api/2.2/jobs/reset",
+        400,
+        "INVALID_PARAMETER_VALUE",
+        "Cluster 1 does not exist",
+        false,
+    ),
+    (
+        "GET /api/2.0/new",
+        404,
+        "ENDPOINT_NOT_FOUND",
+        "no API",
+        false,
+    ),
+    (
+        "GET /api/2.0/dbfs/list",
+        404,
+        "FEATURE_DISABLED",
+        "off",
+        false,
+    ),
+    (
+        "GET /api/2.2/jobs/get",
+        403,
+        "PERMISSION_DENIED",
+        "x",
+        false,
+    ),
+];
+
 #[tokio::test]
 async fn gone_has_many_forms() {
-    let old = "Cannot access cluster 1 that was terminated or unpinned more than 30 days ago.";
-    for (call, status, code, message, gone) in [
-        (
-            "GET /api/2.0/workspace/get-status",
-            404,
-            "RESOURCE_DOES_NOT_EXIST",
-            "x",
-            true,
-        ),
-        ("GET /api/2.0/preview/scim/v2/Users/1", 404, "", "", true),
-        (
-            "GET /api/2.0/secrets/acls/get",
-            400,
-            "RESOURCE_DOES_NOT_EXIST",
-            "x",
-            true,
-        ),
-        (
-            "GET /api/2.1/clusters/get",
-            400,
-            "INVALID_PARAMETER_VALUE",
-            "Cluster 1 does not exist",
-            true,
-        ),
-        (
-            "GET /api/2.0/permissions/clusters/1",
-            400,
-            "INVALID_PARAMETER_VALUE",
-            "Cluster 1 does not exist",
-            true,
-        ),
-        ("GET /api/2.1/clusters/get", 400, "INVALID_STATE", old, true),
-        (
-            "GET /api/2.0/permissions/clusters/1",
-            400,
-            "INVALID_STATE",
-            old,
-            true,
-        ),
-        (
-            "GET /api/2.2/jobs/get",
-            400,
-            "INVALID_PARAMETER_VALUE",
-            "Job 5 does not exist.",
-            true,
-        ),
-        (
-            "GET /api/2.2/jobs/runs/get",
-            400,
-            "INVALID_PARAMETER_VALUE",
-            "Run 5 does not exist.",
-            true,
-        ),
-        (
-            "POST /api/2.2/jobs/create",
-            400,
-            "INVALID_PARAMETER_VALUE",
-            "Job 5 does not exist.",
-            false,
-        ),
-        (
-            "POST /api/2.2/jobs/reset",
-            400,
-            "INVALID_PARAMETER_VALUE",
-            "Cluster 1 does not exist",
-            false,
-        ),
-        (
-            "GET /api/2.0/new",
-            404,
-            "ENDPOINT_NOT_FOUND",
-            "no API",
-            false,
-        ),
-        (
-            "GET /api/2.0/dbfs/list",
-            404,
-            "FEATURE_DISABLED",
-            "off",
-            false,
-        ),
-        (
-            "GET /api/2.2/jobs/get",
-            403,
-            "PERMISSION_DENIED",
-            "x",
-            false,
-        ),
-    ] {
+    for &(call, status, code, message, gone) in GONE {
         let meanings = meaning(call, status, code, message).await;
         assert_eq!(
             meanings.contains(&"gone"),

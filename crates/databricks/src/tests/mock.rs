@@ -176,7 +176,7 @@ pub(super) fn options() -> ClientOptions {
     ClientOptions {
         limits: Limits::Off,
         timeout: Duration::from_secs(5),
-        retry_budget: Duration::from_millis(300),
+        retry_budget: Duration::from_secs(5),
         user_agent: "lifeboat-test/1.2.3".to_owned(),
         max_concurrent: 16,
     }

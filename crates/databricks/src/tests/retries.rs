@@ -1,4 +1,4 @@
-//! What is sent again, and what is not. A second lasts a millisecond, so a budget of 300 ms is one of five minutes.
+//! What is sent again, and what is not. A second lasts a millisecond here.
 
 use std::time::Duration;
 
@@ -45,6 +45,10 @@ async fn too_many_requests_is_repeated_with_and_without_a_wait() {
             tries(reply(429, "").header("retry-after", "soon"), safety).await,
             2
         );
+        assert_eq!(
+            tries(reply(429, "").header("retry-after", "0"), safety).await,
+            2
+        );
         assert_eq!(tries(reply(429, retry_info), safety).await, 2);
         assert_eq!(
             tries(reply(500, "SCIM: REQUEST_LIMIT_EXCEEDED"), safety).await,
@@ -82,7 +86,7 @@ async fn other_faults_are_repeated_unless_something_could_be_made_twice() {
 #[tokio::test]
 async fn a_silent_service_ends_in_a_time_out() {
     let options = ClientOptions {
-        timeout: Duration::from_millis(30),
+        timeout: Duration::from_millis(100),
         ..options()
     };
     let mock = Mock::new([Reply::Silent, ok("{}"), Reply::Silent]).await;
@@ -149,7 +153,11 @@ async fn the_named_wait_is_kept_and_counted() {
 #[tokio::test]
 async fn a_wait_beyond_the_budget_is_reported_at_once() {
     let mock = Mock::new([reply(429, "").header("retry-after", "301"), ok("{}")]).await;
-    let client = mock.client();
+    let options = ClientOptions {
+        retry_budget: Duration::from_millis(300),
+        ..options()
+    };
+    let client = mock.client_with(options);
     let error = client.get("/api/2.0/dbfs/list", &[]).await.unwrap_err();
     assert!(error.is_throttled() && error.tries() == 1, "{error}");
     client.get("/api/2.0/dbfs/list", &[]).await.unwrap();
@@ -158,6 +166,21 @@ async fn a_wait_beyond_the_budget_is_reported_at_once() {
         "nobody else waits either"
     );
     mock.done();
+}
+
+#[tokio::test]
+async fn a_wait_of_nothing_is_no_wait_named() {
+    let mock = Mock::with(|_| reply(429, "").header("retry-after", "0")).await;
+    let options = ClientOptions {
+        retry_budget: Duration::from_millis(20),
+        ..options()
+    };
+    let error = mock
+        .client_with(options)
+        .get("/api/2.0/x", &[])
+        .await
+        .unwrap_err();
+    assert!(error.is_throttled() && error.tries() <= 6, "{error}");
 }
 
 #[tokio::test]
