@@ -106,6 +106,23 @@ impl Console {
         }
     }
 
+    /// A line of an answer that was asked for, for people only: JSON readers find the same facts in an object. Printed
+    /// even with `-q`.
+    pub fn answer(&self, text: &str) {
+        if self.settings.form == Form::Text {
+            self.print(text, false);
+        }
+    }
+
+    /// A table that was asked for, for people only. Printed even with `-q`.
+    pub fn answer_table(&self, table: &Table) {
+        if self.settings.form == Form::Text {
+            for line in table.lines(self.settings.stdout_terminal) {
+                self.print_safe(&line, false);
+            }
+        }
+    }
+
     /// Something worth telling while the work goes on; silent with `-q`. In JSON always an object.
     pub fn event(&self, event: &str, fields: Value, text: &str) {
         match self.settings.form {
@@ -149,10 +166,8 @@ impl Console {
 
     /// A table for people only: JSON readers find the same facts in the summary. Silent with `-q`.
     pub fn table(&self, table: &Table) {
-        if self.settings.form == Form::Text && self.settings.verbosity >= Verbosity::Normal {
-            for line in table.lines(self.settings.stdout_terminal) {
-                self.print_safe(&line, true);
-            }
+        if self.settings.verbosity >= Verbosity::Normal {
+            self.answer_table(table);
         }
     }
 
