@@ -807,3 +807,18 @@ fn a_reply_of_the_permissions_api_gives_a_put() {
     ]);
     assert_eq!(lifeboat_catalog::acl::direct(&reply), expected);
 }
+
+#[test]
+fn the_text_of_a_compare_form_does_not_depend_on_the_order_of_keys() {
+    let job = |settings: &str| {
+        let body: Value = serde_json::from_str(&format!("{{\"settings\":{settings}}}")).unwrap();
+        kind("jobs").compare_form(&body).to_string()
+    };
+    let one = job(
+        r#"{"name":"a","tasks":[{"task_key":"t","libraries":[{"pypi":{"package":"x","repo":"r"}},{"cran":{"package":"x"}}]}]}"#,
+    );
+    let other = job(
+        r#"{"tasks":[{"libraries":[{"cran":{"package":"x"}},{"pypi":{"repo":"r","package":"x"}}],"task_key":"t"}],"name":"a"}"#,
+    );
+    assert_eq!(one, other);
+}
