@@ -3,8 +3,8 @@
 mod archive;
 mod export;
 mod files;
+pub(crate) mod form;
 mod import;
-mod multipart;
 pub mod notebook;
 
 use serde_json::{Map, Value, json};

@@ -1,11 +1,9 @@
 //! `POST /workspace/import`: JSON or form, what becomes a notebook and what a file, and what is refused.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde_json::{Map, Value};
 
-use super::{MAX_CONTENT, multipart, normal, notebook, parent_of};
+use super::{MAX_CONTENT, form, normal, notebook, parent_of};
 use crate::http::{ApiError, Reply, Request, is_true, need_str, opt_str};
 use crate::permissions::may_tree;
 use crate::tree::{self, Object};
@@ -41,7 +39,7 @@ pub(super) fn import(world: &mut World, request: &Request) -> Result<Reply, ApiE
 fn from_json(request: &Request) -> Result<Import, ApiError> {
     let body = request.json()?;
     let text = opt_str(&body, "content").unwrap_or("");
-    let content = decode(text)?;
+    let content = form::decode(text)?;
     if content.len() > MAX_CONTENT {
         // The doubled article is the service's.
         return Err(ApiError::new(
@@ -56,17 +54,8 @@ fn from_json(request: &Request) -> Result<Import, ApiError> {
     fields(&body, content, false)
 }
 
-/// Base64, with the line breaks that old clients send.
-pub(crate) fn decode(text: &str) -> Result<Bytes, ApiError> {
-    let dense: String = text.chars().filter(|c| !c.is_ascii_whitespace()).collect();
-    STANDARD
-        .decode(dense)
-        .map(Bytes::from)
-        .map_err(|error| ApiError::invalid(format!("content is not valid base64: {error}")))
-}
-
 fn from_form(request: &Request) -> Result<Import, ApiError> {
-    let mut parts = multipart::parse(&request.content_type, &request.body)?;
+    let mut parts = form::parse(&request.content_type, &request.body)?;
     let content = parts.remove("content").unwrap_or_default();
     let body: Map<String, Value> = parts
         .into_iter()

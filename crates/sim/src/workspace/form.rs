@@ -1,10 +1,21 @@
-//! `multipart/form-data` bodies, read from the whole body.
+//! Contents in request bodies: `multipart/form-data`, read from the whole body, and base64.
 
 use std::collections::BTreeMap;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 
 use crate::http::ApiError;
+
+/// Base64, with the line breaks that old clients send.
+pub(crate) fn decode(text: &str) -> Result<Bytes, ApiError> {
+    let dense: String = text.chars().filter(|c| !c.is_ascii_whitespace()).collect();
+    STANDARD
+        .decode(dense)
+        .map(Bytes::from)
+        .map_err(|error| ApiError::invalid(format!("content is not valid base64: {error}")))
+}
 
 /// Parts by name; the content shares the request's memory.
 pub(crate) fn parse(content_type: &str, body: &Bytes) -> Result<BTreeMap<String, Bytes>, ApiError> {
