@@ -1,1 +1,43 @@
 //! From a workspace to an archive.
+//!
+//! This crate reads a workspace through [`lifeboat_databricks`], decides what belongs into the archive with the help
+//! of [`lifeboat_catalog`], and hands records and contents to the writer of [`lifeboat_archive`]. It never changes the
+//! workspace, starts nothing, prints nothing and knows no terminal: what happens is told to an [`Observer`].
+//!
+//! - [`run`] writes one archive into any sink, [`run_to_file`] into a local file that appears only when it is complete.
+//! - [`check`] lists the workspace and says what would be captured, without reading contents.
+//!
+//! The behaviour is specified in `spec/export.md`.
+
+mod access_control;
+mod check;
+mod clusters;
+mod context;
+mod dbfs;
+mod destination;
+mod error;
+mod event;
+mod gate;
+mod git_folders;
+mod kinds;
+mod ledger;
+mod objects;
+mod options;
+mod outcome;
+mod run;
+mod seal;
+mod secrets;
+mod selection;
+mod spill;
+mod window;
+mod workspace;
+mod writer;
+
+pub use check::check;
+pub use destination::{Destination, DestinationError};
+pub use error::{Error, Stop};
+pub use event::{Event, Observer, Silent};
+pub use options::{Cancel, NotebookFormat, Options, Selection};
+pub use outcome::{CheckKind, CheckReport, Outcome};
+pub use run::{run, run_to_file};
+pub use selection::SelectionError;

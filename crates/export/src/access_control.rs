@@ -1,0 +1,298 @@
+//! Access control: one call per object, made while contents are still being read, kept as texts until the end.
+//!
+//! Owns the reading and the tables `data/acls/<kind>`; what entries mean is the catalog's. The summary has a row
+//! `acls/<kind>` for each kind. Specified in `spec/export.md`, "Access control".
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use lifeboat_archive::{Fate, Listing};
+use lifeboat_catalog::{Kind, acl};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use crate::context::{Context, Phase, TREE_KINDS};
+use crate::error::Error;
+use crate::gate::Failure;
+use crate::objects;
+use crate::spill::{Slot, Spill};
+use crate::workspace::{NodeId, Tree};
+
+/// An object whose access control is wanted.
+#[derive(Debug)]
+pub(crate) enum AclRequest {
+    /// An object outside the tree.
+    Object {
+        kind: &'static Kind,
+        id: String,
+        name: String,
+    },
+    /// An object of the workspace tree.
+    Node(NodeId),
+}
+
+/// What was read so far.
+pub(crate) struct Acls {
+    state: Mutex<State>,
+}
+
+struct State {
+    spill: Spill,
+    objects: BTreeMap<&'static str, Vec<Row>>,
+    nodes: Vec<(NodeId, Slot)>,
+    failed_nodes: Vec<(NodeId, Failure)>,
+    /// Kinds whose access control is not to be had.
+    off: BTreeSet<&'static str>,
+}
+
+/// A line of a table; the reply goes in as the text that it is.
+#[derive(Serialize)]
+struct AclText<'a> {
+    kind: &'a str,
+    id: &'a str,
+    name: &'a str,
+    body: &'a RawValue,
+}
+
+/// A reply that was read.
+struct Row {
+    id: String,
+    name: String,
+    slot: Slot,
+}
+
+/// Texts of one table in the order of their keys.
+pub(crate) struct AclTable {
+    pub(crate) kind: &'static str,
+    rows: Vec<Row>,
+}
+
+impl Acls {
+    pub(crate) fn new() -> Self {
+        let state = State {
+            spill: Spill::new(),
+            objects: BTreeMap::new(),
+            nodes: Vec::new(),
+            failed_nodes: Vec::new(),
+            off: BTreeSet::new(),
+        };
+        Self {
+            state: Mutex::new(state),
+        }
+    }
+
+    /// Reads what is requested until nobody requests any more.
+    pub(crate) async fn read_all(
+        &self,
+        ctx: &Context<'_>,
+        tree: &Mutex<Tree>,
+        mut requests: UnboundedReceiver<AclRequest>,
+        phase: &Phase<'_>,
+    ) -> Result<(), Error> {
+        let mut running = FuturesUnordered::new();
+        let mut open = true;
+        while open || !running.is_empty() {
+            let free = running.len() < ctx.concurrency();
+            tokio::select! {
+                request = requests.recv(), if open && free => match request {
+                    Some(request) => {
+                        phase.expect(1);
+                        if let Some((kind, id)) = target(tree, &request)
+                            && !self.lock().off.contains(kind.name)
+                        {
+                            running.push(async move { (read(ctx, kind, &id).await, kind, id, request) });
+                        }
+                    }
+                    None => open = false,
+                },
+                Some((reply, kind, id, request)) = running.next(), if !running.is_empty() => {
+                    phase.step(0);
+                    self.keep(ctx, reply, kind, id, request).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn keep(
+        &self,
+        ctx: &Context<'_>,
+        reply: Result<String, Failure>,
+        kind: &'static Kind,
+        id: String,
+        request: AclRequest,
+    ) -> Result<(), Error> {
+        let row = row(kind);
+        match (reply, request) {
+            (Ok(text), request) => {
+                let mut state = self.lock();
+                let slot = state.spill.put(&text).map_err(Error::temporary)?;
+                match request {
+                    AclRequest::Node(node) => state.nodes.push((node, slot)),
+                    AclRequest::Object { name, .. } => {
+                        state
+                            .objects
+                            .entry(kind.name)
+                            .or_default()
+                            .push(Row { id, name, slot });
+                        ctx.ledger.stored(
+                            &row,
+                            u64::from(u32::try_from(text.len()).unwrap_or(u32::MAX)),
+                        );
+                    }
+                }
+            }
+            (Err(Failure::Service(error)), _)
+                if error.is_feature_off() || error.is_not_implemented() =>
+            {
+                if self.lock().off.insert(kind.name) {
+                    let (listing, reason) = Failure::Service(error).listing();
+                    ctx.ledger.listing(&row, listing, Some(reason));
+                }
+            }
+            (Err(failure), AclRequest::Node(node)) => {
+                self.lock().failed_nodes.push((node, failure))
+            }
+            (Err(failure), AclRequest::Object { name, .. }) => {
+                let fate = if failure.is_gone() && is_gone(ctx, kind, &id).await {
+                    Fate::Vanished
+                } else {
+                    Fate::Failed
+                };
+                ctx.ledger.gap(&failure.line(&row, &id, &name, fate));
+            }
+        }
+        Ok(())
+    }
+
+    /// States the fate of the access control of the tree's objects, and gives all tables in their order.
+    pub(crate) fn finish(self, ctx: &Context<'_>, tree: &Tree) -> (AclTexts, Vec<AclTable>) {
+        let state = self
+            .state
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner);
+        let mut tables = state.objects;
+        for (node, failure) in state.failed_nodes {
+            let Some((kind, id, path)) = tree.recorded(node) else {
+                continue;
+            };
+            if !state.off.contains(kind.name) {
+                ctx.ledger
+                    .gap(&failure.line(&row(kind), id, &path, Fate::Failed));
+            }
+        }
+        for (node, slot) in state.nodes {
+            let Some((kind, id, path)) = tree.recorded(node) else {
+                continue;
+            };
+            ctx.ledger.stored(&row(kind), u64::from(slot.length()));
+            tables.entry(kind.name).or_default().push(Row {
+                id: id.to_owned(),
+                name: path,
+                slot,
+            });
+        }
+        for (kind, rows) in &mut tables {
+            // Objects of the tree are keyed by their paths, all others by their ids.
+            if TREE_KINDS.contains(kind) {
+                rows.sort_by(|a, b| a.name.cmp(&b.name).then_with(|| a.id.cmp(&b.id)));
+            } else {
+                rows.sort_by(|a, b| a.id.cmp(&b.id));
+            }
+        }
+        let tables = tables
+            .into_iter()
+            .map(|(kind, rows)| AclTable { kind, rows })
+            .collect();
+        (AclTexts { spill: state.spill }, tables)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The texts behind the tables.
+pub(crate) struct AclTexts {
+    spill: Spill,
+}
+
+impl AclTable {
+    /// The lines of the table.
+    pub(crate) fn lines(self, texts: &mut AclTexts) -> impl Iterator<Item = Result<String, Error>> {
+        let kind = self.kind;
+        self.rows.into_iter().map(move |Row { id, name, slot }| {
+            let body = texts.spill.get(slot).map_err(Error::temporary)?;
+            let body = RawValue::from_string(body).map_err(|source| Error::Serialise {
+                what: "an access control list",
+                source,
+            })?;
+            objects::serialise(
+                "an access control list",
+                &AclText {
+                    kind,
+                    id: &id,
+                    name: &name,
+                    body: &body,
+                },
+            )
+        })
+    }
+}
+
+/// The row of the summary for the access control of a kind.
+pub(crate) fn row(kind: &Kind) -> String {
+    format!("acls/{}", kind.name)
+}
+
+/// States for each kind with access control whether it is asked for at all.
+pub(crate) fn state_rows(ctx: &Context<'_>) {
+    for kind in lifeboat_catalog::kinds()
+        .iter()
+        .filter(|kind| kind.permissions.is_some())
+    {
+        if ctx.selected.kind(kind.name) {
+            ctx.ledger.listing(&row(kind), Listing::Listed, None);
+        } else {
+            ctx.ledger.not_asked(&row(kind));
+        }
+    }
+}
+
+fn target(tree: &Mutex<Tree>, request: &AclRequest) -> Option<(&'static Kind, String)> {
+    match request {
+        AclRequest::Object { kind, id, .. } => Some((kind, id.clone())),
+        AclRequest::Node(node) => {
+            let tree = tree.lock().unwrap_or_else(PoisonError::into_inner);
+            let (kind, id) = tree.kind_and_id(*node);
+            kind.permissions.is_some().then(|| (kind, id.to_owned()))
+        }
+    }
+}
+
+async fn read(ctx: &Context<'_>, kind: &'static Kind, id: &str) -> Result<String, Failure> {
+    let segment = kind
+        .permissions
+        .map(|permissions| permissions.segment)
+        .unwrap_or_default();
+    let path = format!(
+        "/api/2.0/permissions/{segment}/{}",
+        lifeboat_databricks::segment(id)
+    );
+    let body = ctx.gate.ask(ctx.gate.client.get(&path, &[])).await?;
+    serde_json::to_string(&acl::archive_form(body)).map_err(|error| Failure::Reply {
+        request: format!("GET {path}"),
+        what: error.to_string(),
+    })
+}
+
+/// Whether an object outside the tree is gone, by a second look at the object itself.
+async fn is_gone(ctx: &Context<'_>, kind: &'static Kind, id: &str) -> bool {
+    kind.read.is_some()
+        && objects::get(ctx, kind, id)
+            .await
+            .is_err_and(|failure| failure.is_gone())
+}

@@ -1,0 +1,158 @@
+//! What the caller asks for: selection, formats, limits of size, and the flag that ends a run early.
+//!
+//! Owns plain settings only; patterns are compiled in [`crate::selection`]. Specified in `spec/export.md`, "Options".
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use jiff::Timestamp;
+use tokio::sync::Notify;
+
+/// Which part of the workspace is asked for. Empty means everything, and only then has the archive the scope
+/// `workspace`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Selection {
+    /// Globs on workspace paths (`/Shared/**`); an object is taken when a glob matches it or a folder above it.
+    pub include: Vec<String>,
+    /// Globs on workspace paths; what a glob matches is left out with everything below. Stronger than `include`.
+    pub exclude: Vec<String>,
+    /// Names of kinds (`jobs`, `notebooks`, ...); the others are *not asked*.
+    pub kinds: Option<Vec<String>>,
+    /// User names; of the workspace tree only their homes `/Users/<name>` are taken.
+    pub users: Option<Vec<String>>,
+}
+
+impl Selection {
+    /// Whether nothing is selected, so that the archive stands for the whole workspace.
+    #[must_use]
+    pub fn is_everything(&self) -> bool {
+        self.include.is_empty()
+            && self.exclude.is_empty()
+            && self.kinds.is_none()
+            && self.users.is_none()
+    }
+}
+
+/// In which form notebooks are asked for; on the size error the other one is tried.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum NotebookFormat {
+    /// Source text without outputs.
+    #[default]
+    Source,
+    /// Jupyter JSON, with outputs where the service keeps them.
+    Jupyter,
+}
+
+impl NotebookFormat {
+    /// The service's name of the format.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Source => "SOURCE",
+            Self::Jupyter => "JUPYTER",
+        }
+    }
+
+    /// The other one.
+    #[must_use]
+    pub fn other(self) -> Self {
+        match self {
+            Self::Source => Self::Jupyter,
+            Self::Jupyter => Self::Source,
+        }
+    }
+}
+
+/// A flag that ends a run between two calls. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct Cancel(Arc<CancelState>);
+
+#[derive(Debug, Default)]
+struct CancelState {
+    raised: AtomicBool,
+    notify: Notify,
+}
+
+impl Cancel {
+    /// A flag that is not raised.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Ends the run: it returns [`crate::Error::Cancelled`] and nothing appears under the final name.
+    pub fn raise(&self) {
+        self.0.raised.store(true, Ordering::SeqCst);
+        self.0.notify.notify_waiters();
+    }
+
+    /// Whether the flag was raised.
+    #[must_use]
+    pub fn is_raised(&self) -> bool {
+        self.0.raised.load(Ordering::SeqCst)
+    }
+
+    /// Waits until the flag is raised.
+    pub(crate) async fn raised(&self) {
+        let notified = self.0.notify.notified();
+        tokio::pin!(notified);
+        notified.as_mut().enable();
+        if !self.is_raised() {
+            notified.await;
+        }
+    }
+}
+
+/// Everything that a run is told.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Which part of the workspace.
+    pub selection: Selection,
+    /// Preferred notebook format.
+    pub notebook_format: NotebookFormat,
+    /// Largest workspace or DBFS file that is captured, in bytes (256 MiB).
+    pub max_file: u64,
+    /// Further DBFS files and folders, `/FileStore/jars` or `dbfs:/FileStore/jars`.
+    pub dbfs: Vec<String>,
+    /// Also capture what lies in git folders; otherwise their uncommitted changes are *unsupported*.
+    pub git_folder_files: bool,
+    /// Whether *unsupported* and *vanished* count as gaps ([`crate::Outcome::exit_code`]).
+    pub strict: bool,
+    /// Zstandard level (3).
+    pub level: i32,
+    /// Compression threads (2).
+    pub threads: usize,
+    /// How many calls of one sort (contents, access control, objects) are in flight at most (64).
+    pub concurrency: usize,
+    /// Name of the top folder in the archive; `<workspace id>-<UTC start>` if absent.
+    pub bag: Option<String>,
+    /// Start of the run: the time in the header and of every member.
+    pub started: Timestamp,
+    /// Write `started` wherever the archive states a time and leave out figures of the run that differ from night to
+    /// night (calls, retries), so that equal answers give equal bytes.
+    pub reproducible: bool,
+    /// Ends the run when raised.
+    pub cancel: Cancel,
+}
+
+impl Options {
+    /// The defaults, for a run that starts at `started`.
+    #[must_use]
+    pub fn new(started: Timestamp) -> Self {
+        Self {
+            selection: Selection::default(),
+            notebook_format: NotebookFormat::default(),
+            max_file: 256 << 20,
+            dbfs: Vec::new(),
+            git_folder_files: false,
+            strict: false,
+            level: 3,
+            threads: 2,
+            concurrency: 64,
+            bag: None,
+            started,
+            reproducible: false,
+            cancel: Cancel::new(),
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! The end of a run: access control, what the run says about itself, and the seal.
+//!
+//! Specified in `spec/export.md`, "The end of a run".
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::sync::{Mutex, PoisonError};
+
+use jiff::Timestamp;
+use lifeboat_archive::{
+    Content, Descriptor, Header, Inventory, KindSummary, Listing, Summary, TableWriter,
+};
+use lifeboat_catalog::records;
+use lifeboat_databricks::Identity;
+use serde_json::{Map, Value, json};
+
+use crate::access_control::Acls;
+use crate::context::Context;
+use crate::error::{Error, Stop};
+use crate::event::Event;
+use crate::ledger::Closed;
+use crate::outcome::Outcome;
+use crate::run::now;
+use crate::spill::SortedSpill;
+use crate::window;
+use crate::workspace::Tree;
+use crate::writer::ArchiveWriter;
+
+/// What is left of the branches.
+pub(crate) struct Sealing<'a> {
+    pub(crate) header: Header,
+    pub(crate) identity: &'a Identity,
+    pub(crate) tree: Mutex<Tree>,
+    pub(crate) acls: Acls,
+    pub(crate) observed: Vec<(&'static str, SortedSpill)>,
+}
+
+/// Writes the access control and the tag files, and seals the archive.
+pub(crate) async fn seal<W: Write + Send + 'static>(
+    ctx: Context<'_>,
+    sealing: Sealing<'_>,
+    mut writer: ArchiveWriter<W>,
+) -> Result<(W, Outcome), Error> {
+    let phase = ctx.phase("sealing");
+    let Sealing {
+        header,
+        identity,
+        tree,
+        acls,
+        observed,
+    } = sealing;
+    let tree = tree.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let (mut texts, tables) = acls.finish(&ctx, &tree);
+    drop(tree);
+    for table in tables {
+        let writer_of = TableWriter::new(&records::acl_table(table.kind));
+        writer.table(writer_of, table.lines(&mut texts)).await?;
+    }
+    drop(texts);
+    let finished = now(ctx.options);
+    let stopped = ctx.gate.stopped();
+    let run = run_record(&ctx, identity, stopped.as_ref(), finished);
+    let (scope, options, observer, calls) = (
+        ctx.scope(),
+        ctx.options,
+        ctx.observer,
+        ctx.gate.client.stats().calls,
+    );
+    let Closed {
+        kinds,
+        lines,
+        gaps,
+        gaps_total,
+        unlisted,
+    } = ctx.ledger.close()?;
+    if let Some(stop) = &stopped
+        && kinds.values().all(|kind| kind.stored == 0)
+    {
+        return Err(Error::Stopped { stop: stop.clone() });
+    }
+    let summary = Summary {
+        scope,
+        inventory: inventory(&kinds, unlisted, stopped.as_ref()),
+        kinds,
+    };
+    write_tags(&mut writer, run, lines, observed).await?;
+    let (sink, sealed) = writer.finish(summary.clone(), finished).await?;
+    phase.end();
+    for (name, summary) in &summary.kinds {
+        observer.event(Event::Kind { name, summary });
+    }
+    let descriptor = Descriptor::new(&header, &summary, &sealed, finished);
+    let outcome = Outcome {
+        header,
+        sealed,
+        summary,
+        finished,
+        gaps,
+        gaps_total,
+        descriptor,
+        stopped,
+        caller_is_admin: identity.is_admin,
+        calls,
+        strict: options.strict,
+    };
+    Ok((sink, outcome))
+}
+
+/// A run that was ended early has not listed the tree a second time.
+pub(crate) fn inventory(
+    kinds: &BTreeMap<String, KindSummary>,
+    unlisted: bool,
+    stopped: Option<&Stop>,
+) -> Inventory {
+    let unknown = kinds.values().any(|kind| kind.listing == Listing::Unknown);
+    if unknown || unlisted || stopped.is_some() {
+        Inventory::Incomplete
+    } else {
+        Inventory::Complete
+    }
+}
+
+async fn write_tags<W: Write + Send + 'static>(
+    writer: &mut ArchiveWriter<W>,
+    run: Value,
+    lines: SortedSpill,
+    observed: Vec<(&'static str, SortedSpill)>,
+) -> Result<(), Error> {
+    let mut run = serde_json::to_vec_pretty(&run).map_err(|source| Error::Serialise {
+        what: "run.json",
+        source,
+    })?;
+    run.push(b'\n');
+    writer
+        .add_tag("run.json".to_owned(), Content::Bytes(run))
+        .await?;
+    let lines = lines
+        .sorted()
+        .map(|line| line.map(|(_, text)| text).map_err(Error::temporary));
+    writer.table(TableWriter::tag("ledger"), lines).await?;
+    for (kind, texts) in observed {
+        let mut bytes = Vec::new();
+        for text in texts.sorted() {
+            bytes.extend_from_slice(text.map_err(Error::temporary)?.1.as_bytes());
+            bytes.push(b'\n');
+        }
+        let (content, _) = window::content(bytes).map_err(Error::temporary)?;
+        writer
+            .add_tag(format!("observed/{kind}.jsonl"), content)
+            .await?;
+    }
+    Ok(())
+}
+
+/// `run.json`: who called, when each kind was read, and what it took.
+fn run_record(
+    ctx: &Context<'_>,
+    identity: &Identity,
+    stopped: Option<&Stop>,
+    finished: Timestamp,
+) -> Value {
+    let mut record = json!({
+        "caller": { "user-name": identity.user_name, "id": identity.id, "admin": identity.is_admin },
+        "started": ctx.options.started,
+        "finished": finished,
+        "stopped": stopped.map(ToString::to_string),
+    });
+    if ctx.options.reproducible {
+        return record;
+    }
+    let kinds: Map<String, Value> = ctx
+        .gate
+        .times()
+        .into_iter()
+        .map(|(kind, (began, ended))| (kind, json!({ "began": began, "ended": ended })))
+        .collect();
+    let stats = ctx.gate.client.stats();
+    let families: Map<String, Value> = stats
+        .families
+        .iter()
+        .map(|(family, counts)| {
+            let counts = json!({
+                "calls": counts.calls,
+                "retries": counts.retries,
+                "throttled": counts.throttled,
+                "bytes": counts.bytes,
+                "waited-seconds": counts.waited.as_secs_f64(),
+            });
+            (family.name().to_owned(), counts)
+        })
+        .collect();
+    if let Some(record) = record.as_object_mut() {
+        record.insert("kinds".to_owned(), Value::Object(kinds));
+        record.insert("calls".to_owned(), json!(stats.calls));
+        record.insert("retries".to_owned(), json!(stats.retries));
+        record.insert("throttled".to_owned(), json!(stats.throttled));
+        record.insert("bytes".to_owned(), json!(stats.bytes));
+        record.insert("families".to_owned(), Value::Object(families));
+    }
+    record
+}

@@ -1,0 +1,394 @@
+//! The second listing: what appeared or changed since the first is read, what is gone is said to be gone after a second
+//! look, and an object that moved is recorded once, at its later place.
+//!
+//! Specified in `spec/export.md`, "The second listing".
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Mutex;
+
+use futures_util::StreamExt;
+use futures_util::stream::{self, FuturesUnordered};
+use lifeboat_archive::Fate;
+use lifeboat_catalog::{places, tree as rules};
+use serde_json::Value;
+use serde_json::value::RawValue;
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::entry::Entry;
+use super::tree::{ContentFacts, Folder, NodeId, State, Tree};
+use super::walk::{self, Pace, lock};
+use crate::access_control::AclRequest;
+use crate::context::{Context, Phase};
+use crate::gate::Failure;
+
+/// What the second listing found.
+pub(crate) struct Again {
+    /// Objects whose content is to be read (again), in archive order.
+    pub(crate) wanted: Vec<NodeId>,
+    /// Objects that both listings showed.
+    seen_twice: HashSet<NodeId>,
+}
+
+/// What is learnt on the way.
+struct Pass {
+    /// Nodes of the first listing that the second shows too.
+    seen_twice: HashSet<NodeId>,
+    /// Nodes that only the second shows.
+    appeared: HashSet<NodeId>,
+    /// Folders that could not be listed again.
+    failed: BTreeMap<NodeId, Failure>,
+    wanted: Vec<NodeId>,
+}
+
+/// Lists every folder again and compares.
+pub(crate) async fn list_again(
+    ctx: &Context<'_>,
+    tree: &Mutex<Tree>,
+    acls: &UnboundedSender<AclRequest>,
+    phase: &Phase<'_>,
+) -> Again {
+    let mut pass = relist(ctx, tree, acls, phase).await;
+    resolve_failed_folders(ctx, &mut lock(tree), &mut pass);
+    let lost = resolve_moved(&mut lock(tree), &mut pass);
+    second_look(ctx, tree, lost, &mut pass).await;
+    let tree = lock(tree);
+    let mut wanted: Vec<NodeId> = pass
+        .wanted
+        .into_iter()
+        .filter(|id| matches!(tree.node(*id).state, State::Wanted))
+        .collect();
+    wanted.sort_by_cached_key(|id| tree.first_member(*id));
+    wanted.dedup();
+    Again {
+        wanted,
+        seen_twice: pass.seen_twice,
+    }
+}
+
+async fn relist(
+    ctx: &Context<'_>,
+    tree: &Mutex<Tree>,
+    acls: &UnboundedSender<AclRequest>,
+    phase: &Phase<'_>,
+) -> Pass {
+    let mut pass = Pass {
+        seen_twice: HashSet::new(),
+        appeared: HashSet::new(),
+        failed: BTreeMap::new(),
+        wanted: Vec::new(),
+    };
+    let mut pending: BTreeMap<String, NodeId> = {
+        let tree = lock(tree);
+        tree.ids()
+            .filter(|id| is_walked(&tree, *id))
+            .map(|id| (tree.order_key(id), id))
+            .collect()
+    };
+    phase.expect(pending.len() as u64);
+    let mut pace = Pace::new(ctx.gate.client);
+    let mut running = FuturesUnordered::new();
+    loop {
+        while running.len() < pace.limit
+            && let Some((_, folder)) = pending.pop_first()
+        {
+            let path = lock(tree).path(folder);
+            running.push(async move { (folder, walk::list(ctx, &path).await) });
+        }
+        let Some((folder, reply)) = running.next().await else {
+            return pass;
+        };
+        pace.learn(ctx.gate.client);
+        phase.step(0);
+        let mut tree = lock(tree);
+        match reply {
+            Ok(entries) => {
+                let appeared = compare(ctx, &mut tree, folder, &entries, acls, &mut pass);
+                let folders = appeared
+                    .into_iter()
+                    .filter(|id| matches!(tree.node(*id).folder, Folder::Pending));
+                pending.extend(folders.map(|id| (tree.order_key(id), id)));
+            }
+            Err(failure) => {
+                pass.failed.insert(folder, failure);
+            }
+        }
+    }
+}
+
+fn is_walked(tree: &Tree, id: NodeId) -> bool {
+    !matches!(tree.node(id).folder, Folder::No)
+}
+
+/// Compares a folder's entries with its children; gives the new ones.
+fn compare(
+    ctx: &Context<'_>,
+    tree: &mut Tree,
+    folder: NodeId,
+    entries: &[Box<RawValue>],
+    acls: &UnboundedSender<AclRequest>,
+    pass: &mut Pass,
+) -> Vec<NodeId> {
+    let path = tree.path(folder);
+    let known: HashMap<(Box<str>, Box<str>), NodeId> = match &tree.node(folder).folder {
+        Folder::Listed(children) => children
+            .iter()
+            .map(|child| {
+                let node = tree.node(*child);
+                ((node.name.clone(), node.object_id.clone()), *child)
+            })
+            .collect(),
+        _ => HashMap::new(),
+    };
+    let mut new = Vec::new();
+    for raw in entries {
+        let Some(entry) = walk::parse(ctx, &path, raw) else {
+            continue;
+        };
+        match known.get(&(entry.name.clone(), entry.object_id.clone())) {
+            Some(child) => {
+                pass.seen_twice.insert(*child);
+                if update(tree, *child, entry) {
+                    pass.wanted.push(*child);
+                }
+            }
+            None => new.push(entry),
+        }
+    }
+    let appeared = walk::take_in_parsed(ctx, tree, folder, &path, new, acls);
+    for id in &appeared {
+        pass.appeared.insert(*id);
+        if matches!(tree.node(*id).state, State::Wanted) {
+            pass.wanted.push(*id);
+        }
+    }
+    appeared
+}
+
+/// Takes the newer facts of a known object; true when its content is to be read again.
+fn update(tree: &mut Tree, id: NodeId, entry: Entry) -> bool {
+    let node = tree.node_mut(id);
+    let changed = node.raw != entry.raw && facts_changed(&node.raw, &entry.raw);
+    match node.state {
+        State::Out => false,
+        State::Passing | State::Plain | State::Inventoried => {
+            node.raw = entry.raw;
+            false
+        }
+        State::Content(_) if !changed => false,
+        State::Wanted | State::Content(_) | State::Missing(_) => {
+            node.raw = entry.raw;
+            node.state = State::Wanted;
+            true
+        }
+    }
+}
+
+fn facts_changed(before: &str, after: &str) -> bool {
+    match (
+        serde_json::from_str::<Value>(before),
+        serde_json::from_str::<Value>(after),
+    ) {
+        (Ok(before), Ok(after)) => rules::changed(&before, &after),
+        _ => true,
+    }
+}
+
+/// A folder that cannot be listed (again) but is still there makes the inventory incomplete; what the first listing
+/// showed in it stays. One that is not there any more takes its children with it.
+fn resolve_failed_folders(ctx: &Context<'_>, tree: &mut Tree, pass: &mut Pass) {
+    let mut first_reason = None;
+    let mut relisted_in_vain = 0_u64;
+    // Parents have smaller numbers than their children.
+    for (folder, failure) in std::mem::take(&mut pass.failed) {
+        let is_there =
+            folder == 0 || pass.seen_twice.contains(&folder) || pass.appeared.contains(&folder);
+        if !is_there && failure.is_gone() {
+            continue;
+        }
+        ctx.ledger.unlisted();
+        first_reason.get_or_insert_with(|| failure.to_string());
+        match &tree.node(folder).folder {
+            Folder::Listed(children) => {
+                relisted_in_vain += 1;
+                pass.seen_twice.extend(children);
+            }
+            _ if folder == 0 => {}
+            _ => {
+                let path = tree.path(folder);
+                let node = tree.node_mut(folder);
+                node.state = State::Out;
+                if ctx.selected.kind(node.kind.name) {
+                    ctx.ledger.gap(&failure.line(
+                        node.kind.name,
+                        &node.object_id,
+                        &path,
+                        Fate::Failed,
+                    ));
+                }
+            }
+        }
+    }
+    if let (Some(reason), 1..) = (first_reason, relisted_in_vain) {
+        let text =
+            format!("{relisted_in_vain} folders could not be listed a second time: {reason}");
+        ctx.observer
+            .event(crate::event::Event::Warning { text: &text });
+    }
+}
+
+/// Objects that the second listing shows elsewhere are recorded there; gives those that it does not show at all.
+fn resolve_moved(tree: &mut Tree, pass: &mut Pass) -> Vec<NodeId> {
+    let unseen: Vec<NodeId> = tree
+        .ids()
+        .skip(1)
+        .filter(|id| !pass.seen_twice.contains(id) && !pass.appeared.contains(id))
+        .filter(|id| !matches!(tree.node(*id).state, State::Out | State::Inventoried))
+        .collect();
+    if unseen.is_empty() {
+        return unseen;
+    }
+    let places: HashMap<Box<str>, NodeId> = pass
+        .seen_twice
+        .iter()
+        .chain(&pass.appeared)
+        .map(|id| (tree.node(*id).object_id.clone(), *id))
+        .filter(|(object_id, _)| !object_id.is_empty())
+        .collect();
+    unseen
+        .into_iter()
+        .filter(|id| match places.get(&tree.node(*id).object_id) {
+            Some(place) => {
+                hand_over(tree, *id, *place);
+                false
+            }
+            None => true,
+        })
+        .collect()
+}
+
+/// Gives the content that was read at the earlier place to the later one, when nothing changed in between.
+fn hand_over(tree: &mut Tree, earlier: NodeId, later: NodeId) {
+    let member = tree.first_member(earlier);
+    let unchanged = !facts_changed(&tree.node(earlier).raw, &tree.node(later).raw);
+    let state = std::mem::replace(&mut tree.node_mut(earlier).state, State::Out);
+    if let (State::Content(mut facts), State::Wanted, true) =
+        (state, &tree.node(later).state, unchanged)
+    {
+        let member = facts.member.take().unwrap_or_else(|| member.into());
+        tree.node_mut(later).state = State::Content(Box::new(ContentFacts {
+            member: Some(member),
+            ..*facts
+        }));
+    }
+}
+
+/// Asks for each lost object by its path: gone is said only when that call says so too.
+async fn second_look(ctx: &Context<'_>, tree: &Mutex<Tree>, lost: Vec<NodeId>, pass: &mut Pass) {
+    let mut lost: HashSet<NodeId> = lost.into_iter().collect();
+    let mut gone: HashSet<NodeId> = HashSet::new();
+    while !lost.is_empty() {
+        // Those below a folder that is gone need no question of their own.
+        let (without, mut asked): (Vec<NodeId>, Vec<NodeId>) = {
+            let tree = lock(tree);
+            lost.iter()
+                .filter(|id| !lost.contains(&tree.parent(**id)))
+                .partition(|id| gone.contains(&tree.parent(**id)))
+        };
+        asked.sort_unstable();
+        for id in without {
+            lost.remove(&id);
+            gone.insert(id);
+            state_vanished(ctx, &mut lock(tree), id, None);
+        }
+        let mut looks = stream::iter(asked)
+            .map(|id| {
+                let path = lock(tree).path(id);
+                async move { (id, status(ctx, &path).await) }
+            })
+            .buffer_unordered(ctx.concurrency());
+        while let Some((id, reply)) = looks.next().await {
+            lost.remove(&id);
+            let mut tree = lock(tree);
+            match reply {
+                Ok(object_id) if object_id.as_deref() == Some(&*tree.node(id).object_id) => {
+                    if matches!(tree.node(id).state, State::Missing(_)) {
+                        tree.node_mut(id).state = State::Wanted;
+                        pass.wanted.push(id);
+                    }
+                }
+                Ok(_) => {
+                    gone.insert(id);
+                    state_vanished(ctx, &mut tree, id, None);
+                }
+                Err(failure) if failure.is_gone() => {
+                    gone.insert(id);
+                    state_vanished(ctx, &mut tree, id, Some(&failure));
+                }
+                Err(_) => ctx.ledger.unlisted(),
+            }
+        }
+    }
+}
+
+/// The object id of what is at a path.
+async fn status(ctx: &Context<'_>, path: &str) -> Result<Option<String>, Failure> {
+    let facts = ctx
+        .gate
+        .ask(
+            ctx.gate
+                .client
+                .get("/api/2.0/workspace/get-status", &[("path", path)]),
+        )
+        .await?;
+    Ok(facts.get("object_id").and_then(places::scalar))
+}
+
+fn state_vanished(ctx: &Context<'_>, tree: &mut Tree, id: NodeId, failure: Option<&Failure>) {
+    let path = tree.path(id);
+    let node = tree.node_mut(id);
+    let was = std::mem::replace(&mut node.state, State::Out);
+    if matches!(was, State::Passing | State::Out) || !ctx.selected.kind(node.kind.name) {
+        return;
+    }
+    let mut line = match failure {
+        Some(failure) => failure.line(node.kind.name, &node.object_id, &path, Fate::Vanished),
+        None => crate::ledger::line(
+            node.kind.name,
+            &node.object_id,
+            &path,
+            Fate::Vanished,
+            "its folder is gone",
+        ),
+    };
+    line.message = format!(
+        "listed at first, gone at the second listing: {}",
+        line.message
+    );
+    ctx.ledger.gap(&line);
+}
+
+/// States the fate of contents that answered "not found" to the last.
+pub(crate) async fn settle_missing(ctx: &Context<'_>, tree: &Mutex<Tree>, again: &Again) {
+    let missing: Vec<NodeId> = {
+        let tree = lock(tree);
+        tree.ids()
+            .filter(|id| matches!(tree.node(*id).state, State::Missing(_)))
+            .collect()
+    };
+    for id in missing {
+        let path = lock(tree).path(id);
+        // What two listings showed is there, but this caller may not read it.
+        let hidden = again.seen_twice.contains(&id);
+        let gone = !hidden
+            && status(ctx, &path)
+                .await
+                .is_err_and(|failure| failure.is_gone());
+        let mut tree = lock(tree);
+        let node = tree.node_mut(id);
+        if let State::Missing(failure) = std::mem::replace(&mut node.state, State::Out) {
+            let fate = if gone { Fate::Vanished } else { Fate::Failed };
+            ctx.ledger
+                .gap(&failure.line(node.kind.name, &node.object_id, &path, fate));
+        }
+    }
+}

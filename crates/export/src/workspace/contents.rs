@@ -1,0 +1,408 @@
+//! Contents of notebooks and workspace files: read concurrently, handed on in the order asked for.
+//!
+//! Owns the choice of call and format; the size rule of the service (10 MB) makes more than one necessary. Specified in
+//! `spec/export.md`, "Contents".
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use futures_util::stream::{Stream, StreamExt};
+use lifeboat_archive::{Content, Fate};
+use lifeboat_catalog::tree as rules;
+use serde_json::Value;
+use tokio::sync::mpsc;
+
+use super::tree::{ContentFacts, NodeId, State, Tree};
+use super::walk::lock;
+use crate::context::{Context, Phase};
+use crate::error::Error;
+use crate::gate::Failure;
+use crate::ledger::line;
+use crate::window::{self, Share, Window};
+
+const EXPORT: &str = "/api/2.0/workspace/export";
+
+/// A content on its way to the archive.
+pub(crate) struct Fetched {
+    pub(crate) node: NodeId,
+    pub(crate) member: String,
+    pub(crate) content: Content,
+    pub(crate) share: Share,
+}
+
+/// A content as read.
+struct Read {
+    content: Content,
+    size: u64,
+    format: &'static str,
+    file_type: Option<String>,
+}
+
+/// Why a content was not read.
+enum Trouble {
+    Service(Failure),
+    /// Larger than `--max-file`.
+    TooLarge(Option<u64>),
+    Local(Error),
+}
+
+/// Reads contents and sends them on in the order of `nodes`. What cannot be read is stated, or left for the second
+/// listing when the service says that it is not there.
+pub(crate) async fn fetch_all(
+    ctx: &Context<'_>,
+    tree: &Mutex<Tree>,
+    window: &Window,
+    nodes: impl Stream<Item = NodeId>,
+    out: &mpsc::Sender<Fetched>,
+    phase: &Phase<'_>,
+) -> Result<(), Error> {
+    let sizes = Sizes::new();
+    let fetched = nodes
+        .then(|node| {
+            phase.expect(1);
+            let request = Request::of(&lock(tree), node);
+            let reserve = sizes.reserve(&request);
+            async move { (request, window.share(reserve).await) }
+        })
+        .map(|(request, share)| {
+            let sizes = &sizes;
+            async move {
+                let read = fetch(ctx, &request).await;
+                if let Ok(read) = &read {
+                    sizes.learn(read.size);
+                }
+                (request, share, read)
+            }
+        })
+        .buffered(ctx.concurrency());
+    let mut fetched = std::pin::pin!(fetched);
+    while let Some((request, mut share, read)) = fetched.next().await {
+        match read {
+            Ok(read) => {
+                phase.step(read.size);
+                share.shrink(match &read.content {
+                    Content::Bytes(_) => read.size,
+                    // On disk; still counted in part, so that the files do not fill it.
+                    Content::File { .. } => read.size / 16,
+                });
+                let member = keep(tree, &request, &read);
+                let fetched = Fetched {
+                    node: request.node,
+                    member,
+                    content: read.content,
+                    share,
+                };
+                if out.send(fetched).await.is_err() {
+                    return Err(Error::Writer {
+                        what: "it takes no more contents".to_owned(),
+                    });
+                }
+            }
+            Err(trouble) => {
+                phase.step(0);
+                settle(ctx, tree, &request, trouble)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What is asked for.
+struct Request {
+    node: NodeId,
+    path: String,
+    id: Box<str>,
+    kind: &'static str,
+    size: Option<u64>,
+}
+
+impl Request {
+    fn of(tree: &Tree, id: NodeId) -> Self {
+        let node = tree.node(id);
+        let kind = node.kind.name;
+        let size = if kind == "files" {
+            listed_size(&node.raw)
+        } else {
+            None
+        };
+        Self {
+            node: id,
+            path: tree.path(id),
+            id: node.object_id.clone(),
+            kind,
+            size,
+        }
+    }
+}
+
+fn listed_size(raw: &str) -> Option<u64> {
+    let facts: Value = serde_json::from_str(raw).ok()?;
+    lifeboat_catalog::places::scalar(facts.get("size")?)?
+        .parse()
+        .ok()
+}
+
+fn keep(tree: &Mutex<Tree>, request: &Request, read: &Read) -> String {
+    let mut tree = lock(tree);
+    let (path, member) = tree.next_member(request.node);
+    tree.node_mut(request.node).state = State::Content(Box::new(ContentFacts {
+        format: read.format,
+        file_type: read.file_type.as_deref().map(Into::into),
+        member,
+        token: request.node,
+        stored: None,
+    }));
+    path
+}
+
+fn settle(
+    ctx: &Context<'_>,
+    tree: &Mutex<Tree>,
+    request: &Request,
+    trouble: Trouble,
+) -> Result<(), Error> {
+    let line = match trouble {
+        Trouble::Local(error) => return Err(error),
+        Trouble::Service(failure) if failure.is_gone() => {
+            lock(tree).node_mut(request.node).state = State::Missing(Box::new(failure));
+            return Ok(());
+        }
+        Trouble::Service(failure) => {
+            failure.line(request.kind, &request.id, &request.path, Fate::Failed)
+        }
+        Trouble::TooLarge(size) => {
+            let size = size.map_or_else(|| "it".to_owned(), |size| format!("{size} bytes"));
+            let message = format!(
+                "larger than the limit for files: {size}, limit {}",
+                ctx.options.max_file
+            );
+            line(
+                request.kind,
+                &request.id,
+                &request.path,
+                Fate::Unsupported,
+                message,
+            )
+        }
+    };
+    lock(tree).node_mut(request.node).state = State::Out;
+    ctx.ledger.gap(&line);
+    Ok(())
+}
+
+async fn fetch(ctx: &Context<'_>, request: &Request) -> Result<Read, Trouble> {
+    if request.kind == "notebooks" {
+        return notebook(ctx, &request.path).await;
+    }
+    if let Some(size) = request.size.filter(|size| *size > ctx.options.max_file) {
+        return Err(Trouble::TooLarge(Some(size)));
+    }
+    file(ctx, request).await
+}
+
+/// A notebook in the preferred format, on the size error in the other one.
+async fn notebook(ctx: &Context<'_>, path: &str) -> Result<Read, Trouble> {
+    let preferred = ctx.options.notebook_format;
+    match export(ctx, path, preferred.name(), preferred.name(), false).await {
+        Err(Trouble::Service(failure)) if failure.is_too_large() => {
+            let other = preferred.other().name();
+            match export(ctx, path, other, other, false).await {
+                // The first refusal is the one that says what is wrong with this notebook.
+                Err(Trouble::Service(second)) if second.is_too_large() => {
+                    Err(Trouble::Service(failure))
+                }
+                result => result,
+            }
+        }
+        result => result,
+    }
+}
+
+/// A file by JSON, as a download, or through the older file call: the first that the service's size rule lets pass.
+async fn file(ctx: &Context<'_>, request: &Request) -> Result<Read, Trouble> {
+    let path = &request.path;
+    let small = request.size.is_none_or(|size| size <= rules::JSON_LIMIT);
+    if small {
+        match export(
+            ctx,
+            path,
+            "AUTO",
+            "RAW",
+            request.size.is_none_or(|size| size == 0),
+        )
+        .await
+        {
+            Err(Trouble::Service(failure)) if failure.is_too_large() => {}
+            result => return result,
+        }
+    }
+    let query = [
+        ("path", path.as_str()),
+        ("format", "AUTO"),
+        ("direct_download", "true"),
+    ];
+    let refused = match download(ctx, EXPORT, &query).await {
+        Err(Trouble::Service(failure)) if failure.is_too_large() => failure,
+        result => return result,
+    };
+    let older = format!(
+        "/api/2.0/workspace-files/{}",
+        lifeboat_databricks::segment(path.trim_start_matches('/'))
+    );
+    match download(ctx, &older, &[]).await {
+        // A service without that call: what the known call said is the reason.
+        Err(Trouble::Service(failure)) if failure.is_gone() || failure.is_unknown_call() => {
+            Err(Trouble::Service(refused))
+        }
+        result => result,
+    }
+}
+
+async fn export(
+    ctx: &Context<'_>,
+    path: &str,
+    format: &str,
+    name: &'static str,
+    may_be_empty: bool,
+) -> Result<Read, Trouble> {
+    let query = [("path", path), ("format", format)];
+    let mut reply = ctx
+        .gate
+        .ask(ctx.gate.client.get(EXPORT, &query))
+        .await
+        .map_err(Trouble::Service)?;
+    let unusable = |what: &str| {
+        Trouble::Service(Failure::Reply {
+            request: format!("GET {EXPORT}"),
+            what: what.to_owned(),
+        })
+    };
+    let file_type = reply
+        .get("file_type")
+        .and_then(Value::as_str)
+        .map(str::to_owned);
+    // Of a folder the service makes an archive instead of refusing.
+    if file_type.as_deref() == Some("dbc") {
+        return Err(unusable("the reply is an archive of a folder"));
+    }
+    let bytes = match reply.get_mut("content").map(Value::take) {
+        Some(Value::String(text)) => {
+            decode(&text).ok_or_else(|| unusable("the content is not base64"))?
+        }
+        None if may_be_empty && reply.is_object() => Vec::new(),
+        _ => return Err(unusable("the reply has no content")),
+    };
+    drop(reply);
+    let (content, size) =
+        window::content(bytes).map_err(|error| Trouble::Local(Error::temporary(error)))?;
+    Ok(Read {
+        content,
+        size,
+        format: name,
+        file_type: file_type.filter(|text| !text.is_empty()),
+    })
+}
+
+async fn download(ctx: &Context<'_>, path: &str, query: &[(&str, &str)]) -> Result<Read, Trouble> {
+    let mut file =
+        window::unnamed_file().map_err(|error| Trouble::Local(Error::temporary(error)))?;
+    let cap = ctx.options.max_file;
+    match ctx
+        .gate
+        .ask(ctx.gate.client.get_to_file(path, query, cap, &mut file))
+        .await
+    {
+        Ok(size) => Ok(Read {
+            content: Content::File { file, size },
+            size,
+            format: "RAW",
+            file_type: None,
+        }),
+        Err(Failure::Service(error)) if error.is_over_cap() => Err(Trouble::TooLarge(None)),
+        Err(failure) => Err(Trouble::Service(failure)),
+    }
+}
+
+/// Base64, with line breaks where a server puts them.
+fn decode(text: &str) -> Option<Vec<u8>> {
+    if let Ok(bytes) = STANDARD.decode(text) {
+        return Some(bytes);
+    }
+    let dense: String = text.chars().filter(|c| !c.is_ascii_whitespace()).collect();
+    STANDARD.decode(dense).ok()
+}
+
+/// How much of the window a content of unknown size takes beforehand: a multiple of the largest lately.
+struct Sizes {
+    lately: AtomicU64,
+}
+
+impl Sizes {
+    const LEAST: u64 = 64 * 1024;
+    const MOST: u64 = 8 << 20;
+
+    fn new() -> Self {
+        Self {
+            lately: AtomicU64::new(Self::LEAST),
+        }
+    }
+
+    fn reserve(&self, request: &Request) -> u64 {
+        match request.size {
+            // Goes to a file piece by piece.
+            Some(size) if size > rules::JSON_LIMIT => Self::LEAST,
+            // The reply, its text and the bytes exist at the same time.
+            Some(size) => size.saturating_mul(3).max(1),
+            None => self
+                .lately
+                .load(Ordering::Relaxed)
+                .saturating_mul(4)
+                .clamp(Self::LEAST, Self::MOST),
+        }
+    }
+
+    fn learn(&self, size: u64) {
+        let lately = self.lately.load(Ordering::Relaxed);
+        // Falls slowly, rises at once.
+        self.lately
+            .store(size.max(lately - lately / 16), Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_may_be_broken_into_lines() {
+        assert_eq!(decode("aGVs\r\nbG8=").as_deref(), Some(&b"hello"[..]));
+        assert_eq!(decode(""), Some(Vec::new()));
+        assert_eq!(decode("a!"), None);
+    }
+
+    #[test]
+    fn the_reserve_follows_the_sizes_that_come() {
+        let request = |size| Request {
+            node: 0,
+            path: String::new(),
+            id: "".into(),
+            kind: "files",
+            size,
+        };
+        let sizes = Sizes::new();
+        assert_eq!(sizes.reserve(&request(None)), 4 * Sizes::LEAST);
+        sizes.learn(9 << 20);
+        assert_eq!(sizes.reserve(&request(None)), Sizes::MOST);
+        for _ in 0..200 {
+            sizes.learn(1000);
+        }
+        assert_eq!(sizes.reserve(&request(None)), Sizes::LEAST);
+        assert_eq!(sizes.reserve(&request(Some(100))), 300);
+        assert_eq!(
+            sizes.reserve(&request(Some(rules::JSON_LIMIT + 1))),
+            Sizes::LEAST
+        );
+    }
+}

@@ -1,0 +1,283 @@
+//! The inventory of the tree, compact: one node per object, the listed facts as text.
+//!
+//! A hundred thousand parsed entries would take more memory than a whole run may; the text of an entry is parsed when
+//! its record is written.
+
+use lifeboat_archive::Stored;
+use lifeboat_archive::names::{self, Sibling};
+use lifeboat_catalog::records::WORKSPACE_CONTENT;
+use lifeboat_catalog::{Kind, tree as rules};
+
+use super::entry::Entry;
+use crate::gate::Failure;
+
+/// Index of a node.
+pub(crate) type NodeId = u32;
+
+/// All nodes; the first is the root.
+pub(crate) struct Tree {
+    nodes: Vec<Node>,
+}
+
+/// One object.
+pub(crate) struct Node {
+    parent: NodeId,
+    pub(crate) name: Box<str>,
+    pub(crate) object_id: Box<str>,
+    pub(crate) kind: &'static Kind,
+    /// Name in the archive, where it differs from `name`.
+    archive_name: Option<Box<str>>,
+    /// The ObjectInfo as listed; empty when the object is not in the archive.
+    pub(crate) raw: Box<str>,
+    pub(crate) folder: Folder,
+    pub(crate) state: State,
+    /// How many contents of this node went into the archive.
+    deliveries: u8,
+}
+
+/// Whether a node is a folder of the walk.
+pub(crate) enum Folder {
+    /// No folder, or one that is not walked.
+    No,
+    /// Waits to be listed.
+    Pending,
+    /// Listed: its children in the order of their archive paths.
+    Listed(Vec<NodeId>),
+    /// Could not be listed.
+    Failed(Box<Failure>),
+}
+
+/// How a node stands.
+pub(crate) enum State {
+    /// A folder that is walked only for what may be below it.
+    Passing,
+    /// In the archive, without content.
+    Plain,
+    /// In the inventory; its fate is stated.
+    Inventoried,
+    /// In the archive, content to be read.
+    Wanted,
+    /// In the archive with content.
+    Content(Box<ContentFacts>),
+    /// The content answered "not found"; the second listing decides.
+    Missing(Box<Failure>),
+    /// Not in the archive; its fate is stated, or another node stands for it.
+    Out,
+}
+
+/// What is known about a stored content.
+pub(crate) struct ContentFacts {
+    pub(crate) format: &'static str,
+    pub(crate) file_type: Option<Box<str>>,
+    /// Member path, where it is not the first one of this node.
+    pub(crate) member: Option<Box<str>>,
+    /// The node under which the content was handed to the writer.
+    pub(crate) token: NodeId,
+    /// Size and digest, once the writer has told them.
+    pub(crate) stored: Option<Stored>,
+}
+
+impl Tree {
+    /// A tree with a root that waits to be listed.
+    pub(crate) fn new(root: State) -> Self {
+        let root = Node {
+            parent: 0,
+            name: Box::default(),
+            object_id: Box::default(),
+            kind: rules::kind_of("DIRECTORY"),
+            archive_name: None,
+            raw: Box::default(),
+            folder: Folder::Pending,
+            state: root,
+            deliveries: 0,
+        };
+        Self { nodes: vec![root] }
+    }
+
+    pub(crate) fn node(&self, id: NodeId) -> &Node {
+        &self.nodes[index(id)]
+    }
+
+    pub(crate) fn node_mut(&mut self, id: NodeId) -> &mut Node {
+        &mut self.nodes[index(id)]
+    }
+
+    /// Ids of all nodes.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = NodeId> + use<> {
+        0..u32::try_from(self.nodes.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Kind and object id of a node.
+    pub(crate) fn kind_and_id(&self, id: NodeId) -> (&'static Kind, &str) {
+        let node = self.node(id);
+        (node.kind, &node.object_id)
+    }
+
+    /// Kind, object id and path of a node that has a record in the archive.
+    pub(crate) fn recorded(&self, id: NodeId) -> Option<(&'static Kind, &str, String)> {
+        let node = self.node(id);
+        let recorded =
+            matches!(node.state, State::Plain | State::Content(_)) && !node.raw.is_empty();
+        recorded.then(|| (node.kind, &*node.object_id, self.path(id)))
+    }
+
+    /// Takes a node out of the archive; its fate is stated by the caller.
+    pub(crate) fn leave_out(&mut self, id: NodeId) {
+        self.node_mut(id).state = State::Out;
+    }
+
+    /// Folder in which a node is.
+    pub(crate) fn parent(&self, id: NodeId) -> NodeId {
+        self.node(id).parent
+    }
+
+    /// Workspace path of a node.
+    pub(crate) fn path(&self, id: NodeId) -> String {
+        if id == 0 {
+            "/".to_owned()
+        } else {
+            self.join(id, &|node| &node.name)
+        }
+    }
+
+    /// Path of a folder in the archive with a slash at its end: its place in the order of the walk.
+    pub(crate) fn order_key(&self, id: NodeId) -> String {
+        let mut key = if id == 0 {
+            String::new()
+        } else {
+            self.join(id, &Node::archive_name)
+        };
+        key.push('/');
+        key
+    }
+
+    /// Member path of the first content of a node.
+    pub(crate) fn first_member(&self, id: NodeId) -> String {
+        format!("{WORKSPACE_CONTENT}{}", self.join(id, &Node::archive_name))
+    }
+
+    /// Member path for the next content of a node. A member cannot be replaced, so a later content of the same object
+    /// gets a name of its own, which the record then states.
+    pub(crate) fn next_member(&mut self, id: NodeId) -> (String, Option<Box<str>>) {
+        let deliveries = self.node(id).deliveries;
+        self.node_mut(id).deliveries = deliveries.saturating_add(1);
+        let path = self.first_member(id);
+        if deliveries == 0 {
+            return (path, None);
+        }
+        let node = self.node(id);
+        let name = &*node.name;
+        let extension = node
+            .archive_name()
+            .rfind('.')
+            .map_or("", |dot| &node.archive_name()[dot..]);
+        let stem = name.strip_suffix(extension).unwrap_or(name);
+        // The long form of a name belongs to ids only, so it cannot meet the name of a sibling.
+        let later = format!("{}-{deliveries}", node.object_id);
+        let both = [
+            Sibling {
+                name: stem,
+                extension,
+                id: &node.object_id,
+            },
+            Sibling {
+                name: stem,
+                extension,
+                id: &later,
+            },
+        ];
+        let name = names::assign(&both).pop().unwrap_or_default();
+        let folder = path.rfind('/').map_or("", |cut| &path[..cut]);
+        let path = format!("{folder}/{name}");
+        (path.clone(), Some(path.into()))
+    }
+
+    /// Adds children to a folder, names all of them for the archive and sorts them by archive path. Names that were
+    /// given before stay. Gives the new nodes in the order of `entries`.
+    pub(crate) fn add_children(
+        &mut self,
+        folder: NodeId,
+        entries: Vec<(Entry, State, bool)>,
+    ) -> Vec<NodeId> {
+        let mut children =
+            match std::mem::replace(&mut self.node_mut(folder).folder, Folder::Pending) {
+                Folder::Listed(children) => children,
+                _ => Vec::new(),
+            };
+        let old = children.len();
+        let archive_names = {
+            let before = children.iter().map(|child| {
+                let node = self.node(*child);
+                Sibling {
+                    name: node.archive_name(),
+                    extension: "",
+                    id: &node.object_id,
+                }
+            });
+            let added = entries.iter().map(|(entry, ..)| Sibling {
+                name: &entry.name,
+                extension: entry.extension,
+                id: &entry.object_id,
+            });
+            names::assign(&before.chain(added).collect::<Vec<_>>())
+        };
+        let mut added = Vec::with_capacity(entries.len());
+        for ((entry, state, walked), archive_name) in
+            entries.into_iter().zip(archive_names.into_iter().skip(old))
+        {
+            let id = u32::try_from(self.nodes.len()).unwrap_or(u32::MAX);
+            let gone = matches!(state, State::Out);
+            self.nodes.push(Node {
+                parent: folder,
+                archive_name: (archive_name != *entry.name).then(|| archive_name.into()),
+                name: entry.name,
+                object_id: entry.object_id,
+                kind: entry.kind,
+                raw: if gone { Box::default() } else { entry.raw },
+                folder: if walked { Folder::Pending } else { Folder::No },
+                state,
+                deliveries: 0,
+            });
+            added.push(id);
+        }
+        children.extend(&added);
+        children.sort_by_cached_key(|child| {
+            let node = self.node(*child);
+            let slash = if matches!(node.folder, Folder::No) {
+                ""
+            } else {
+                "/"
+            };
+            format!("{}{slash}", node.archive_name())
+        });
+        children.shrink_to_fit();
+        self.node_mut(folder).folder = Folder::Listed(children);
+        added
+    }
+
+    fn join<'t>(&'t self, id: NodeId, name: &dyn Fn(&'t Node) -> &'t str) -> String {
+        let mut parts = Vec::new();
+        let mut at = id;
+        while at != 0 {
+            parts.push(name(self.node(at)));
+            at = self.node(at).parent;
+        }
+        let mut path = String::with_capacity(parts.iter().map(|part| part.len() + 1).sum());
+        for part in parts.iter().rev() {
+            path.push('/');
+            path.push_str(part);
+        }
+        path
+    }
+}
+
+impl Node {
+    fn archive_name(&self) -> &str {
+        self.archive_name.as_deref().unwrap_or(&self.name)
+    }
+}
+
+fn index(id: NodeId) -> usize {
+    // A u32 always fits: no target of this project has pointers below 32 bits.
+    id as usize
+}
