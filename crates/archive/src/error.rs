@@ -137,37 +137,47 @@ pub struct Damage {
 
 impl Damage {
     /// Damage that has no place yet.
-    pub(crate) fn new(what: impl Into<String>) -> Self {
-        Self {
+    pub(crate) fn new(what: impl Into<String>) -> Box<Self> {
+        Box::new(Self {
             path: None,
             frame: None,
             offset: None,
             what: what.into(),
             expected: None,
             actual: None,
-        }
+        })
     }
 
-    pub(crate) fn at_path(mut self, path: impl Into<String>) -> Self {
+    pub(crate) fn at_path(mut self: Box<Self>, path: impl Into<String>) -> Box<Self> {
         self.path = Some(path.into());
         self
     }
 
-    pub(crate) fn at_frame(mut self, frame: u64, offset: u64) -> Self {
+    pub(crate) fn at_frame(mut self: Box<Self>, frame: u64, offset: u64) -> Box<Self> {
         self.frame = Some(frame);
         self.offset = Some(offset);
         self
     }
 
-    pub(crate) fn at_offset(mut self, offset: u64) -> Self {
+    pub(crate) fn at_offset(mut self: Box<Self>, offset: u64) -> Box<Self> {
         self.offset = Some(offset);
         self
     }
 
-    pub(crate) fn values(mut self, expected: impl ToString, actual: impl ToString) -> Self {
+    pub(crate) fn values(
+        mut self: Box<Self>,
+        expected: impl ToString,
+        actual: impl ToString,
+    ) -> Box<Self> {
         self.expected = Some(expected.to_string());
         self.actual = Some(actual.to_string());
         self
+    }
+}
+
+impl From<Box<Damage>> for Damage {
+    fn from(damage: Box<Damage>) -> Self {
+        *damage
     }
 }
 
@@ -284,10 +294,10 @@ impl ReadError {
         )
     }
 
-    pub(crate) fn damaged(name: &str, damage: Damage) -> Self {
+    pub(crate) fn damaged(name: &str, damage: Box<Damage>) -> Self {
         Self::Damaged {
             name: name.to_owned(),
-            damage: Box::new(damage),
+            damage,
         }
     }
 }

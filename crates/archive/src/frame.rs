@@ -36,6 +36,37 @@ impl Encoder {
         })
     }
 
+    /// Makes one frame of raw blocks, with content size and checksum: nothing is compressed.
+    ///
+    /// A compressed block has several forms for one content, so a changed byte may decode to the same bytes. In a raw
+    /// block every byte counts.
+    pub(crate) fn encode_raw(&mut self, raw: &[u8]) -> io::Result<Vec<u8>> {
+        const BLOCK: usize = 128 << 10;
+        // Header and checksum are those of the compressed frame: zstd offers neither alone.
+        let compressed = self.encode(raw)?;
+        let (header, checksum) = match compressed.split_last_chunk::<4>() {
+            Some((rest, checksum)) if rest.len() >= header_len(rest) => {
+                (&rest[..header_len(rest)], checksum)
+            }
+            _ => return Err(io::Error::other("zstd made no whole frame")),
+        };
+        let mut frame = Vec::with_capacity(raw.len() + 3 * (raw.len() / BLOCK + 1) + 32);
+        frame.extend_from_slice(header);
+        let mut blocks = raw.chunks(BLOCK).peekable();
+        if raw.is_empty() {
+            frame.extend_from_slice(&[1, 0, 0]);
+        }
+        while let Some(block) = blocks.next() {
+            // Bit 0: the last block; bits 1 and 2: raw; then the size.
+            let last = u32::from(blocks.peek().is_none());
+            let header = (block.len() as u32) << 3 | last;
+            frame.extend_from_slice(&header.to_le_bytes()[..3]);
+            frame.extend_from_slice(block);
+        }
+        frame.extend_from_slice(checksum);
+        Ok(frame)
+    }
+
     /// Compresses `raw` into one frame with content size and checksum.
     pub(crate) fn encode(&mut self, raw: &[u8]) -> io::Result<Vec<u8>> {
         if raw.len() > HARD {
@@ -44,6 +75,12 @@ impl Encoder {
             self.ordinary.compress(raw)
         }
     }
+}
+
+/// Length of the header of a single-segment frame: magic number, descriptor, content size.
+fn header_len(frame: &[u8]) -> usize {
+    let size_flag = frame.get(4).map_or(0, |descriptor| descriptor >> 6);
+    5 + (1 << size_flag)
 }
 
 fn compressor(level: i32, window_log: u32) -> io::Result<Compressor<'static>> {
@@ -69,7 +106,7 @@ impl Decoder {
         stored: &[u8],
         limit: usize,
         out: &mut Vec<u8>,
-    ) -> Result<(), Damage> {
+    ) -> Result<(), Box<Damage>> {
         out.clear();
         let size = content_size(stored, limit)?;
         let length = find_frame_compressed_size(stored)
@@ -100,7 +137,7 @@ fn reason(code: usize) -> &'static str {
 /// single segment, checksum, no dictionary, no reserved bit.
 ///
 /// The form is checked because zstd passes over the unused bit, and a flipped bit must not go unseen.
-pub(crate) fn content_size(stored: &[u8], limit: usize) -> Result<usize, Damage> {
+pub(crate) fn content_size(stored: &[u8], limit: usize) -> Result<usize, Box<Damage>> {
     const FORM: u8 = 0b0010_0100;
     if stored.len() < 6 || stored[..4] != MAGIC {
         return Err(Damage::new("no zstd frame begins here"));
@@ -126,7 +163,7 @@ pub(crate) fn content_size(stored: &[u8], limit: usize) -> Result<usize, Damage>
 mod tests {
     use super::*;
 
-    fn decode(stored: &[u8], limit: usize) -> Result<Vec<u8>, Damage> {
+    fn decode(stored: &[u8], limit: usize) -> Result<Vec<u8>, Box<Damage>> {
         let mut out = Vec::new();
         Decoder::new().unwrap().decode(stored, limit, &mut out)?;
         Ok(out)
@@ -137,17 +174,24 @@ mod tests {
         for level in [1, 3, 9, 19] {
             for size in [0, 1, 255, 256, 70_000, HARD] {
                 let raw: Vec<u8> = (0..size).map(|i| (i * i % 251) as u8).collect();
-                let stored = Encoder::new(level).unwrap().encode(&raw).unwrap();
+                let mut encoder = Encoder::new(level).unwrap();
+                let stored = encoder.encode(&raw).unwrap();
                 assert_eq!(
                     decode(&stored, HARD).unwrap(),
                     raw,
                     "level {level} size {size}"
                 );
+                let plain = encoder.encode_raw(&raw).unwrap();
+                assert_eq!(decode(&plain, HARD).unwrap(), raw, "size {size}");
+                assert!(plain.len() >= size && plain.len() <= size + 100);
             }
         }
         let raw = vec![7; HARD + 1];
-        let stored = Encoder::new(1).unwrap().encode(&raw).unwrap();
+        let mut encoder = Encoder::new(1).unwrap();
+        let stored = encoder.encode(&raw).unwrap();
         assert_eq!(decode(&stored, LAST_MAX).unwrap(), raw);
+        let plain = encoder.encode_raw(&raw).unwrap();
+        assert_eq!(decode(&plain, LAST_MAX).unwrap(), raw);
         assert!(decode(&stored, HARD).unwrap_err().what.contains("larger"));
     }
 

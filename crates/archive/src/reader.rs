@@ -241,7 +241,7 @@ impl Archive {
         verify::verify(self, progress)
     }
 
-    fn damaged(&self, damage: Damage) -> ReadError {
+    fn damaged(&self, damage: Box<Damage>) -> ReadError {
         ReadError::damaged(self.store.name(), damage)
     }
 }

@@ -144,7 +144,7 @@ pub(crate) enum Footer {
     /// Nothing at the end looks like one: the file is cut short, or something else.
     Missing,
     /// There is one, and it is damaged.
-    Damaged(Damage),
+    Damaged(Box<Damage>),
 }
 
 /// Looks for the header of a seek table whose length reaches exactly to the end of the file.
@@ -159,7 +159,7 @@ fn find_header(tail: &[u8], file_len: u64) -> Option<u64> {
 }
 
 /// Parses the seek table; `bytes` are the last [`table_len`] bytes of the file.
-pub(crate) fn parse(bytes: &[u8], file_len: u64) -> Result<Frames, Damage> {
+pub(crate) fn parse(bytes: &[u8], file_len: u64) -> Result<Frames, Box<Damage>> {
     let at = file_len - bytes.len() as u64;
     let table = SeekTable::from_seekable(&mut BytesWrapper::new(bytes)).map_err(|error| {
         Damage::new(format!("the seek table is corrupt: {error}")).at_offset(at)
@@ -236,7 +236,7 @@ mod tests {
         file
     }
 
-    fn open(file: &[u8]) -> Result<Frames, Damage> {
+    fn open(file: &[u8]) -> Result<Frames, Box<Damage>> {
         let len = file.len() as u64;
         match table_len(file, len) {
             Ok(length) => parse(&file[file.len() - length as usize..], len),

@@ -22,7 +22,11 @@ pub struct FormatVersion {
 impl FormatVersion {
     /// A higher major is not readable; a higher minor is.
     pub fn readable(self) -> bool {
-        self.major <= FORMAT_VERSION.major
+        self.readable_by(FORMAT_VERSION)
+    }
+
+    fn readable_by(self, build: Self) -> bool {
+        self.major <= build.major
     }
 }
 

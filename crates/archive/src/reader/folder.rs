@@ -140,7 +140,7 @@ impl Folder {
         }
     }
 
-    fn damaged(&self, damage: Damage) -> ReadError {
+    fn damaged(&self, damage: Box<Damage>) -> ReadError {
         ReadError::damaged(&self.name, damage)
     }
 }

@@ -83,7 +83,7 @@ pub(super) fn page(archive: &Archive, number: usize) -> Result<Arc<Vec<Member>>,
 }
 
 /// Parses a page; every path on it is checked here. `next` is the first path of the page after it.
-fn parse_page(page: &Page, bytes: &[u8], next: Option<&str>) -> Result<Vec<Member>, Damage> {
+fn parse_page(page: &Page, bytes: &[u8], next: Option<&str>) -> Result<Vec<Member>, Box<Damage>> {
     let wrong = |what: String| Damage::new(what).at_path(&page.path);
     let text = std::str::from_utf8(bytes).map_err(|_| wrong("the page is not UTF-8".to_owned()))?;
     let mut members: Vec<Member> = Vec::new();

@@ -26,6 +26,9 @@ use crate::version::FormatVersion;
 /// frame too.
 const TAIL: u64 = 64 << 10;
 
+/// What is read of the front of a file that cannot be opened: the longest block of zstd and more.
+const HEAD: u64 = 192 << 10;
+
 /// Only what must be understood before the rest is looked at.
 #[derive(Deserialize)]
 struct Prelude {
@@ -106,17 +109,22 @@ fn closing_frame(
     let whole = found.damage.is_empty() && walk.complete();
     let (Some(root), Some(tags)) = (found.content(index::ROOT), found.content(bag::TAGMANIFEST))
     else {
-        let damage = found.damage.into_iter().next().unwrap_or_else(|| {
-            Damage::new("the last frame does not hold the index root and the tag manifest")
-        });
+        let damage = found
+            .damage
+            .into_iter()
+            .next()
+            .map(Box::new)
+            .unwrap_or_else(|| {
+                Damage::new("the last frame does not hold the index root and the tag manifest")
+            });
         let error = ReadError::damaged(name, damage.at_frame(last.frame, last.stored));
         return Err(unless_foreign(source, name, last.stored, error));
     };
     let located =
-        |damage: Damage| ReadError::damaged(name, damage.at_frame(last.frame, last.stored));
+        |damage: Box<Damage>| ReadError::damaged(name, damage.at_frame(last.frame, last.stored));
     let root = parse_root(name, root, located)?;
     if !whole {
-        let damage = found.damage.into_iter().next();
+        let damage = found.damage.into_iter().next().map(Box::new);
         return Err(located(
             damage.unwrap_or_else(|| Damage::new("the tar has no end")),
         ));
@@ -159,7 +167,7 @@ pub(super) fn folder(path: &Path) -> Result<(Folder, Closing), ReadError> {
         });
         contents.push(bytes);
     }
-    let located = |damage: Damage| ReadError::damaged(&name, damage);
+    let located = |damage: Box<Damage>| ReadError::damaged(&name, damage);
     let root = parse_root(&name, &contents[1], located)?;
     let closing = closing(root, &contents[2], members).map_err(located)?;
     prove_closing(&closing).map_err(located)?;
@@ -170,7 +178,7 @@ pub(super) fn folder(path: &Path) -> Result<(Folder, Closing), ReadError> {
 fn parse_root(
     name: &str,
     bytes: &[u8],
-    located: impl Fn(Damage) -> ReadError,
+    located: impl Fn(Box<Damage>) -> ReadError,
 ) -> Result<Root, ReadError> {
     let unreadable = |error: serde_json::Error| {
         located(Damage::new(format!("the index root cannot be read: {error}")).at_path(index::ROOT))
@@ -192,7 +200,7 @@ fn parse_root(
 }
 
 /// Takes the documents apart and checks everything in them that names a member.
-fn closing(root: Root, tagmanifest: &[u8], members: Vec<Member>) -> Result<Closing, Damage> {
+fn closing(root: Root, tagmanifest: &[u8], members: Vec<Member>) -> Result<Closing, Box<Damage>> {
     let in_tags = |what: String| Damage::new(what).at_path(bag::TAGMANIFEST);
     let text = std::str::from_utf8(tagmanifest)
         .map_err(|_| in_tags("the tag manifest is not UTF-8".to_owned()))?;
@@ -228,13 +236,13 @@ fn closing(root: Root, tagmanifest: &[u8], members: Vec<Member>) -> Result<Closi
     })
 }
 
-fn check_path(path: &str) -> Result<(), Damage> {
+fn check_path(path: &str) -> Result<(), Box<Damage>> {
     names::check_safe(path)
         .map_err(|error| Damage::new(format!("the path is not allowed: {error}")).at_path(path))
 }
 
 /// Compares the closing members with the tag manifest among them: from here on the root is proved by the archive id.
-fn prove_closing(closing: &Closing) -> Result<(), Damage> {
+fn prove_closing(closing: &Closing) -> Result<(), Box<Damage>> {
     for member in &closing.members {
         if member.path == bag::TAGMANIFEST {
             continue;
@@ -258,7 +266,7 @@ fn prove_closing(closing: &Closing) -> Result<(), Damage> {
 
 /// `error`, unless the file begins as none of ours does.
 fn unless_foreign(source: &dyn ReadAt, name: &str, len: u64, error: ReadError) -> ReadError {
-    let head_len = len.min(TAIL) as usize;
+    let head_len = len.min(HEAD) as usize;
     let head = match read_range(source, name, 0, head_len) {
         Ok(head) => head,
         Err(failed) => return failed,
@@ -356,8 +364,8 @@ impl Visitor for Collector {
         Ok(())
     }
 
-    fn damage(&mut self, damage: Damage) -> Result<(), Self::Error> {
-        self.damage.push(damage);
+    fn damage(&mut self, damage: Box<Damage>) -> Result<(), Self::Error> {
+        self.damage.push(*damage);
         Ok(())
     }
 }

@@ -102,7 +102,7 @@ impl Packed {
         Ok(bytes)
     }
 
-    fn damaged(&self, damage: Damage) -> ReadError {
+    fn damaged(&self, damage: Box<Damage>) -> ReadError {
         ReadError::damaged(&self.name, damage)
     }
 }
@@ -122,7 +122,7 @@ pub(super) fn decode(
     place: Place,
     stored: &[u8],
     out: &mut Vec<u8>,
-) -> Result<(), Damage> {
+) -> Result<(), Box<Damage>> {
     let limit = frames.limit(place.frame);
     decoder
         .decode(stored, limit, out)

@@ -272,11 +272,11 @@ impl Visitor for Receiver<'_> {
         self.hand_on(SalvageEvent::Lost)
     }
 
-    fn damage(&mut self, damage: Damage) -> Result<(), ReadError> {
+    fn damage(&mut self, damage: Box<Damage>) -> Result<(), ReadError> {
         if self.report.damage.len() < MAX_DAMAGE {
             self.report
                 .damage
-                .push(damage.at_frame(self.frame, self.at));
+                .push(*damage.at_frame(self.frame, self.at));
         }
         Ok(())
     }

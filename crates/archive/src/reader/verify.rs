@@ -6,6 +6,7 @@
 
 mod compare;
 mod scan;
+mod stated;
 
 use std::collections::BTreeMap;
 
@@ -40,10 +41,10 @@ impl VerifyReport {
         self.damaged == 0
     }
 
-    fn add(&mut self, damage: Damage) {
+    fn add(&mut self, damage: impl Into<Damage>) {
         self.damaged += 1;
         if self.damage.len() < MAX_DAMAGE {
-            self.damage.push(damage);
+            self.damage.push(damage.into());
         }
     }
 }
@@ -64,7 +65,7 @@ struct Found {
 struct BadFrame {
     /// End of its range in the stream.
     end: u64,
-    damage: Damage,
+    damage: Box<Damage>,
     /// A path was reported with it.
     reported: bool,
 }

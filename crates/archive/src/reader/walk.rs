@@ -18,7 +18,7 @@ pub(super) trait Visitor {
     /// The member that began cannot be completed.
     fn lost(&mut self) -> Result<(), Self::Error>;
     /// Something is wrong; the walk goes on.
-    fn damage(&mut self, damage: Damage) -> Result<(), Self::Error>;
+    fn damage(&mut self, damage: Box<Damage>) -> Result<(), Self::Error>;
 }
 
 /// The state of a walk between two frames.

@@ -5,7 +5,7 @@ use std::io::Write;
 use crate::digest::Digest;
 use crate::error::WriteError;
 use crate::frame::{HARD, LAST_MAX, SOFT};
-use crate::pool::FrameSink;
+use crate::pool::{Form, FrameSink};
 use crate::tarball;
 
 /// Appends members to frames and hands full frames on.
@@ -90,7 +90,12 @@ impl<W: Write> Stream<W> {
         }
         self.before += self.buffer.len() as u64;
         let full = std::mem::take(&mut self.buffer);
-        self.buffer = self.frames.submit(full)?;
+        let form = if self.closing {
+            Form::Raw
+        } else {
+            Form::Compressed
+        };
+        self.buffer = self.frames.submit(full, form)?;
         Ok(())
     }
 

@@ -23,7 +23,7 @@ struct Decoded {
     place: Place,
     stored: Vec<u8>,
     raw: Vec<u8>,
-    result: Result<(), Damage>,
+    result: Result<(), Box<Damage>>,
 }
 
 /// Buffers on their way back.
@@ -239,7 +239,7 @@ impl Visitor for Facts {
         Ok(())
     }
 
-    fn damage(&mut self, damage: Damage) -> Result<(), ReadError> {
+    fn damage(&mut self, damage: Box<Damage>) -> Result<(), ReadError> {
         let placed = match self.place {
             Some(place) => damage.at_frame(place.frame, place.stored),
             None => damage,
@@ -285,7 +285,7 @@ pub(super) fn folder(
         let size = match read {
             Ok(size) => size,
             Err(ReadError::Damaged { damage, .. }) => {
-                facts.damage(*damage)?;
+                facts.damage(damage)?;
                 continue;
             }
             Err(error) => return Err(error),

@@ -1,0 +1,291 @@
+//! Damage is found and placed, wherever it is: every flipped byte, every cut, frame by frame.
+
+mod common;
+
+use common::*;
+use lifeboat_archive::*;
+
+/// Opens and verifies; what is wrong, or how opening failed.
+fn examine(bytes: Vec<u8>) -> Result<VerifyReport, ReadError> {
+    Archive::from_source(Box::new(bytes))?.verify(&mut |_, _| {})
+}
+
+fn is_placed(damage: &Damage) -> bool {
+    damage.path.is_some() || damage.frame.is_some() || damage.offset.is_some()
+}
+
+#[test]
+fn every_flipped_byte_is_found_and_placed() {
+    let good = small();
+    assert!(examine(good.clone()).unwrap().is_intact());
+    for at in 0..good.len() {
+        // Another bit of each byte, and all of them.
+        for mask in [1 << (at % 8), 0xff] {
+            let mut bad = good.clone();
+            bad[at] ^= mask;
+            match examine(bad) {
+                Ok(report) => {
+                    assert!(!report.is_intact(), "byte {at} ^ {mask:#x} went unseen");
+                    assert!(report.damage.iter().all(is_placed), "{:?}", report.damage);
+                }
+                Err(ReadError::Damaged { damage, .. }) => assert!(is_placed(&damage), "{damage:?}"),
+                Err(ReadError::Truncated { .. }) => {}
+                // The first four bytes are what tells an archive from anything else, but only without a tail.
+                Err(error) => panic!("byte {at} ^ {mask:#x}: {error}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn every_truncation_is_found_and_says_where_the_file_ends() {
+    let good = small();
+    for len in 0..good.len() {
+        match examine(good[..len].to_vec()) {
+            Err(error @ ReadError::Truncated { at, .. }) => {
+                assert_eq!(at, len as u64);
+                assert!(error.is_damage() && !error.is_not_archive());
+            }
+            other => panic!("cut at {len}: {other:?}"),
+        }
+    }
+    let mut longer = good.clone();
+    longer.push(0);
+    assert!(examine(longer).is_err());
+}
+
+#[test]
+fn what_is_no_archive_is_told_from_what_is_damaged() {
+    let is_foreign = |bytes: Vec<u8>, reason: &str| match examine(bytes) {
+        Err(ReadError::NotAnArchive { reason: found, .. }) => {
+            assert!(found.contains(reason), "{found}")
+        }
+        other => panic!("{reason}: {other:?}"),
+    };
+    is_foreign(
+        b"PK\x03\x04 something else".to_vec(),
+        "does not begin with a zstd frame",
+    );
+    is_foreign(
+        b"age-encryption.org/v1\n-> X25519".to_vec(),
+        "encrypted with age",
+    );
+    is_foreign(compress(&[b'x'; 5_000]), "holds no bag");
+    is_foreign(compress(&content(1, 400_000)), "holds no bag");
+    is_foreign(pack(&[vec![1; 600], vec![2; 600]]), "holds no bag");
+    let mut with_tail = vec![0; 100];
+    with_tail.extend_from_slice(&small()[100..]);
+    is_foreign_or_damaged(with_tail);
+    assert!(matches!(
+        examine(Vec::new()),
+        Err(ReadError::Truncated { at: 0, .. })
+    ));
+}
+
+/// A file with our tail and another head is ours, damaged.
+fn is_foreign_or_damaged(bytes: Vec<u8>) {
+    let report = examine(bytes).unwrap();
+    assert!(!report.is_intact());
+}
+
+/// An archive of three frames of payload, and the places of all its frames.
+fn three_frames() -> (Vec<u8>, Vec<(usize, usize)>) {
+    let members: Vec<(String, Vec<u8>)> = (0..6)
+        .map(|i| (format!("data/{i}"), content(i, 700_000)))
+        .collect();
+    let (bytes, _) = archive_of(&members, 2);
+    let mut places = Vec::new();
+    let mut at = 0;
+    while bytes[at..].starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
+        let len = zstd::zstd_safe::find_frame_compressed_size(&bytes[at..]).unwrap();
+        places.push((at, len));
+        at += len;
+    }
+    (bytes, places)
+}
+
+fn paths(report: &VerifyReport) -> Vec<&str> {
+    report
+        .damage
+        .iter()
+        .filter_map(|damage| damage.path.as_deref())
+        .collect()
+}
+
+/// The matrix: each frame in turn, flipped, zeroed or replaced, and what verification says about it.
+#[test]
+fn damage_by_region() {
+    let (good, places) = three_frames();
+    // Header, three frames of two members, manifest and summary, page, last frame.
+    assert_eq!(places.len(), 7, "{places:?}");
+    let expected: [&[&str]; 6] = [
+        &["bagit.txt", "lifeboat.json"],
+        &["data/0", "data/1"],
+        &["data/2", "data/3"],
+        &["data/4", "data/5"],
+        &["manifest-sha256.txt", "summary.json"],
+        &["index/000000.jsonl"],
+    ];
+    for (frame, expected) in expected.iter().enumerate() {
+        let (at, len) = places[frame];
+        for action in ["flip", "zero", "magic"] {
+            let mut bad = good.clone();
+            match action {
+                "flip" => bad[at + len / 2] ^= 0x10,
+                "zero" => bad[at..at + len].fill(0),
+                _ => bad[at] = 0,
+            }
+            let report = examine(bad).unwrap();
+            let mut found = paths(&report);
+            found.sort_unstable();
+            assert_eq!(
+                found, *expected,
+                "{action} in frame {frame}: {:?}",
+                report.damage
+            );
+            for damage in &report.damage {
+                assert_eq!(damage.frame, Some(frame as u64));
+                assert_eq!(damage.offset, Some(at as u64));
+                assert!(damage.expected.is_some());
+            }
+            // Everything else was still checked.
+            assert_eq!(
+                report.intact + expected.len() as u64,
+                14,
+                "{action} in frame {frame}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_damaged_last_frame_or_seek_table_is_placed_when_opening() {
+    let (good, places) = three_frames();
+    let (last, len) = *places.last().unwrap();
+    let at = |bytes: Vec<u8>| match examine(bytes) {
+        Err(ReadError::Damaged { damage, .. }) => damage,
+        other => panic!("{other:?}"),
+    };
+    let mut bad = good.clone();
+    bad[last + len / 2] ^= 1;
+    let damage = at(bad);
+    assert_eq!((damage.frame, damage.offset), (Some(6), Some(last as u64)));
+    let table = last + len;
+    for byte in [
+        table,
+        table + 4,
+        table + 8,
+        good.len() - 9,
+        good.len() - 5,
+        good.len() - 1,
+    ] {
+        let mut bad = good.clone();
+        bad[byte] ^= 1;
+        let offset = at(bad).offset.unwrap() as usize;
+        assert!(offset >= table, "byte {byte} is placed at {offset}");
+    }
+}
+
+#[test]
+fn a_wrong_size_in_the_seek_table_is_placed_there_and_nothing_else_is_lost() {
+    let (good, places) = three_frames();
+    let (last, len) = *places.last().unwrap();
+    let entry = last + len + 8 + 8 * 2 + 4;
+    let mut bad = good.clone();
+    bad[entry] ^= 1;
+    let report = examine(bad).unwrap();
+    let sizes: Vec<&Damage> = report
+        .damage
+        .iter()
+        .filter(|d| d.what.contains("seek table"))
+        .collect();
+    assert_eq!(sizes.len(), 1);
+    assert_eq!(
+        (sizes[0].frame, sizes[0].offset),
+        (Some(2), Some(entry as u64))
+    );
+}
+
+#[test]
+fn a_large_member_with_a_hole_does_not_hide_what_follows() {
+    let large = content(9, 7 << 20);
+    let members = [
+        ("data/a", b"small".to_vec()),
+        ("data/b", large),
+        ("data/c", b"behind".to_vec()),
+    ];
+    let (good, _) = archive_of(&members, 2);
+    // The third frame is the second of the large member.
+    let mut at = 0;
+    for _ in 0..3 {
+        at += zstd::zstd_safe::find_frame_compressed_size(&good[at..]).unwrap();
+    }
+    let mut bad = good;
+    bad[at + 1_000] ^= 1;
+    let report = examine(bad.clone()).unwrap();
+    assert_eq!(paths(&report), ["data/b"]);
+    assert_eq!(
+        (report.damage[0].frame, report.damage[0].offset),
+        (Some(3), Some(at as u64))
+    );
+    // Reading finds the same place, and its neighbours are read as if nothing had happened.
+    let archive = open(&bad).unwrap();
+    let read = |path: &str| archive.read(&archive.find(path).unwrap().unwrap());
+    assert_eq!(read("data/c").unwrap(), b"behind");
+    match read("data/b") {
+        Err(ReadError::Damaged { damage, .. }) => {
+            assert_eq!(
+                (damage.frame, damage.path.as_deref()),
+                (Some(3), Some("data/b"))
+            );
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn progress_goes_to_the_end() {
+    let (good, _) = three_frames();
+    let mut last = (0, 0);
+    let archive = open(&good).unwrap();
+    archive
+        .verify(&mut |done, total| {
+            assert!(done > last.0 && done <= total);
+            last = (done, total);
+        })
+        .unwrap();
+    assert_eq!(last.0, last.1);
+    assert!(last.1 < good.len() as u64 && last.1 > 1_000);
+}
+
+/// A source that fails at one place: not damage, but the failure itself.
+struct Failing(Vec<u8>);
+
+impl ReadAt for Failing {
+    fn size(&self) -> std::io::Result<u64> {
+        self.0.size()
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> std::io::Result<usize> {
+        if offset < 200_000 {
+            return Err(std::io::ErrorKind::ConnectionReset.into());
+        }
+        self.0.read_at(offset, buf)
+    }
+
+    fn name(&self) -> String {
+        "failing".to_owned()
+    }
+}
+
+#[test]
+fn a_source_that_fails_is_not_damage() {
+    let (good, _) = three_frames();
+    let archive = Archive::from_source(Box::new(Failing(good))).unwrap();
+    let error = archive.verify(&mut |_, _| {}).unwrap_err();
+    assert!(
+        matches!(error, ReadError::Io { offset: 0, .. }),
+        "{error:?}"
+    );
+    assert!(!error.is_damage());
+}
