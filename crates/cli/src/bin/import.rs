@@ -1,2 +1,7 @@
-//! Entry point.
-fn main() {}
+//! The command `lifeboat-import`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    lifeboat_cli::import::main()
+}

@@ -1,0 +1,14 @@
+//! Arguments that several commands share.
+
+mod connection;
+mod output;
+mod selection;
+mod size;
+
+pub(crate) use connection::ConnectionArgs;
+pub(crate) use output::{Narration, OutputArgs};
+pub(crate) use selection::SelectionArgs;
+pub(crate) use size::parse_size;
+
+/// The width of help texts where no terminal says otherwise, as in spec/cli.md.
+pub(crate) const HELP_WIDTH: usize = 100;

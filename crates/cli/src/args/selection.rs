@@ -1,0 +1,64 @@
+//! Which part of a workspace or of an archive.
+
+use clap::Args;
+
+/// A part; nothing given means everything.
+#[derive(Args, Debug, Clone, Default)]
+#[command(next_help_heading = "Selection")]
+pub(crate) struct SelectionArgs {
+    /// Only workspace paths that match; may be given several times. `*` stays within one folder, `**` does not
+    #[arg(long, value_name = "GLOB")]
+    include: Vec<String>,
+    /// Not the workspace paths that match, nor what is below them; may be given several times
+    #[arg(long, value_name = "GLOB")]
+    exclude: Vec<String>,
+    /// Only these kinds of object, separated by commas: jobs,clusters,notebooks
+    #[arg(long, value_name = "KIND", value_delimiter = ',', value_parser = kind)]
+    kinds: Option<Vec<String>>,
+    /// Of the homes below /Users only these users', separated by commas
+    #[arg(long, value_name = "USER", value_delimiter = ',')]
+    users: Option<Vec<String>>,
+}
+
+impl SelectionArgs {
+    pub(crate) fn for_export(&self) -> lifeboat_export::Selection {
+        let Self {
+            include,
+            exclude,
+            kinds,
+            users,
+        } = self.clone();
+        lifeboat_export::Selection {
+            include,
+            exclude,
+            kinds,
+            users,
+        }
+    }
+
+    pub(crate) fn for_import(&self) -> lifeboat_import::Selection {
+        let Self {
+            include,
+            exclude,
+            kinds,
+            users,
+        } = self.clone();
+        lifeboat_import::Selection {
+            include,
+            exclude,
+            kinds,
+            users,
+        }
+    }
+}
+
+fn kind(text: &str) -> Result<String, String> {
+    if lifeboat_catalog::kind(text).is_some() {
+        return Ok(text.to_owned());
+    }
+    let known: Vec<&str> = lifeboat_catalog::kinds()
+        .iter()
+        .map(|kind| kind.name)
+        .collect();
+    Err(format!("known kinds: {}", known.join(", ")))
+}

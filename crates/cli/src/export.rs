@@ -1,0 +1,63 @@
+//! `lifeboat-export`: from a workspace to an archive.
+
+mod check;
+mod run;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use lifeboat_console::{Console, Settings};
+
+use crate::args::{ConnectionArgs, HELP_WIDTH};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::frame;
+
+/// Write an Azure Databricks workspace into one sealed archive file
+///
+/// Reads only: starts no cluster and changes nothing. An archive does not hold table data, mounted storage, secret
+/// values, job history, notebook revisions or Unity Catalog data.
+#[derive(Parser, Debug)]
+#[command(name = "lifeboat-export", version, propagate_version = true, max_term_width = HELP_WIDTH)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    Run(run::RunArgs),
+    Check(check::CheckArgs),
+}
+
+/// Everything behind `main`.
+pub fn main() -> ExitCode {
+    let cli = match frame::parse::<Cli>() {
+        Ok(cli) => cli,
+        Err(code) => return code,
+    };
+    frame::run(cli.settings(), |console| cli.run(console))
+}
+
+impl Cli {
+    fn settings(&self) -> Settings {
+        match &self.command {
+            Command::Run(args) => args.output.settings(),
+            Command::Check(args) => args.output.settings(),
+        }
+    }
+
+    pub(crate) fn run(&self, console: &Console) -> Result<Exit, Failure> {
+        match &self.command {
+            Command::Run(args) => run::run(args, console),
+            Command::Check(args) => check::run(args, console),
+        }
+    }
+
+    pub(crate) fn connection(&mut self) -> &mut ConnectionArgs {
+        match &mut self.command {
+            Command::Run(args) => &mut args.connection,
+            Command::Check(args) => &mut args.connection,
+        }
+    }
+}

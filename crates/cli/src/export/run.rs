@@ -1,0 +1,175 @@
+//! `lifeboat-export run`.
+
+use std::path::Path;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use jiff::Timestamp;
+use lifeboat_archive::{Descriptor, Fate, Inventory};
+use lifeboat_console::{Console, bytes, duration};
+use lifeboat_export::{Cancel, NotebookFormat, Options, Outcome, run_to_file};
+use serde_json::json;
+
+use crate::args::{ConnectionArgs, OutputArgs, SelectionArgs, parse_size};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::frame::block_on;
+use crate::observe::Observer;
+use crate::show::{captured, to_json};
+
+/// Write the workspace into one archive
+///
+/// The archive appears under its name only when it is complete; nothing is ever overwritten. Files are readable by
+/// their owner only: what users wrote into configurations and code is in the archive as it is, so encrypt it before it
+/// leaves the machine.
+#[derive(Args, Debug, Clone)]
+#[command(after_help = "Example:
+  lifeboat-export run --profile primary --to backups/")]
+pub(crate) struct RunArgs {
+    /// File to write, or a folder ending in `/`: the archive is then named <workspace id>-<UTC start>.tar.zst
+    #[arg(long, value_name = "PATH")]
+    pub(crate) to: String,
+    #[command(flatten)]
+    pub(crate) connection: ConnectionArgs,
+    #[command(flatten)]
+    pub(crate) capture: CaptureArgs,
+    /// Name of the top folder in the archive, instead of <workspace id>-<UTC start>
+    #[arg(long, value_name = "NAME", help_heading = "Archive")]
+    pub(crate) bag: Option<String>,
+    /// Compression level of Zstandard
+    #[arg(long, value_name = "1-19", default_value_t = 3, value_parser = clap::value_parser!(i32).range(1..=19), help_heading = "Archive")]
+    pub(crate) level: i32,
+    /// Also exit with 3 when objects vanished during the run or are of unsupported types
+    #[arg(long, help_heading = "Archive")]
+    pub(crate) strict: bool,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+/// What is captured, and in which form.
+#[derive(Args, Debug, Clone)]
+#[command(next_help_heading = "Capture")]
+pub(crate) struct CaptureArgs {
+    #[command(flatten)]
+    pub(crate) selection: SelectionArgs,
+    /// Form of notebooks; on the service's size error the other one is tried
+    #[arg(long, value_enum, value_name = "FORM", default_value_t = Format::Source, help_heading = "Capture")]
+    pub(crate) notebook_format: Format,
+    /// Largest workspace or DBFS file that is captured
+    #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = parse_size, help_heading = "Capture")]
+    pub(crate) max_file: u64,
+    /// Also capture this DBFS file or folder; may be given several times
+    #[arg(long, value_name = "PATH", help_heading = "Capture")]
+    pub(crate) dbfs: Vec<String>,
+    /// Also capture the files in git folders; otherwise uncommitted changes in them are not in the archive
+    #[arg(long, help_heading = "Capture")]
+    pub(crate) git_folder_files: bool,
+}
+
+#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Format {
+    /// Source text without outputs
+    Source,
+    /// Jupyter JSON
+    Jupyter,
+}
+
+impl CaptureArgs {
+    /// The options of a run that starts now, or at SOURCE_DATE_EPOCH for a reproducible archive.
+    pub(crate) fn options(&self) -> Result<Options, Failure> {
+        let epoch = std::env::var("SOURCE_DATE_EPOCH")
+            .ok()
+            .filter(|value| !value.is_empty());
+        let started = match &epoch {
+            None => Timestamp::now(),
+            Some(value) => value
+                .parse()
+                .ok()
+                .and_then(|seconds| Timestamp::from_second(seconds).ok())
+                .ok_or_else(|| Failure::Epoch {
+                    value: value.clone(),
+                })?,
+        };
+        Ok(Options {
+            selection: self.selection.for_export(),
+            notebook_format: match self.notebook_format {
+                Format::Source => NotebookFormat::Source,
+                Format::Jupyter => NotebookFormat::Jupyter,
+            },
+            max_file: self.max_file,
+            dbfs: self.dbfs.clone(),
+            git_folder_files: self.git_folder_files,
+            reproducible: epoch.is_some(),
+            ..Options::new(started)
+        })
+    }
+}
+
+pub(crate) fn run(args: &RunArgs, console: &Console) -> Result<Exit, Failure> {
+    let client = args.connection.client(true)?;
+    let options = Options {
+        strict: args.strict,
+        level: args.level,
+        bag: args.bag.clone(),
+        ..args.capture.options()?
+    };
+    let cancel: Cancel = options.cancel.clone();
+    let observer = Observer::new(console);
+    let work = async { Ok(run_to_file(&client, &options, &args.to, &observer).await?) };
+    let begun = std::time::Instant::now();
+    let (path, outcome) = block_on(work, move || cancel.raise())?;
+    observer.finish();
+    console.end_phases();
+    Ok(report(console, &path, &outcome, begun.elapsed()))
+}
+
+fn report(console: &Console, path: &Path, outcome: &Outcome, took: Duration) -> Exit {
+    let exit = Exit::of(outcome.exit_code());
+    console.table(&captured(&outcome.summary.kinds));
+    console.line("");
+    let stored = outcome.count(Fate::Stored);
+    let pace = format!(
+        "{stored} objects, {} calls, {}",
+        outcome.calls,
+        duration(took)
+    );
+    console.line(&format!(
+        "archive    {} ({})",
+        path.display(),
+        bytes(outcome.sealed.size)
+    ));
+    console.line(&format!(
+        "descriptor {}",
+        Descriptor::path_for(path).display()
+    ));
+    console.line(&format!("archive id {}", outcome.sealed.archive_id));
+    console.line(&format!("content id {}", outcome.sealed.content_id));
+    console.line(&format!(
+        "inventory  {}; {pace}",
+        inventory(outcome.summary.inventory)
+    ));
+    if exit == Exit::Gaps {
+        console.warning(&format!(
+            "finished with gaps: {} objects are not in the archive; its ledger names each",
+            outcome.gaps_total
+        ));
+    }
+    console.summary(json!({
+        "command": "lifeboat-export run",
+        "exit_code": exit.code(),
+        "archive": path.to_string_lossy(),
+        "descriptor": to_json(&outcome.descriptor),
+        "kinds": to_json(&outcome.summary.kinds),
+        "gaps": outcome.gaps_total,
+        "caller_is_admin": outcome.caller_is_admin,
+        "calls": outcome.calls,
+    }));
+    exit
+}
+
+fn inventory(inventory: Inventory) -> &'static str {
+    match inventory {
+        Inventory::Complete => "complete",
+        Inventory::Incomplete => "incomplete",
+    }
+}

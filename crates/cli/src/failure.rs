@@ -1,0 +1,183 @@
+//! Everything that ends a command, in one type; its exit code and its hints are decided here and nowhere else.
+
+mod hints;
+
+use std::io;
+use std::path::PathBuf;
+
+use lifeboat_archive::ReadError;
+use lifeboat_databricks::{ConfigError, LimitsError};
+
+use crate::exit::Exit;
+
+/// Why a command did not do what it was asked for.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    #[error("cannot find out which workspace is meant and who asks")]
+    Config(#[from] ConfigError),
+    #[error("cannot make a client for {host}")]
+    Client {
+        host: String,
+        #[source]
+        source: lifeboat_databricks::Error,
+    },
+    #[error("cannot read the limits file {path}")]
+    LimitsFile {
+        path: String,
+        #[source]
+        source: io::Error,
+    },
+    #[error("the limits file {path} cannot be used")]
+    Limits {
+        path: String,
+        #[source]
+        source: LimitsError,
+    },
+    #[error("cannot open the archive {}", path.display())]
+    Open {
+        path: PathBuf,
+        #[source]
+        source: ReadError,
+    },
+    #[error("{archive} is an address, and only local paths can be read so far")]
+    Address { archive: String },
+    #[error(transparent)]
+    Inspect(#[from] lifeboat_inspect::Error),
+    #[error("the archive {} is damaged in {places} places, the first: {first}", path.display())]
+    Damaged {
+        path: PathBuf,
+        places: u64,
+        first: String,
+    },
+    #[error(transparent)]
+    Export(#[from] lifeboat_export::Error),
+    #[error(transparent)]
+    Import(#[from] lifeboat_import::Error),
+    #[error("SOURCE_DATE_EPOCH is {value:?}, which is no number of seconds since 1970")]
+    Epoch { value: String },
+    #[error("{typed:?} is not the host of the target, {host}")]
+    NotConfirmed { typed: String, host: String },
+    #[error("the answer cannot be read from the terminal")]
+    Answer {
+        #[source]
+        source: io::Error,
+    },
+    #[error("the simulated workspace does not start")]
+    Simulator(#[source] lifeboat_sim::Error),
+    #[error("{what}")]
+    Demo { what: String },
+    #[error("cannot use {}", path.display())]
+    File {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("cannot write to standard output")]
+    Output {
+        #[source]
+        source: io::Error,
+    },
+    #[error("cannot start")]
+    Runtime {
+        #[source]
+        source: io::Error,
+    },
+    #[error("a worker ended unexpectedly: {what}")]
+    Panicked { what: String },
+    #[error("interrupted")]
+    Interrupted,
+    #[error("terminated")]
+    Terminated,
+}
+
+impl Failure {
+    /// The exit code (spec/exit-codes.md).
+    pub(crate) fn exit(&self) -> Exit {
+        match self {
+            Self::Config(_) | Self::Client { .. } => Exit::Refused,
+            Self::LimitsFile { .. }
+            | Self::Limits { .. }
+            | Self::Address { .. }
+            | Self::Epoch { .. } => Exit::Usage,
+            Self::Open { source, .. } => of_read(source),
+            Self::Inspect(error) => of_inspect(error),
+            Self::Damaged { .. } => Exit::Damaged,
+            Self::Export(error) => of_export(error),
+            Self::Import(error) => of_import(error),
+            Self::NotConfirmed { .. } => Exit::Safety,
+            Self::Interrupted => Exit::Interrupted,
+            Self::Terminated => Exit::Terminated,
+            Self::Answer { .. }
+            | Self::Simulator(_)
+            | Self::Demo { .. }
+            | Self::File { .. }
+            | Self::Output { .. }
+            | Self::Runtime { .. }
+            | Self::Panicked { .. } => Exit::Failed,
+        }
+    }
+
+    /// What the user can do about it.
+    pub(crate) fn hints(&self) -> Vec<String> {
+        hints::of(self)
+    }
+
+    /// The reader of standard output has gone away.
+    pub(crate) fn is_closed_output(&self) -> bool {
+        matches!(self, Self::Inspect(lifeboat_inspect::Error::Output { source, .. })
+            if source.kind() == io::ErrorKind::BrokenPipe)
+    }
+}
+
+fn of_read(error: &ReadError) -> Exit {
+    if error.is_damage() {
+        Exit::Damaged
+    } else if error.is_not_archive() {
+        Exit::NotArchive
+    } else {
+        Exit::Failed
+    }
+}
+
+fn of_inspect(error: &lifeboat_inspect::Error) -> Exit {
+    if error.is_damage() {
+        Exit::Damaged
+    } else if error.is_not_archive() {
+        Exit::NotArchive
+    } else if matches!(error, lifeboat_inspect::Error::Pattern { .. }) {
+        Exit::Usage
+    } else {
+        Exit::Failed
+    }
+}
+
+fn of_export(error: &lifeboat_export::Error) -> Exit {
+    use lifeboat_export::{DestinationError, Error};
+    match error {
+        Error::Identity { source, .. } if is_wrong_door(source) => Exit::Refused,
+        Error::Destination(DestinationError::NoName { .. }) => Exit::Usage,
+        other => Exit::of(other.exit_code()),
+    }
+}
+
+fn of_import(error: &lifeboat_import::Error) -> Exit {
+    use lifeboat_import::Error;
+    match error {
+        Error::Refused { .. } => Exit::Safety,
+        Error::Selection { .. } => Exit::Usage,
+        Error::Stopped {
+            credentials: true, ..
+        } => Exit::Refused,
+        Error::Service { source, .. } if is_wrong_door(source) => Exit::Refused,
+        Error::Archive { source, .. } => of_read(source),
+        other if other.is_damage() => Exit::Damaged,
+        _ => Exit::Failed,
+    }
+}
+
+/// The call that asks who is calling fails like this when the host is not the workspace, or does not let the caller in:
+/// everything but a service that is there and has a bad moment.
+fn is_wrong_door(error: &lifeboat_databricks::Error) -> bool {
+    let bad_moment = error.is_throttled() || error.status().is_some_and(|status| status >= 500);
+    error.is_auth() || error.is_refused() || !bad_moment
+}

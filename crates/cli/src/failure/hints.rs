@@ -1,0 +1,159 @@
+//! What to do about a failure, beside the error and not inside it.
+
+use std::io;
+
+use lifeboat_archive::ReadError;
+use lifeboat_databricks::{ConfigError, Problem};
+
+use super::Failure;
+
+pub(super) fn of(failure: &Failure) -> Vec<String> {
+    let hint = match failure {
+        Failure::Config(error) => config(error),
+        Failure::Client { source, .. } => service(source),
+        Failure::LimitsFile { .. } | Failure::Limits { .. } => {
+            Some("give `default`, `off`, or a file with lines such as `workspace-export = 30/s`".to_owned())
+        }
+        Failure::Address { .. } => Some("copy the archive to a local disk and name its path".to_owned()),
+        Failure::Open { source, .. } => read(source),
+        Failure::Inspect(error) => inspect(error),
+        Failure::Damaged { .. } => Some("take another archive; what is intact can still be read with `cat` and `extract`".to_owned()),
+        Failure::Export(error) => export(error),
+        Failure::Import(error) => import(error),
+        Failure::NotConfirmed { .. } => Some("nothing was written; name the target with `--target <workspace id>` to go on without a question".to_owned()),
+        Failure::File { source, .. } | Failure::Output { source } => disk(source),
+        _ => None,
+    };
+    hint.into_iter().collect()
+}
+
+fn config(error: &ConfigError) -> Option<String> {
+    Some(match error {
+        ConfigError::ProfileMissing { known, exists: true, .. } if !known.is_empty() => {
+            format!("the file has the profiles {}: name one of them with `--profile`", known.join(", "))
+        }
+        ConfigError::ProfileMissing { .. } => {
+            "make the profile with `databricks configure --profile NAME`, or set DATABRICKS_HOST and DATABRICKS_TOKEN".to_owned()
+        }
+        ConfigError::NoHost { .. } | ConfigError::NoCredentials { .. } => {
+            "name a profile with `--profile`, or set DATABRICKS_HOST and DATABRICKS_TOKEN".to_owned()
+        }
+        ConfigError::Conflict { .. } => "unset the variables of all methods but one".to_owned(),
+        ConfigError::BadHost { .. } => {
+            "give the address that the browser shows for the workspace: https://adb-<id>.<n>.azuredatabricks.net".to_owned()
+        }
+        ConfigError::Unsupported { .. } => "use a personal access token of that user".to_owned(),
+        ConfigError::BadToken => "copy the token again, without quotes and line ends".to_owned(),
+        _ => return None,
+    })
+}
+
+/// A call that failed, most of all the first one.
+fn service(error: &lifeboat_databricks::Error) -> Option<String> {
+    Some(match error.problem() {
+        Problem::LoginPage { private_link: true, .. } => {
+            "the workspace takes calls only from its private network: run this inside it".to_owned()
+        }
+        Problem::LoginPage { .. } => {
+            "the host answers people, not programs: check that it is the workspace's own address and that the token belongs to it".to_owned()
+        }
+        Problem::Network { .. } => {
+            "check the host in the profile or in DATABRICKS_HOST, and that this network reaches it".to_owned()
+        }
+        Problem::Unexpected { .. } => "check that the host is an Azure Databricks workspace".to_owned(),
+        Problem::Refused { status: 401, .. } => {
+            "the token is wrong or has expired: make a new one in the workspace and put it into the profile".to_owned()
+        }
+        Problem::Refused { status: 403, .. } => {
+            "the token is wrong or has expired, or this caller lacks the rights: a backup needs a workspace administrator".to_owned()
+        }
+        Problem::Refused { status: 404, .. } => "check that the host is an Azure Databricks workspace".to_owned(),
+        Problem::Refused { throttled: true, .. } => "the service is busy: try again later, or lower `--limits`".to_owned(),
+        Problem::Refused { status: 500.., .. } => "the service has a bad moment: try again later".to_owned(),
+        Problem::Local { source } => return disk(source),
+        _ => return None,
+    })
+}
+
+fn read(error: &ReadError) -> Option<String> {
+    Some(match error {
+        ReadError::NotAnArchive { .. } => "an archive is a file X.tar.zst made by `lifeboat-export run`, or the folder that `tar` unpacked it into".to_owned(),
+        ReadError::UnsupportedVersion { .. } => "read it with the version of Lifeboat that wrote it, or a later one".to_owned(),
+        ReadError::Truncated { .. } => "the file was copied or uploaded only in part: fetch it again".to_owned(),
+        ReadError::Damaged { .. } => "`lifeboat-inspect verify` names every damaged place".to_owned(),
+        ReadError::Io { source, .. } | ReadError::Spill { source } => return disk(source),
+        _ => return None,
+    })
+}
+
+fn inspect(error: &lifeboat_inspect::Error) -> Option<String> {
+    use lifeboat_inspect::Error;
+    Some(match error {
+        Error::Archive { source } => return read(source),
+        Error::NotFound { .. } => {
+            "`lifeboat-inspect ls ARCHIVE` lists the kinds, `ls ARCHIVE /` the workspace".to_owned()
+        }
+        Error::Ambiguous { .. } => {
+            "name it by its id: `lifeboat-inspect ls ARCHIVE KIND` lists ids and names".to_owned()
+        }
+        Error::NoContent { .. } => {
+            "`lifeboat-inspect ls ARCHIVE NAME` lists what is in it".to_owned()
+        }
+        Error::Pattern { .. } => "patterns know *, **, ?, [ab] and {a,b}".to_owned(),
+        Error::Write { source, .. } => return disk(source),
+        _ => return None,
+    })
+}
+
+fn export(error: &lifeboat_export::Error) -> Option<String> {
+    use lifeboat_export::{DestinationError, Error, Stop};
+    Some(match error {
+        Error::Identity { source, .. } => return service(source),
+        Error::Stopped { stop: Stop::CredentialsLost { .. } } => "make a new token and run the same command again".to_owned(),
+        Error::Stopped { .. } => "check the network and run the same command again".to_owned(),
+        Error::Destination(DestinationError::Exists { .. }) => {
+            "give another name, or a folder ending in `/`: the archive is named after the workspace and the time".to_owned()
+        }
+        Error::Destination(DestinationError::NoName { .. }) => "give a local file, or a folder ending in `/`".to_owned(),
+        Error::Destination(DestinationError::Io { source, .. }) | Error::Temporary { source, .. } => return disk(source),
+        Error::Write(error) => return first_io(error).and_then(disk),
+        _ => return None,
+    })
+}
+
+fn import(error: &lifeboat_import::Error) -> Option<String> {
+    use lifeboat_import::Error;
+    if let Some(hint) = error.hint() {
+        return Some(hint.to_owned());
+    }
+    match error {
+        Error::Archive { source, .. } => read(source),
+        Error::Service { source, .. } => service(source),
+        Error::Io { source, .. } => disk(source),
+        Error::Record { .. } => Some("take another archive".to_owned()),
+        _ => None,
+    }
+}
+
+fn disk(error: &io::Error) -> Option<String> {
+    Some(match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "make room on that disk, or use another one; nothing was left behind".to_owned()
+        }
+        io::ErrorKind::PermissionDenied => "check who owns the file and the folder".to_owned(),
+        io::ErrorKind::NotFound => "check the path".to_owned(),
+        _ => return None,
+    })
+}
+
+/// The first I/O error in a chain.
+fn first_io<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e io::Error> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
+        }
+        next = error.source();
+    }
+    None
+}

@@ -1,0 +1,147 @@
+//! The frame around every command: parsing, signals, the console's last word, the exit code.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Parser;
+use lifeboat_console::{Console, Report, Settings};
+use tokio::runtime::Builder;
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+
+/// How long a command may take to close its files after a signal; a second signal ends it at once.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// Parses the arguments of this process. Wrong usage, `--help` and `--version` are answered here.
+pub(crate) fn parse<C: Parser>() -> Result<C, ExitCode> {
+    C::try_parse().map_err(|error| {
+        // Nobody is left to tell when the terminal is gone.
+        let _ = error.print();
+        if error.use_stderr() {
+            Exit::Usage.into()
+        } else {
+            ExitCode::SUCCESS
+        }
+    })
+}
+
+/// Runs `command` with a console made from `settings` and turns its outcome into an exit code.
+pub(crate) fn run(
+    settings: Settings,
+    command: impl FnOnce(&Arc<Console>) -> Result<Exit, Failure>,
+) -> ExitCode {
+    // The only other provider would be one that was installed before, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let console = Arc::new(Console::stdio(settings));
+    let exit = command(&console).unwrap_or_else(|failure| tell(&console, &failure));
+    let exit = match console.finish() {
+        Ok(()) => exit,
+        Err(source) => exit.and(tell(&console, &Failure::Output { source })),
+    };
+    exit.into()
+}
+
+fn tell(console: &Console, failure: &Failure) -> Exit {
+    let exit = failure.exit();
+    // The reader of the output has gone: it wants to hear nothing more, and that is no failure.
+    if failure.is_closed_output() {
+        return Exit::Done;
+    }
+    let mut report = Report::new(failure, exit.code());
+    for hint in failure.hints() {
+        report = report.hint(hint);
+    }
+    console.error(&report);
+    exit
+}
+
+/// Runs asynchronous work to its end or to a signal. `on_signal` asks the work to end by itself; work that does not end
+/// within a grace time, or until a second signal, is dropped.
+pub(crate) fn block_on<T>(
+    work: impl Future<Output = Result<T, Failure>>,
+    on_signal: impl FnOnce(),
+) -> Result<T, Failure> {
+    let runtime = Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|source| Failure::Runtime { source })?;
+    let result = runtime.block_on(async {
+        let mut signals = Signals::new()?;
+        tokio::pin!(work);
+        let signal = tokio::select! {
+            result = &mut work => return result,
+            signal = signals.next() => signal,
+        };
+        on_signal();
+        tokio::select! {
+            // What is finished is finished: an archive that is in place by now is reported as such.
+            result = &mut work => result.map_err(|_| signal),
+            _ = signals.next() => Err(signal),
+            () = tokio::time::sleep(GRACE) => Err(signal),
+        }
+    });
+    runtime.shutdown_background();
+    result
+}
+
+/// Runs work that cannot wait for a signal by itself in a thread of its own.
+pub(crate) fn in_thread<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+    on_signal: impl FnOnce(),
+) -> Result<T, Failure> {
+    block_on(
+        async {
+            match tokio::task::spawn_blocking(work).await {
+                Ok(result) => result,
+                Err(error) => Err(Failure::Panicked {
+                    what: error.to_string(),
+                }),
+            }
+        },
+        on_signal,
+    )
+}
+
+#[cfg(unix)]
+struct Signals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Signals {
+    fn new() -> Result<Self, Failure> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let listen = |kind| signal(kind).map_err(|source| Failure::Runtime { source });
+        Ok(Self {
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+        })
+    }
+
+    async fn next(&mut self) -> Failure {
+        tokio::select! {
+            _ = self.interrupt.recv() => Failure::Interrupted,
+            _ = self.terminate.recv() => Failure::Terminated,
+        }
+    }
+}
+
+#[cfg(not(unix))]
+struct Signals;
+
+#[cfg(not(unix))]
+impl Signals {
+    fn new() -> Result<Self, Failure> {
+        Ok(Self)
+    }
+
+    async fn next(&mut self) -> Failure {
+        match tokio::signal::ctrl_c().await {
+            Ok(()) => Failure::Interrupted,
+            Err(source) => Failure::Runtime { source },
+        }
+    }
+}

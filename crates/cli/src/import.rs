@@ -1,0 +1,171 @@
+//! `lifeboat-import`: from an archive to a workspace.
+
+mod apply;
+mod compare;
+mod plan;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use lifeboat_archive::Archive;
+use lifeboat_console::{Console, Settings};
+use lifeboat_import::{Options, Recheck};
+
+use crate::args::{ConnectionArgs, HELP_WIDTH, OutputArgs, SelectionArgs};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::frame;
+
+/// Replay an archive into an Azure Databricks workspace
+///
+/// Everything lands passive: jobs paused, pools idle at zero, clusters terminated, global init scripts disabled. Nothing
+/// is deleted.
+#[derive(Parser, Debug)]
+#[command(name = "lifeboat-import", version, propagate_version = true, max_term_width = HELP_WIDTH)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    Plan(plan::PlanArgs),
+    Apply(apply::ApplyArgs),
+    Compare(compare::CompareArgs),
+}
+
+/// Arguments of all three commands.
+#[derive(Args, Debug, Clone)]
+pub(crate) struct ImportArgs {
+    /// The archive: a file, or the folder that `tar` unpacked it into
+    #[arg(value_name = "ARCHIVE")]
+    pub(crate) archive: PathBuf,
+    #[command(flatten)]
+    pub(crate) connection: ConnectionArgs,
+    #[command(flatten)]
+    selection: SelectionArgs,
+    /// Workspace id of the target; needed for the first apply into a target unless a terminal can ask
+    #[arg(long, value_name = "WORKSPACE ID", help_heading = "Safety")]
+    target: Option<String>,
+    /// Allow the workspace that the archive was made from as target: only what is absent there is created
+    #[arg(long, help_heading = "Safety")]
+    into_source: bool,
+    /// Link objects that the target already holds, when their natural key and their content are equal
+    #[arg(long, help_heading = "Safety")]
+    adopt: bool,
+    /// Go on with an archive whose inventory is incomplete
+    #[arg(long, help_heading = "Safety")]
+    allow_incomplete: bool,
+    /// Journal of this pair of workspaces [default: lifeboat/<source>-<target>/journal.jsonl below $XDG_STATE_HOME]
+    #[arg(long, value_name = "FILE", help_heading = "Safety")]
+    journal: Option<PathBuf>,
+    /// Folder for the homes of users that exist nowhere
+    #[arg(
+        long,
+        value_name = "PATH",
+        default_value = "/Shared/Restored-homes",
+        help_heading = "Import"
+    )]
+    orphans: String,
+    /// Overwrite what was changed in the target since the last import
+    #[arg(long, help_heading = "Import")]
+    overwrite_changed: bool,
+    /// Also add members to the group admins
+    #[arg(long, help_heading = "Import")]
+    admins: bool,
+    /// Read again what the journal calls unchanged
+    #[arg(
+        long,
+        value_enum,
+        value_name = "WHAT",
+        default_value = "none",
+        help_heading = "Import"
+    )]
+    recheck: Again,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+#[derive(clap::ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+enum Again {
+    /// Trust the journal and the listing
+    None,
+    /// Access control lists
+    Acls,
+    /// Contents and access control lists
+    All,
+}
+
+impl ImportArgs {
+    fn options(&self) -> Options {
+        Options {
+            selection: self.selection.for_import(),
+            target: self.target.clone(),
+            into_source: self.into_source,
+            adopt: self.adopt,
+            allow_incomplete: self.allow_incomplete,
+            journal: self.journal.clone(),
+            orphans: self.orphans.clone(),
+            overwrite_changed: self.overwrite_changed,
+            admins: self.admins,
+            recheck: match self.recheck {
+                Again::None => Recheck::None,
+                Again::Acls => Recheck::Acls,
+                Again::All => Recheck::All,
+            },
+            ..Options::default()
+        }
+    }
+}
+
+/// Opens the archive at a local path.
+pub(crate) fn open(path: &std::path::Path) -> Result<Archive, Failure> {
+    if let Some(text) = path.to_str()
+        && text.contains("://")
+        && !path.exists()
+    {
+        return Err(Failure::Address {
+            archive: text.to_owned(),
+        });
+    }
+    Archive::open(path).map_err(|source| Failure::Open {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// Everything behind `main`.
+pub fn main() -> ExitCode {
+    let cli = match frame::parse::<Cli>() {
+        Ok(cli) => cli,
+        Err(code) => return code,
+    };
+    frame::run(cli.settings(), |console| cli.run(console))
+}
+
+impl Cli {
+    fn settings(&self) -> Settings {
+        match &self.command {
+            Command::Plan(args) => args.import.output.settings(),
+            Command::Apply(args) => args.import.output.settings(),
+            Command::Compare(args) => args.import.output.settings(),
+        }
+    }
+
+    pub(crate) fn run(&self, console: &Console) -> Result<Exit, Failure> {
+        match &self.command {
+            Command::Plan(args) => plan::run(args, console),
+            Command::Apply(args) => apply::run(args, console),
+            Command::Compare(args) => compare::run(args, console),
+        }
+    }
+
+    pub(crate) fn connection(&mut self) -> &mut ConnectionArgs {
+        match &mut self.command {
+            Command::Plan(args) => &mut args.import.connection,
+            Command::Apply(args) => &mut args.import.connection,
+            Command::Compare(args) => &mut args.import.connection,
+        }
+    }
+}

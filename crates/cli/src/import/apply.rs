@@ -1,0 +1,165 @@
+//! `lifeboat-import apply`.
+
+use std::io::{BufRead, IsTerminal, Write};
+
+use clap::Args;
+use lifeboat_archive::Archive;
+use lifeboat_console::{Console, escape};
+use lifeboat_databricks::Client;
+use lifeboat_import::{Error, Options, Report, apply, contact};
+use serde_json::{Value, json};
+
+use super::plan::checklist;
+use super::{ImportArgs, open};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::frame::block_on;
+use crate::observe::Observer;
+use crate::show::{compared, restored, to_json};
+
+/// Import the archive; safe to run again, tonight and every night
+///
+/// Everything lands passive and nothing is deleted. At its end the target is read back and compared with the archive.
+#[derive(Args, Debug, Clone)]
+#[command(after_help = "Example:
+  lifeboat-import apply backups/7405609123456789-20261122T010000Z.tar.zst --profile secondary --target 1234567890123456")]
+pub(crate) struct ApplyArgs {
+    #[command(flatten)]
+    pub(crate) import: ImportArgs,
+    /// Do not read the target back after the import
+    #[arg(long, help_heading = "Import")]
+    no_compare: bool,
+}
+
+pub(crate) fn run(args: &ApplyArgs, console: &Console) -> Result<Exit, Failure> {
+    let archive = open(&args.import.archive)?;
+    let client = args.import.connection.client(false)?;
+    let mut options = Options {
+        compare: !args.no_compare,
+        ..args.import.options()
+    };
+    let asks = options.target.is_none()
+        && !console.is_json()
+        && std::io::stdin().is_terminal()
+        && std::io::stderr().is_terminal();
+    if asks {
+        options.target = confirm(&archive, &client, &options)?;
+    }
+    let observer = Observer::new(console);
+    let work = async { Ok(apply(&archive, &client, &options, &observer).await?) };
+    let outcome = block_on(work, || {});
+    observer.finish();
+    console.end_phases();
+    match outcome {
+        Ok(report) => Ok(show(console, &report)),
+        // What was reached is worth a table although the run ended early.
+        Err(Failure::Import(Error::Stopped {
+            report,
+            done,
+            doing,
+            cause,
+            credentials,
+        })) => {
+            console.table(&restored(&report.kinds));
+            Err(Error::Stopped {
+                report,
+                done,
+                doing,
+                cause,
+                credentials,
+            }
+            .into())
+        }
+        Err(failure) => Err(failure),
+    }
+}
+
+/// At the first import into a target, somebody has to say that it is the right one.
+fn confirm(
+    archive: &Archive,
+    client: &Client,
+    options: &Options,
+) -> Result<Option<String>, Failure> {
+    let contact = block_on(
+        async { Ok(contact(archive, client, options).await?) },
+        || {},
+    )?;
+    if contact.known {
+        return Ok(None);
+    }
+    let ask = || -> std::io::Result<String> {
+        let mut terminal = std::io::stderr().lock();
+        writeln!(
+            terminal,
+            "This is the first import from workspace {} ({})",
+            escape(&contact.source),
+            escape(&contact.source_host)
+        )?;
+        writeln!(
+            terminal,
+            "into workspace {} ({}), as {}.",
+            escape(&contact.target),
+            escape(&contact.host),
+            escape(&contact.caller)
+        )?;
+        write!(terminal, "Type the host of the target to go on: ")?;
+        terminal.flush()?;
+        let mut line = String::new();
+        std::io::stdin().lock().read_line(&mut line)?;
+        Ok(line.trim().to_owned())
+    };
+    let typed = ask().map_err(|source| Failure::Answer { source })?;
+    let bare = |host: &str| {
+        host.trim_end_matches('/')
+            .trim_start_matches("https://")
+            .trim_start_matches("http://")
+            .to_lowercase()
+    };
+    if !typed.is_empty() && bare(&typed) == bare(&contact.host) {
+        Ok(Some(contact.target))
+    } else {
+        Err(Failure::NotConfirmed {
+            typed,
+            host: contact.host,
+        })
+    }
+}
+
+pub(crate) fn show(console: &Console, report: &Report) -> Exit {
+    let mut exit = if report.has_gaps() {
+        Exit::Gaps
+    } else {
+        Exit::Done
+    };
+    for warning in &report.warnings {
+        console.warning(warning);
+    }
+    console.table(&restored(&report.kinds));
+    if let Some(comparison) = &report.comparison {
+        if !comparison.is_equal() {
+            exit = exit.and(Exit::Differences);
+        }
+        console.line("");
+        console.heading("read back and compared with the archive:");
+        console.table(&compared(&comparison.kinds));
+        super::compare::differences(console, comparison);
+    }
+    checklist(console, &report.checklist);
+    console.line("");
+    console.line(&format!(
+        "workspace {} at {}: {} writes",
+        report.target, report.host, report.writes
+    ));
+    let mut fields = to_json(report);
+    if let Value::Object(map) = &mut fields {
+        // Each object and each difference was an event of its own.
+        map.remove("objects");
+        if let Some(Value::Object(comparison)) = map.get_mut("comparison") {
+            comparison.remove("differences");
+        }
+        map.insert("command".into(), "lifeboat-import apply".into());
+        map.insert("exit_code".into(), json!(exit.code()));
+    }
+    console.summary(fields);
+    exit
+}

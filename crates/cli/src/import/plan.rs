@@ -1,0 +1,134 @@
+//! `lifeboat-import plan`.
+
+use clap::Args;
+use lifeboat_console::{Align, Console, Table};
+use lifeboat_import::{Action, Counts, Plan, What, plan};
+use serde_json::{Value, json};
+
+use super::{ImportArgs, open};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::frame::block_on;
+use crate::observe::Observer;
+use crate::show::to_json;
+
+/// Say what an apply would change in the target; nothing is written
+#[derive(Args, Debug, Clone)]
+#[command(after_help = "Example:
+  lifeboat-import plan backups/7405609123456789-20261122T010000Z.tar.zst --profile secondary")]
+pub(crate) struct PlanArgs {
+    #[command(flatten)]
+    pub(crate) import: ImportArgs,
+    /// Exit with 13 when an apply would change something
+    #[arg(long, help_heading = "Output")]
+    detailed_exitcode: bool,
+}
+
+pub(crate) fn run(args: &PlanArgs, console: &Console) -> Result<Exit, Failure> {
+    let archive = open(&args.import.archive)?;
+    let client = args.import.connection.client(false)?;
+    let options = args.import.options();
+    let observer = Observer::new(console);
+    let work = async { Ok(plan(&archive, &client, &options, &observer).await?) };
+    let plan = block_on(work, || {})?;
+    observer.finish();
+    console.end_phases();
+    let exit = if args.detailed_exitcode && !plan.is_empty() {
+        Exit::Differences
+    } else {
+        Exit::Done
+    };
+    show(console, &plan, exit);
+    Ok(exit)
+}
+
+pub(crate) fn show(console: &Console, plan: &Plan, exit: Exit) {
+    for action in &plan.actions {
+        let text = describe(action);
+        match action.what {
+            What::Blocked => console.warning_with("action", to_json(action), &text),
+            _ if action.notes.is_empty() => console.detail("action", to_json(action), &text),
+            _ => console.warning_with("action", to_json(action), &text),
+        }
+    }
+    for warning in &plan.warnings {
+        console.warning(warning);
+    }
+    console.answer_table(&table(&plan.summary()));
+    checklist(console, &plan.checklist);
+    let changes = plan
+        .actions
+        .iter()
+        .filter(|action| action.writes_object || action.writes_access)
+        .count();
+    console.line("");
+    console.line(&format!(
+        "{changes} of {} objects would be written into workspace {} at {}",
+        plan.actions.len(),
+        plan.target,
+        plan.host
+    ));
+    let mut fields = to_json(plan);
+    if let Value::Object(map) = &mut fields {
+        map.remove("actions");
+        map.insert("command".into(), "lifeboat-import plan".into());
+        map.insert("exit_code".into(), json!(exit.code()));
+        let kinds = plan
+            .summary()
+            .iter()
+            .map(|(kind, counts)| (kind.clone(), to_json(counts)))
+            .collect();
+        map.insert("kinds".into(), Value::Object(kinds));
+        map.insert("changes".into(), json!(changes));
+    }
+    console.summary(fields);
+}
+
+fn describe(action: &Action) -> String {
+    let mut text = format!("{} {}: {}", action.kind, action.name, action.what.word());
+    for note in action
+        .reason
+        .iter()
+        .chain(&action.notes)
+        .chain(&action.remarks)
+    {
+        text.push_str("; ");
+        text.push_str(note);
+    }
+    text
+}
+
+fn table(kinds: &[(String, Counts)]) -> Table {
+    let names = ["create", "update", "unchanged", "adopt", "skip", "blocked"];
+    let mut header = vec![("kind", Align::Left)];
+    header.extend(names.iter().map(|name| (*name, Align::Right)));
+    let mut table = Table::new(&header);
+    for (kind, counts) in kinds {
+        let Counts {
+            create,
+            update,
+            unchanged,
+            adopt,
+            skip,
+            blocked,
+        } = *counts;
+        let counts = [create, update, unchanged, adopt, skip, blocked];
+        table.row(std::iter::once(kind.clone()).chain(counts.iter().map(u64::to_string)));
+    }
+    table
+}
+
+/// What a person has to do, with the command for each line.
+pub(crate) fn checklist(console: &Console, todos: &[lifeboat_import::Todo]) {
+    if todos.is_empty() {
+        return;
+    }
+    console.line("");
+    console.heading("to be done by hand, because no tool can carry it:");
+    for todo in todos {
+        console.line(&format!("- {} {}: {}", todo.kind, todo.name, todo.what));
+        if !todo.command.is_empty() {
+            console.line(&format!("    {}", todo.command));
+        }
+    }
+}

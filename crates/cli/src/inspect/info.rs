@@ -1,0 +1,75 @@
+//! `lifeboat-inspect info`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use lifeboat_console::Console;
+use lifeboat_inspect::{Info, info};
+use serde_json::{Value, json};
+
+use crate::args::OutputArgs;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::import::open;
+use crate::show::{captured, to_json};
+
+/// Say what an archive is, of which workspace, and what it captured
+///
+/// Reads the statements of the archive; `verify` checks the contents.
+#[derive(Args, Debug, Clone)]
+#[command(after_help = "Example:
+  lifeboat-inspect info backups/7405609123456789-20261122T010000Z.tar.zst")]
+pub(crate) struct InfoArgs {
+    /// The archive
+    #[arg(value_name = "ARCHIVE")]
+    archive: PathBuf,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+pub(crate) fn run(args: &InfoArgs, console: &Console) -> Result<Exit, Failure> {
+    let archive = open(&args.archive)?;
+    let info = info(&archive)?;
+    show(console, args, &info);
+    Ok(Exit::Done)
+}
+
+fn show(console: &Console, args: &InfoArgs, info: &Info) {
+    let source = &info.header.source;
+    let word = |value: Value| {
+        value
+            .as_str()
+            .map_or_else(|| value.to_string(), str::to_owned)
+    };
+    for (name, value) in [
+        ("archive", args.archive.display().to_string()),
+        (
+            "format",
+            format!("{}, written by {}", info.version, info.header.tool),
+        ),
+        (
+            "source",
+            format!(
+                "workspace {} at {} ({})",
+                source.workspace_id, source.host, source.cloud
+            ),
+        ),
+        ("started", info.header.started.to_string()),
+        ("finished", info.finished.clone()),
+        ("finished", info.finished.clone()),
+        ("scope", word(to_json(&info.summary.scope))),
+        ("inventory", word(to_json(&info.summary.inventory))),
+        ("archive id", info.archive_id.clone()),
+        ("content id", info.content_id.clone()),
+    ] {
+        console.answer(&format!("{name:<10} {value}"));
+    }
+    console.answer("");
+    console.answer_table(&captured(&info.summary.kinds));
+    let mut fields = to_json(info);
+    if let Value::Object(map) = &mut fields {
+        map.insert("command".into(), "lifeboat-inspect info".into());
+        map.insert("exit_code".into(), json!(Exit::Done.code()));
+    }
+    console.summary(fields);
+}

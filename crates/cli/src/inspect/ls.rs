@@ -1,0 +1,111 @@
+//! `lifeboat-inspect ls`.
+
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Args;
+use lifeboat_archive::Archive;
+use lifeboat_console::Console;
+use lifeboat_inspect::{Entry, kinds, ls};
+use serde_json::json;
+
+use crate::args::OutputArgs;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::frame::in_thread;
+use crate::import::open;
+use crate::show::{captured, to_json};
+
+/// List the kinds of an archive, the objects of a kind, or a folder of the workspace
+///
+/// NAME is a workspace path or pattern (/Users/a, '/Users/*/etl'), a DBFS path (dbfs:/databricks/init), a kind (jobs),
+/// an object of a kind by id or name (jobs/123), access control (acls/jobs), or a member of the archive (data, ledger).
+#[derive(Args, Debug, Clone)]
+#[command(after_help = "Examples:
+  lifeboat-inspect ls backup.tar.zst
+  lifeboat-inspect ls backup.tar.zst /Users/anna@example.com
+  lifeboat-inspect ls -l backup.tar.zst jobs")]
+pub(crate) struct LsArgs {
+    /// The archive
+    #[arg(value_name = "ARCHIVE")]
+    archive: PathBuf,
+    /// What to list; nothing means the kinds
+    #[arg(value_name = "NAME")]
+    name: Option<String>,
+    /// Print size, kind and id as well
+    #[arg(short, long)]
+    long: bool,
+    /// List everything below a folder
+    #[arg(short, long)]
+    recursive: bool,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+pub(crate) fn run(args: LsArgs, console: &Arc<Console>) -> Result<Exit, Failure> {
+    let console = Arc::clone(console);
+    in_thread(
+        move || {
+            let archive = open(&args.archive)?;
+            match &args.name {
+                None => list_kinds(&console, &archive),
+                Some(name) => list(&console, &archive, name, &args),
+            }
+        },
+        || {},
+    )
+}
+
+fn list_kinds(console: &Console, archive: &Archive) -> Result<Exit, Failure> {
+    let kinds = kinds(archive)?;
+    for line in kinds.iter().filter(|_| console.is_json()) {
+        console.result("kind", to_json(line), "");
+    }
+    console.answer_table(&captured(
+        &kinds
+            .into_iter()
+            .map(|line| (line.kind, line.summary))
+            .collect(),
+    ));
+    console.summary(json!({"command": "lifeboat-inspect ls", "exit_code": Exit::Done.code()}));
+    Ok(Exit::Done)
+}
+
+fn list(console: &Console, archive: &Archive, name: &str, args: &LsArgs) -> Result<Exit, Failure> {
+    let listed = ls(archive, name, args.recursive, &mut |entry| {
+        console.result("entry", to_json(entry), &line(entry, args.long));
+        if console.is_closed() {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    })?;
+    console.summary(json!({
+        "command": "lifeboat-inspect ls",
+        "exit_code": Exit::Done.code(),
+        "entries": listed.entries,
+        "bytes": listed.bytes,
+    }));
+    Ok(Exit::Done)
+}
+
+/// A name that `cat` understands, after it the human name where that is another one.
+fn line(entry: &Entry, long: bool) -> String {
+    let name = if entry.has_path() {
+        format!(
+            "{}{}",
+            entry.name,
+            if entry.is_directory() { "/" } else { "" }
+        )
+    } else if entry.name == entry.id || entry.name.is_empty() {
+        format!("{}/{}", entry.kind, entry.id)
+    } else {
+        format!("{}/{}  {}", entry.kind, entry.id, entry.name)
+    };
+    if !long {
+        return name;
+    }
+    let size = entry.size.map_or_else(String::new, |size| size.to_string());
+    format!("{size:>12}  {:<16}  {:<18}  {name}", entry.kind, entry.id)
+}

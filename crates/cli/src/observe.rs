@@ -1,0 +1,179 @@
+//! From the events of the libraries to the primitives of the console.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use lifeboat_archive::LedgerLine;
+use lifeboat_console::Console;
+use lifeboat_import::{Fate, ObjectResult};
+use serde_json::{Value, json};
+
+use crate::show::{is_gap, to_json};
+
+/// As text, so many gaps are printed one by one without `-v`; all of them stand in the archive's ledger or the report.
+const MOST_GAPS: u64 = 20;
+
+/// Shows what happens.
+pub(crate) struct Observer<'c> {
+    console: &'c Console,
+    gaps: AtomicU64,
+}
+
+impl<'c> Observer<'c> {
+    pub(crate) fn new(console: &'c Console) -> Self {
+        Self {
+            console,
+            gaps: AtomicU64::new(0),
+        }
+    }
+
+    /// Says how many gaps were not printed, if any.
+    pub(crate) fn finish(&self) {
+        let silent = self.gaps.load(Ordering::Relaxed).saturating_sub(MOST_GAPS);
+        if silent > 0 && !self.console.is_json() && !self.console.is_verbose() {
+            self.console
+                .warning(&format!("and {silent} more; `-v` prints them all"));
+        }
+    }
+
+    fn gap(&self, fields: Value, text: &str) {
+        let before = self.gaps.fetch_add(1, Ordering::Relaxed);
+        if before < MOST_GAPS || self.console.is_json() || self.console.is_verbose() {
+            self.console.warning_with("gap", fields, text);
+        }
+    }
+
+    fn connected(&self, host: &str, workspace_id: &str, user: &str, admin: bool) {
+        let fields =
+            json!({"host": host, "workspace_id": workspace_id, "user": user, "admin": admin});
+        let role = if admin {
+            "administrator"
+        } else {
+            "no administrator"
+        };
+        self.console.event(
+            "connected",
+            fields,
+            &format!("workspace {workspace_id} at {host}, as {user} ({role})"),
+        );
+    }
+}
+
+impl lifeboat_export::Observer for Observer<'_> {
+    fn event(&self, event: lifeboat_export::Event<'_>) {
+        use lifeboat_export::Event;
+        let console = self.console;
+        match event {
+            Event::Connected {
+                host,
+                workspace_id,
+                user,
+                admin,
+            } => self.connected(host, workspace_id, user, admin),
+            Event::Phase { name, total } => console.phase(name, total),
+            Event::Progress {
+                phase,
+                done,
+                total,
+                bytes,
+            } => console.progress(phase, done, total, bytes),
+            Event::PhaseDone { name, .. } => console.end_phase(name),
+            Event::Warning { text } => console.warning(text),
+            Event::Gap(line) => self.gap(to_json(line), &gap_text(line)),
+            Event::Stopped(stop) => console.warning(&stop.to_string()),
+            // The table at the end shows all kinds together.
+            _ => {}
+        }
+    }
+}
+
+impl lifeboat_import::Observer for Observer<'_> {
+    fn event(&self, event: lifeboat_import::Event<'_>) {
+        use lifeboat_import::Event;
+        let console = self.console;
+        match event {
+            Event::Verifying { done, total } => {
+                if done == 0 {
+                    console.phase("verifying the archive", Some(total));
+                }
+                console.progress("verifying the archive", done, Some(total), 0);
+                if done == total {
+                    console.end_phase("verifying the archive");
+                }
+            }
+            Event::Source {
+                workspace_id,
+                host,
+                archive_id,
+            } => console.event(
+                "source",
+                json!({"workspace_id": workspace_id, "host": host, "archive_id": archive_id}),
+                &format!("from workspace {workspace_id} at {host}, archive {archive_id}"),
+            ),
+            Event::Target {
+                workspace_id,
+                host,
+                caller,
+                is_admin,
+            } => {
+                self.connected(host, workspace_id, caller, is_admin);
+            }
+            Event::Phase { name, total } => console.phase(name, total),
+            Event::Progress { phase, done } => console.progress(phase, done, None, 0),
+            Event::Warning(text) => console.warning(text),
+            Event::Result(result) => self.result(result),
+            _ => {}
+        }
+    }
+}
+
+impl Observer<'_> {
+    fn result(&self, result: &ObjectResult) {
+        let text = result_text(result);
+        if is_gap(result) {
+            self.gap(to_json(result), &text);
+        } else if result.fate == Fate::Unchanged {
+            self.console.detail("object", to_json(result), &text);
+        } else {
+            self.console.detail("object", to_json(result), &text);
+        }
+    }
+}
+
+/// `notebooks /Users/a/nb: failed, GET /api/2.0/workspace/export 403 PERMISSION_DENIED: no`
+pub(crate) fn gap_text(line: &LedgerLine) -> String {
+    let name = if line.name.is_empty() {
+        &line.id
+    } else {
+        &line.name
+    };
+    let mut text = format!(
+        "{} {name}: {}",
+        line.kind,
+        to_json(&line.fate).as_str().unwrap_or("lost")
+    );
+    for part in [
+        line.request.clone(),
+        line.status.map(|status| status.to_string()),
+        line.code.clone(),
+    ]
+    .into_iter()
+    .flatten()
+    {
+        text.push(' ');
+        text.push_str(&part);
+    }
+    if !line.message.is_empty() {
+        text.push_str(": ");
+        text.push_str(&line.message);
+    }
+    text
+}
+
+fn result_text(result: &ObjectResult) -> String {
+    let mut text = format!("{} {}: {}", result.kind, result.name, result.fate.word());
+    for note in result.reason.iter().chain(&result.notes) {
+        text.push_str("; ");
+        text.push_str(note);
+    }
+    text
+}

@@ -1,0 +1,135 @@
+//! Tables and JSON that several commands show.
+
+use std::collections::BTreeMap;
+
+use lifeboat_archive::{KindSummary, Listing};
+use lifeboat_console::{Align, Table, bytes};
+use lifeboat_import::{Fate, ObjectResult, Totals, Verdicts};
+use serde::Serialize;
+use serde_json::Value;
+
+/// The JSON of one of our own types. They are plain data, so there is always one.
+pub(crate) fn to_json<T: Serialize>(value: &T) -> Value {
+    serde_json::to_value(value).unwrap_or(Value::Null)
+}
+
+/// The object is not in the target as the archive wants it.
+pub(crate) fn is_gap(result: &ObjectResult) -> bool {
+    matches!(result.fate, Fate::Blocked | Fate::Failed) || !result.notes.is_empty()
+}
+
+/// What an archive says about each kind; columns that are empty for all kinds are left out.
+pub(crate) fn captured(kinds: &BTreeMap<String, KindSummary>) -> Table {
+    type Column = (&'static str, fn(&KindSummary) -> u64);
+    const COLUMNS: [Column; 6] = [
+        ("stored", |kind| kind.stored),
+        ("reused", |kind| kind.reused),
+        ("excluded", |kind| kind.excluded),
+        ("unsupported", |kind| kind.unsupported),
+        ("vanished", |kind| kind.vanished),
+        ("failed", |kind| kind.failed),
+    ];
+    let shown: Vec<&Column> = COLUMNS
+        .iter()
+        .filter(|(name, value)| {
+            *name == "stored" || *name == "failed" || kinds.values().any(|kind| value(kind) > 0)
+        })
+        .collect();
+    let mut header = vec![("kind", Align::Left), ("listed", Align::Right)];
+    header.extend(shown.iter().map(|(name, _)| (*name, Align::Right)));
+    header.extend([("content", Align::Right), ("", Align::Left)]);
+    let mut table = Table::new(&header);
+    for (name, kind) in kinds {
+        let mut row = vec![name.clone(), kind.listed.to_string()];
+        row.extend(shown.iter().map(|(_, value)| value(kind).to_string()));
+        row.push(if kind.bytes == 0 {
+            String::new()
+        } else {
+            bytes(kind.bytes)
+        });
+        row.push(listing(kind.listing, kind.reason.as_deref()));
+        table.row(row);
+    }
+    table
+}
+
+/// Nothing for a kind that was listed to the end, otherwise how its listing went.
+pub(crate) fn listing(listing: Listing, reason: Option<&str>) -> String {
+    let word = match listing {
+        Listing::Listed => return String::new(),
+        Listing::Unavailable => "unavailable",
+        Listing::Unknown => "unknown",
+        Listing::NotAsked => "not asked",
+    };
+    reason.map_or_else(|| word.to_owned(), |reason| format!("{word}: {reason}"))
+}
+
+/// The fates of an import per kind.
+pub(crate) fn restored(kinds: &BTreeMap<String, Totals>) -> Table {
+    let names = [
+        "created",
+        "updated",
+        "unchanged",
+        "adopted",
+        "skipped",
+        "blocked",
+        "failed",
+    ];
+    let mut header = vec![("kind", Align::Left)];
+    header.extend(names.iter().map(|name| (*name, Align::Right)));
+    let mut table = Table::new(&header);
+    for (kind, totals) in in_order(kinds) {
+        let Totals {
+            created,
+            updated,
+            unchanged,
+            adopted,
+            skipped,
+            blocked,
+            failed,
+        } = *totals;
+        let counts = [
+            created, updated, unchanged, adopted, skipped, blocked, failed,
+        ];
+        table.row(std::iter::once(kind.to_owned()).chain(counts.iter().map(u64::to_string)));
+    }
+    table
+}
+
+/// The verdicts of a comparison per kind.
+pub(crate) fn compared(kinds: &BTreeMap<String, Verdicts>) -> Table {
+    let mut table = Table::new(&[
+        ("kind", Align::Left),
+        ("equal", Align::Right),
+        ("different", Align::Right),
+        ("missing", Align::Right),
+        ("unknown", Align::Right),
+    ]);
+    for (kind, verdicts) in in_order(kinds) {
+        let Verdicts {
+            equal,
+            different,
+            missing,
+            unknown,
+        } = *verdicts;
+        let counts = [equal, different, missing, unknown];
+        table.row(std::iter::once(kind.to_owned()).chain(counts.iter().map(u64::to_string)));
+    }
+    table
+}
+
+/// In the order of the catalog, unknown kinds last.
+fn in_order<V>(kinds: &BTreeMap<String, V>) -> Vec<(&str, &V)> {
+    let order = |name: &str| {
+        lifeboat_catalog::kinds()
+            .iter()
+            .position(|kind| kind.name == name)
+            .unwrap_or(usize::MAX)
+    };
+    let mut sorted: Vec<(&str, &V)> = kinds
+        .iter()
+        .map(|(name, value)| (name.as_str(), value))
+        .collect();
+    sorted.sort_by_key(|(name, _)| order(name));
+    sorted
+}
