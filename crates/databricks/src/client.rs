@@ -165,6 +165,11 @@ impl Client {
         self.0.pace.stats()
     }
 
+    #[cfg(test)]
+    pub(crate) fn places(&self, family: crate::Family) -> usize {
+        self.0.pace.places(family)
+    }
+
     /// Asks who calls and which workspace answers. A workspace other than the configured one is an error.
     pub async fn identity(&self) -> Result<Identity, Error> {
         let (body, reply) = self.get_with_reply(ME, &[]).await?;

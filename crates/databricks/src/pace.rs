@@ -181,6 +181,12 @@ impl Pace {
         change(&mut lock(&self.lane(family).state).stats);
     }
 
+    /// Calls of this family that may now be under way together.
+    #[cfg(test)]
+    pub(crate) fn places(&self, family: Family) -> usize {
+        lock(&self.lane(family).state).places
+    }
+
     pub(crate) fn stats(&self) -> Stats {
         let mut sum = Stats::default();
         for (family, lane) in &self.lanes {

@@ -345,3 +345,23 @@ fn segments_are_encoded_whole() {
     assert_eq!(segment("a-b_c.d~1"), "a-b_c.d~1");
     assert_eq!(segment("x/y z%ü"), "x%2Fy%20z%25%C3%BC");
 }
+
+/// The variables of a process cannot be changed from within, so another one runs a test with a proxy that is not there.
+#[test]
+fn loopback_needs_no_proxy() {
+    let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "tests::calls::connections_are_kept"]);
+    for name in ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"] {
+        command.env(name, "http://127.0.0.1:1");
+    }
+    let output = command
+        .env_remove("no_proxy")
+        .env_remove("NO_PROXY")
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && text.contains("1 passed"),
+        "{text}"
+    );
+}

@@ -114,6 +114,20 @@ async fn details_give_reason_request_id_and_wait() {
 }
 
 #[tokio::test]
+async fn the_header_names_the_wait_before_the_details_do() {
+    let body = r#"{"message":"slow","details":[{"@type":"type.googleapis.com/google.rpc.RetryInfo","retry_delay":"1s"}]}"#;
+    let error = error_of(
+        "GET",
+        "/api/2.0/x",
+        reply(429, body).header("retry-after", "9999"),
+    )
+    .await;
+    assert!(
+        matches!(error.problem(), Problem::Refused { wait: Some(wait), .. } if wait.as_secs() == 9999)
+    );
+}
+
+#[tokio::test]
 async fn texts_name_call_and_cause_but_neither_query_nor_token() {
     let body =
         format!(r#"{{"error_code":"PERMISSION_DENIED","message":"token {TOKEN}\nmay not"}}"#);
