@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use lifeboat_archive::{Archive, Inventory, Listing, ReadError};
-use lifeboat_catalog::records::{self, AclLine, DbfsLine, ObjectRecord, WorkspaceLine};
+use lifeboat_catalog::records::{self, AclLine, ContentRef, DbfsLine, ObjectRecord, WorkspaceLine};
 use lifeboat_catalog::{Layout, kinds};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -29,6 +29,8 @@ pub struct ArchiveState {
     pub dbfs: Vec<DbfsLine>,
     /// Access control by kind and id: the service's replies.
     pub acls: BTreeMap<String, HashMap<String, Value>>,
+    /// Digests of Jupyter notebooks by path, in the form in which they are compared; only those that were needed.
+    pub normal: BTreeMap<String, String>,
     /// Kinds that this build does not know, with the number of objects that the summary counts.
     pub unknown: BTreeMap<String, u64>,
     /// What the operator should know before anything else: gaps of the archive that were allowed.
@@ -40,6 +42,36 @@ impl ArchiveState {
     #[must_use]
     pub fn of_kind(&self, kind: &str) -> &[ObjectRecord] {
         self.objects.get(kind).map_or(&[], Vec::as_slice)
+    }
+
+    /// SHA-256 of a content as it compares with the target's.
+    #[must_use]
+    pub fn comparable<'a>(&'a self, path: &str, content: &'a ContentRef) -> &'a str {
+        self.normal.get(path).unwrap_or(&content.sha256)
+    }
+
+    /// Prepares [`ArchiveState::comparable`] for the Jupyter notebooks among these paths of the source.
+    ///
+    /// # Errors
+    /// [`Error::Archive`].
+    pub fn normalise(&mut self, archive: &Archive, paths: &BTreeSet<String>) -> Result<(), Error> {
+        for line in &self.tree {
+            let Some(content) = &line.content else {
+                continue;
+            };
+            if content.format != "JUPYTER"
+                || self.normal.contains_key(&line.path)
+                || !paths.contains(&line.path)
+            {
+                continue;
+            }
+            let bytes = read_member(archive, &content.path)?;
+            self.normal.insert(
+                line.path.clone(),
+                crate::target::digest_of(&bytes, &content.format),
+            );
+        }
+        Ok(())
     }
 
     /// The access control of an object, as the service replied; `None` when the archive does not have it.
@@ -224,6 +256,27 @@ fn lines<T: DeserializeOwned>(archive: &Archive, table: &str) -> Result<Vec<T>, 
         parsed.push(record);
     }
     Ok(parsed)
+}
+
+/// The bytes of a member, whatever its size.
+pub(crate) fn read_member(archive: &Archive, path: &str) -> Result<Vec<u8>, Error> {
+    let member = archive
+        .find(path)
+        .map_err(|source| reading(path, source))?
+        .ok_or_else(|| Error::Record {
+            record: path.to_owned(),
+            what: "the content is not in the archive".to_owned(),
+        })?;
+    match archive.read(&member) {
+        Err(ReadError::TooLarge { .. }) => {
+            let mut bytes = Vec::new();
+            archive
+                .copy(&member, &mut bytes)
+                .map_err(|source| reading(path, source))?;
+            Ok(bytes)
+        }
+        other => other.map_err(|source| reading(path, source)),
+    }
 }
 
 pub(crate) fn reading(what: &str, source: ReadError) -> Error {

@@ -6,14 +6,19 @@
 //!
 //! It writes to one workspace and never reads another; what it knows of the source is the archive.
 
+mod apply;
 mod archived;
+mod compare;
+mod engine;
 mod error;
 mod events;
+mod guards;
 pub mod journal;
 mod options;
 pub mod plan;
 mod report;
 mod resolve;
+mod target;
 
 use lifeboat_archive::Archive;
 use lifeboat_databricks::Client;
@@ -56,8 +61,7 @@ pub async fn contact(
     client: &Client,
     options: &Options,
 ) -> Result<Contact, Error> {
-    let _ = (archive, client, options);
-    unimplemented!()
+    engine::contact(archive, client, options).await
 }
 
 /// What an apply would do. Nothing is written, neither to the target nor to the journal.
@@ -70,8 +74,7 @@ pub async fn plan(
     options: &Options,
     observer: &dyn Observer,
 ) -> Result<Plan, Error> {
-    let _ = (archive, client, options, observer);
-    unimplemented!()
+    engine::plan(archive, client, options, observer).await
 }
 
 /// Imports the archive.
@@ -84,8 +87,7 @@ pub async fn apply(
     options: &Options,
     observer: &dyn Observer,
 ) -> Result<Report, Error> {
-    let _ = (archive, client, options, observer);
-    unimplemented!()
+    engine::apply(archive, client, options, observer).await
 }
 
 /// Reads the target back and compares it with the archive.
@@ -98,6 +100,11 @@ pub async fn compare(
     options: &Options,
     observer: &dyn Observer,
 ) -> Result<Comparison, Error> {
-    let _ = (archive, client, options, observer);
-    unimplemented!()
+    engine::compare(archive, client, options, observer).await
+}
+
+fn reading_header(archive: &Archive) -> Result<lifeboat_archive::Header, Error> {
+    archive
+        .header()
+        .map_err(|source| archived::reading("lifeboat.json", source))
 }

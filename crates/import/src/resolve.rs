@@ -10,6 +10,8 @@ use lifeboat_catalog::acl::{self, Grant, Principal};
 use lifeboat_catalog::{Form, Found, Kind, Target, lint, paths, places, tree};
 use serde_json::Value;
 
+use crate::archived::ArchiveState;
+
 /// What an object of the source is in the target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Link {
@@ -37,13 +39,11 @@ pub struct Resolver {
     /// Homes that stand elsewhere in the target: (path in the source, path in the target).
     moved: Vec<(String, String)>,
     /// The source is the target: ids of kinds that are not carried mean the same.
-    pub same_workspace: bool,
-    /// What the lint looks for.
-    pub source_host: String,
-    /// What the lint looks for.
-    pub source_workspace: String,
+    same_workspace: bool,
+    source_host: String,
+    source_workspace: String,
     /// Ids of the source that mean nothing in the target.
-    pub source_ids: BTreeSet<String>,
+    source_ids: BTreeSet<String>,
 }
 
 /// A body in the words of the target.
@@ -87,6 +87,22 @@ pub fn digest(value: &Value) -> String {
 }
 
 impl Resolver {
+    /// A resolver that knows nothing of the target yet.
+    #[must_use]
+    pub fn new(archive: &ArchiveState, same_workspace: bool, source_ids: BTreeSet<String>) -> Self {
+        Self {
+            same_workspace,
+            source_host: archive
+                .host
+                .trim_start_matches("https://")
+                .trim_end_matches('/')
+                .to_owned(),
+            source_workspace: archive.workspace_id.clone(),
+            source_ids,
+            ..Self::default()
+        }
+    }
+
     /// Records what an object of the source is in the target.
     pub fn link(&mut self, kind: &'static str, id: &str, link: Link) {
         self.links
@@ -283,9 +299,9 @@ impl Resolver {
             return;
         }
         let source = lint::Source {
-            host: self.source_host.trim_start_matches("https://"),
+            host: &self.source_host,
             workspace_id: &self.source_workspace,
-            ids: self.source_ids.clone(),
+            ids: &self.source_ids,
         };
         for left in lint::body(&out.body, &source) {
             push(

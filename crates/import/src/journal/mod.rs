@@ -55,6 +55,8 @@ pub struct Entry {
     pub access: Option<String>,
     /// The target's `modified_at` when the content was last known to be equal, in milliseconds.
     pub modified_at: Option<i64>,
+    /// Digest of the target's form as it was last read back.
+    pub seen: Option<String>,
     /// True once a new cluster was seen terminated and got its archived specification.
     pub configured: bool,
     /// True once pinned.
@@ -142,7 +144,12 @@ impl Knowledge {
             LineKind::Result => self.result(line),
             LineKind::Seen => {
                 if let Some((kind, id)) = line.object() {
-                    self.entry_mut(kind, id).modified_at = line.modified_at;
+                    let entry = self.entry_mut(kind, id);
+                    entry.modified_at = line.modified_at;
+                    entry.seen.clone_from(&line.digest);
+                    if line.target.is_some() {
+                        entry.target.clone_from(&line.target);
+                    }
                 }
             }
         }
@@ -194,16 +201,19 @@ impl Knowledge {
                 entry.digest = digest;
                 entry.access = None;
                 entry.modified_at = None;
+                entry.seen = None;
                 entry.configured = false;
                 entry.pinned = false;
             }
             Op::Update => {
                 entry.digest = digest;
                 entry.modified_at = None;
+                entry.seen = None;
                 entry.target = line.target.clone().or_else(|| entry.target.take());
             }
             Op::Configure => {
                 entry.digest = digest;
+                entry.seen = None;
                 entry.configured = true;
             }
             Op::Access => entry.access = digest,

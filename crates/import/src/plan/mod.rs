@@ -1,13 +1,29 @@
 //! What an import would do, decided without a server: a pure function of the archive, the target as listed, the
 //! journal and the options (`spec/import.md`, "Plan").
 
+mod build;
+mod contents;
 mod cost;
+pub(crate) mod homes;
+mod identities;
+mod objects;
+mod secrets;
+mod tree;
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+pub(crate) use build::build_to_compare;
+pub use build::{Prepared, build};
+pub(crate) use contents::wanted_contents;
 pub use cost::Cost;
+pub(crate) use identities::{Members, entitlement_changes, member_changes};
+pub(crate) use objects::{
+    desired, is_terminated, landing, library_changes, same_form, same_overrides, target_form,
+};
+pub(crate) use secrets::acl_changes;
+pub(crate) use tree::{directory_parents, parent, wanted_directories};
 
 /// What is done with one object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -70,7 +86,51 @@ pub struct Action {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub remarks: Vec<String>,
     /// Calls that it takes.
-    pub calls: u32,
+    pub calls: u64,
+    /// True when an interrupted run made it and its answer was lost: it is linked as made by this tool.
+    #[serde(skip)]
+    pub recovered: bool,
+}
+
+impl Action {
+    /// An action that writes nothing.
+    #[must_use]
+    pub fn new(kind: &str, id: &str, name: &str, what: What) -> Self {
+        Self {
+            kind: kind.to_owned(),
+            id: id.to_owned(),
+            name: name.to_owned(),
+            what,
+            reason: None,
+            target: None,
+            writes_object: matches!(what, What::Create | What::Update),
+            writes_access: false,
+            notes: Vec::new(),
+            remarks: Vec::new(),
+            calls: 0,
+            recovered: false,
+        }
+    }
+
+    /// The same with a reason.
+    #[must_use]
+    pub fn because(mut self, reason: impl Into<String>) -> Self {
+        self.reason = Some(reason.into());
+        self
+    }
+
+    /// The same with the id or path in the target.
+    #[must_use]
+    pub fn at(mut self, target: Option<String>) -> Self {
+        self.target = target;
+        self
+    }
+
+    /// True when an apply has something to do for it.
+    #[must_use]
+    pub fn has_work(&self) -> bool {
+        self.writes_object || self.writes_access || self.what == What::Adopt
+    }
 }
 
 /// Number of objects per decision.
@@ -150,9 +210,7 @@ impl Plan {
     /// True when an apply would write nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.actions.iter().all(|action| {
-            !action.writes_object && !action.writes_access && action.what != What::Adopt
-        })
+        !self.actions.iter().any(Action::has_work)
     }
 
     /// True when something cannot be restored as things are.

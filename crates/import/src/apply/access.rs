@@ -1,0 +1,86 @@
+//! Access control: one PUT per object with its direct grants (`spec/import.md`, "Access control").
+
+use lifeboat_catalog::{Kind, acl};
+use lifeboat_databricks::{Body, Safety, segment};
+
+use super::run::{Done, Fail, Run, Step};
+use crate::journal::Op;
+use crate::plan::Action;
+use crate::resolve::Access;
+
+/// Writes the access control of an object if the plan says so. `acl_id` is its id in the archive's ACL tables,
+/// `action.id` its id in the journal, `target` its id in the permissions API of the target.
+pub(super) async fn apply(
+    run: &Run<'_>,
+    kind: &Kind,
+    action: &Action,
+    acl_id: &str,
+    target: &str,
+    done: &mut Done,
+) -> Result<(), Fail> {
+    if !action.writes_access {
+        return Ok(());
+    }
+    let Some(archived) = run.state.acl(kind.name, acl_id) else {
+        return Ok(());
+    };
+    let access = run.resolver().access(kind, archived, &run.caller);
+    done.notes.extend(access.notes.iter().cloned());
+    put(run, kind, action, target, access, done).await
+}
+
+/// Writes these grants.
+pub(super) async fn put(
+    run: &Run<'_>,
+    kind: &Kind,
+    action: &Action,
+    target: &str,
+    mut access: Access,
+    done: &mut Done,
+) -> Result<(), Fail> {
+    let Some(permissions) = kind.permissions else {
+        return Ok(());
+    };
+    let path = format!(
+        "/api/2.0/permissions/{}/{}",
+        permissions.segment,
+        segment(target)
+    );
+    loop {
+        let body = acl::put_body(&access.grants);
+        let step =
+            Step::new(Op::Access, kind.name, &action.id, &action.name).writing(access.digest());
+        let call = run
+            .client
+            .send("PUT", &path, &[], Body::Json(&body), Safety::Idempotent);
+        let Err(fail) = run.write(&step, call, |_| None).await else {
+            return Ok(());
+        };
+        let Some(error) = fail.error() else {
+            return Err(fail);
+        };
+        if error.is_feature_off() {
+            done.notes
+                .push("access control is not available in the target".to_owned());
+            return Ok(());
+        }
+        // The service names a grantee that it does not know: the others are granted.
+        let message = error.message();
+        let before = access.grants.len();
+        let refused = matches!(error.status(), Some(400 | 404));
+        access.grants.retain(|grant| {
+            let unknown =
+                refused && grant.level != acl::OWNER && message.contains(&grant.principal.name);
+            if unknown {
+                done.notes.push(format!(
+                    "not granted: the service does not know {}",
+                    grant.principal.name
+                ));
+            }
+            !unknown
+        });
+        if access.grants.len() == before {
+            return Err(Fail::Other(format!("access control: {error}")));
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! Clusters. There is no create without a start, so a cluster is created with the shortest end of its own, terminated
+//! at once, and gets its archived specification when it has stopped (`spec/import.md`, "Passive landing").
+
+use std::time::{Duration, Instant};
+
+use lifeboat_catalog::Kind;
+use lifeboat_databricks::{Body, Safety};
+use serde_json::{Value, json};
+
+use super::objects::{update, wanted};
+use super::run::{Done, Fail, Run, Step};
+use super::{access, create, of_kind};
+use crate::journal::{Made, Op};
+use crate::plan::{Action, Plan, What, is_terminated, landing};
+use crate::resolve::digest;
+use crate::target::concurrently;
+
+const GET: &str = "/api/2.1/clusters/get";
+/// First and longest pause between two looks at a cluster.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+
+pub(super) async fn apply(run: &Run<'_>, plan: &Plan) {
+    let actions = of_kind(plan, "clusters");
+    run.announce("clusters", actions.len());
+    concurrently(
+        actions,
+        run.options.concurrency,
+        |(index, action)| async move {
+            let outcome = cluster(run, action).await;
+            run.finish(index, action, outcome);
+        },
+    )
+    .await;
+}
+
+async fn cluster(run: &Run<'_>, action: &Action) -> Result<Done, Fail> {
+    let kind =
+        lifeboat_catalog::kind("clusters").ok_or_else(|| Fail::Other("no such kind".to_owned()))?;
+    let record = run.record(kind.name, &action.id)?;
+    let wanted = wanted(run, kind, &record.body)?;
+    let mut done = Done {
+        notes: wanted.notes.clone(),
+        remarks: wanted.remarks.clone(),
+        ..Done::default()
+    };
+    let id = match &action.target {
+        None => create_cluster(run, kind, action, &wanted.body).await?,
+        Some(id) => {
+            if action.what == What::Adopt {
+                let made = if action.recovered {
+                    Made::Created
+                } else {
+                    Made::Adopted
+                };
+                let form = digest(&kind.compare_form(&wanted.body));
+                run.adopt(kind.name, &action.id, &action.name, id, made, Some(form))?;
+            }
+            id.clone()
+        }
+    };
+    done.target = Some(id.clone());
+    let entry = run.journal.entry(kind.name, &action.id).unwrap_or_default();
+    if entry.is_ours() && !entry.configured {
+        configure(run, kind, action, &id, &wanted.body).await?;
+    } else if action.writes_object && !is_as_wanted(run, kind, &id, &wanted.body) {
+        let form = digest(&kind.compare_form(&wanted.body));
+        update(run, kind, action, &id, &wanted.body, form).await?;
+    }
+    if entry.is_ours() && !entry.pinned {
+        pin(run, action, &id, &mut done).await?;
+    }
+    access::apply(run, kind, action, &action.id, &id, &mut done).await?;
+    Ok(done)
+}
+
+fn is_as_wanted(run: &Run<'_>, kind: &Kind, id: &str, wanted: &Value) -> bool {
+    run.target
+        .by_id(kind.name, id)
+        .is_some_and(|object| crate::plan::same_form(kind, wanted, &object.body))
+}
+
+async fn create_cluster(
+    run: &Run<'_>,
+    kind: &'static Kind,
+    action: &Action,
+    wanted: &Value,
+) -> Result<String, Fail> {
+    let pending = run
+        .journal
+        .entry(kind.name, &action.id)
+        .and_then(|entry| entry.pending);
+    let token = pending
+        .and_then(|pending| pending.token)
+        .unwrap_or_else(|| token(run, action));
+    match create_as(run, kind, action, &landing(wanted), &token).await {
+        // A policy may fix the time of termination: then the archived one is the only one allowed.
+        Err(fail)
+            if fail
+                .error()
+                .is_some_and(|error| error.status() == Some(400))
+                && wanted.get("policy_id").is_some() =>
+        {
+            create_as(run, kind, action, wanted, &token).await
+        }
+        other => other,
+    }
+}
+
+async fn create_as(
+    run: &Run<'_>,
+    kind: &'static Kind,
+    action: &Action,
+    request: &Value,
+    token: &str,
+) -> Result<String, Fail> {
+    let mut body = kind
+        .create_body(request)
+        .ok_or_else(|| Fail::Other("no create call".to_owned()))?;
+    if let Some(map) = body.as_object_mut() {
+        map.insert("idempotency_token".to_owned(), json!(token));
+    }
+    let form = digest(&kind.compare_form(request));
+    let mut step = create::step(kind.name, &action.id, &action.name, form, true);
+    step.token = Some(token.to_owned());
+    create::object(run, kind, &step, &body, request).await
+}
+
+/// A token that no other create ever had: 64 hexadecimal digits, as long as the service allows.
+fn token(run: &Run<'_>, action: &Action) -> String {
+    let seed = json!([
+        run.state.workspace_id,
+        run.target.workspace_id,
+        action.id,
+        jiff::Timestamp::now().to_string(),
+        std::process::id()
+    ]);
+    digest(&seed)
+}
+
+/// Brings a new cluster to rest and gives it its archived specification.
+async fn configure(
+    run: &Run<'_>,
+    kind: &'static Kind,
+    action: &Action,
+    id: &str,
+    wanted: &Value,
+) -> Result<(), Fail> {
+    let body = json!({ "cluster_id": id });
+    let step = Step::new(Op::Terminate, kind.name, &action.id, &action.name);
+    let call = run.client.send(
+        "POST",
+        "/api/2.1/clusters/delete",
+        &[],
+        Body::Json(&body),
+        Safety::Idempotent,
+    );
+    run.write(&step, call, |_| None).await?;
+    wait_until_terminated(run, id).await?;
+    let body = kind
+        .update_body(wanted, id)
+        .ok_or_else(|| Fail::Other("no update call".to_owned()))?;
+    let form = digest(&kind.compare_form(wanted));
+    let step = Step::new(Op::Configure, kind.name, &action.id, &action.name).writing(form);
+    let call = run.client.send(
+        "POST",
+        "/api/2.1/clusters/edit",
+        &[],
+        Body::Json(&body),
+        Safety::Idempotent,
+    );
+    run.write(&step, call, |_| None).await.map(|_| ())
+}
+
+async fn wait_until_terminated(run: &Run<'_>, id: &str) -> Result<(), Fail> {
+    let start = Instant::now();
+    let mut pause = PAUSES.0;
+    loop {
+        let body = run.read(run.client.get(GET, &[("cluster_id", id)])).await?;
+        if is_terminated(&body) {
+            return Ok(());
+        }
+        if start.elapsed() > run.options.cluster_wait {
+            let state = body
+                .get("state")
+                .and_then(Value::as_str)
+                .unwrap_or("unknown")
+                .to_owned();
+            return Err(Fail::Other(format!(
+                "created, but not terminated after {} s (state {state}); it ends by itself after 10 minutes",
+                run.options.cluster_wait.as_secs()
+            )));
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(PAUSES.1);
+    }
+}
+
+/// Unpinned terminated clusters vanish after 30 days, and a standby must not lose them. At most 100 can be pinned.
+async fn pin(run: &Run<'_>, action: &Action, id: &str, done: &mut Done) -> Result<(), Fail> {
+    let body = json!({ "cluster_id": id });
+    let step = Step::new(Op::Pin, "clusters", &action.id, &action.name);
+    let call = run.client.send(
+        "POST",
+        "/api/2.1/clusters/pin",
+        &[],
+        Body::Json(&body),
+        Safety::Idempotent,
+    );
+    match run.write(&step, call, |_| None).await {
+        Ok(_) => Ok(()),
+        Err(Fail::Service(error)) => {
+            done.notes.push(format!(
+                "not pinned, so the service drops it after 30 days without a run: {error}"
+            ));
+            Ok(())
+        }
+        Err(fail) => Err(fail),
+    }
+}

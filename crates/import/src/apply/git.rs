@@ -1,0 +1,129 @@
+//! Git folders: cloned again from their remote, at the branch that was recorded. A commit cannot be set.
+
+use lifeboat_catalog::places;
+use lifeboat_databricks::{Body, Safety, segment};
+use serde_json::json;
+
+use super::objects::wanted;
+use super::run::{Done, Fail, Run, Step};
+use super::{access, create};
+use crate::journal::{Made, Op};
+use crate::plan::{Action, What};
+use crate::resolve::digest;
+
+pub(super) async fn folder(run: &Run<'_>, action: &Action) -> Result<Done, Fail> {
+    let kind = lifeboat_catalog::kind("git-folders")
+        .ok_or_else(|| Fail::Other("no such kind".to_owned()))?;
+    let record = run.record(kind.name, &action.id)?;
+    let wanted = wanted(run, kind, &record.body)?;
+    let form = digest(&kind.compare_form(&wanted.body));
+    let url = places::text(&wanted.body, "url").unwrap_or_default();
+    let mut done = Done {
+        notes: wanted.notes,
+        remarks: wanted.remarks,
+        ..Done::default()
+    };
+    let id = match &action.target {
+        None => {
+            if url.is_empty() {
+                run.todo(
+                    kind.name,
+                    &action.name,
+                    "a git folder without a remote",
+                    format!(
+                        "databricks repos create URL PROVIDER --path '{}'",
+                        action.name
+                    ),
+                );
+                return Err(Fail::Blocked("it has no remote to clone from".to_owned()));
+            }
+            let body = kind
+                .create_body(&wanted.body)
+                .ok_or_else(|| Fail::Other("no create call".to_owned()))?;
+            let step = create::step(kind.name, &action.id, &action.name, form.clone(), false);
+            match create::object(run, kind, &step, &body, &wanted.body).await {
+                Ok(id) => id,
+                Err(Fail::Service(error)) if !error.is_auth() => {
+                    let provider = places::text(&wanted.body, "provider").unwrap_or_default();
+                    let path = places::text(&wanted.body, "path").unwrap_or_default();
+                    let command =
+                        format!("databricks repos create {url} {provider} --path '{path}'");
+                    run.todo(
+                        kind.name,
+                        &action.name,
+                        "the git folder was not cloned: the remote may need a credential",
+                        command,
+                    );
+                    return Err(Fail::Blocked(format!("not cloned: {error}")));
+                }
+                Err(fail) => return Err(fail),
+            }
+        }
+        Some(id) => {
+            if action.what == What::Adopt {
+                let made = if action.recovered {
+                    Made::Created
+                } else {
+                    Made::Adopted
+                };
+                run.adopt(
+                    kind.name,
+                    &action.id,
+                    &action.name,
+                    id,
+                    made,
+                    Some(form.clone()),
+                )?;
+            }
+            id.clone()
+        }
+    };
+    done.target = Some(id.clone());
+    if action.writes_object {
+        branch(
+            run,
+            action,
+            &id,
+            places::text(&wanted.body, "branch"),
+            form,
+            &mut done,
+        )
+        .await?;
+    }
+    access::apply(run, kind, action, &action.id, &id, &mut done).await?;
+    let commit = places::text(&record.body, "head_commit_id");
+    if let (Some(commit), What::Create) = (commit, action.what) {
+        done.remarks.push(format!(
+            "at the head of its branch; the archive recorded commit {commit}"
+        ));
+    }
+    Ok(done)
+}
+
+async fn branch(
+    run: &Run<'_>,
+    action: &Action,
+    id: &str,
+    branch: Option<String>,
+    form: String,
+    done: &mut Done,
+) -> Result<(), Fail> {
+    let Some(branch) = branch.filter(|branch| !branch.is_empty()) else {
+        return Ok(());
+    };
+    let body = json!({ "branch": branch });
+    let path = format!("/api/2.0/repos/{}", segment(id));
+    let step = Step::new(Op::Update, "git-folders", &action.id, &action.name).writing(form);
+    let call = run
+        .client
+        .send("PATCH", &path, &[], Body::Json(&body), Safety::Idempotent);
+    match run.write(&step, call, |_| Some(id.to_owned())).await {
+        Ok(_) => Ok(()),
+        Err(Fail::Service(error)) if !error.is_auth() => {
+            done.notes
+                .push(format!("branch {branch} was not checked out: {error}"));
+            Ok(())
+        }
+        Err(fail) => Err(fail),
+    }
+}

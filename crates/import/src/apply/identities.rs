@@ -1,0 +1,351 @@
+//! Users, service principals and groups. Existing ones keep everything but their entitlements here; groups of the
+//! account are assigned, never created.
+
+use std::collections::BTreeMap;
+
+use lifeboat_catalog::{Kind, groups, places, scim};
+use lifeboat_databricks::{Body, Safety, segment};
+use serde_json::{Value, json};
+
+use super::run::{Done, Fail, Run, Step};
+use super::{create, of_kind};
+use crate::journal::{Made, Op};
+use crate::plan::{Action, Members, Plan, What, entitlement_changes, member_changes};
+use crate::resolve::{Link, digest};
+use crate::target::{concurrently, list_whole};
+
+const SCIM: &str = "/api/2.0/preview/scim/v2";
+
+pub(super) async fn apply(run: &Run<'_>, plan: &Plan) {
+    for kind in ["users", "service-principals"] {
+        let actions = of_kind(plan, kind);
+        run.announce(kind, actions.len());
+        concurrently(
+            actions,
+            run.options.concurrency,
+            |(index, action)| async move {
+                let outcome = person(run, action).await;
+                run.finish(index, action, outcome);
+            },
+        )
+        .await;
+    }
+    let actions = of_kind(plan, "groups");
+    run.announce("groups", actions.len());
+    for level in levels(run, &actions) {
+        concurrently(
+            level,
+            run.options.concurrency,
+            |(index, action)| async move {
+                let outcome = group(run, action).await;
+                run.finish(index, action, outcome);
+            },
+        )
+        .await;
+    }
+}
+
+fn catalog(kind: &str) -> Result<&'static Kind, Fail> {
+    lifeboat_catalog::kind(kind).ok_or_else(|| Fail::Other(format!("{kind} is no kind of object")))
+}
+
+async fn person(run: &Run<'_>, action: &Action) -> Result<Done, Fail> {
+    let kind = catalog(&action.kind)?;
+    let record = run.record(kind.name, &action.id)?;
+    if let (What::Update, Some(id)) = (action.what, &action.target) {
+        return entitlements(run, kind, action, id, &record.body).await;
+    }
+    let request = kind.request_form(&record.body);
+    let body = kind
+        .create_body(&request)
+        .ok_or_else(|| Fail::Other("no create call".to_owned()))?;
+    let step = create::step(kind.name, &action.id, &action.name, digest(&request), false);
+    match create::object(run, kind, &step, &body, &request).await {
+        Ok(id) => Ok(Done {
+            target: Some(id),
+            ..Done::default()
+        }),
+        // Listings of identities lag behind: it was there all the time.
+        Err(fail)
+            if fail
+                .error()
+                .is_some_and(lifeboat_databricks::Error::is_already_exists) =>
+        {
+            let key = kind.key_of(&record.body);
+            let found = run
+                .read(list_whole(run.client, kind, key.as_deref()))
+                .await?;
+            let Some(object) = found.into_iter().next() else {
+                return Err(fail);
+            };
+            run.adopt(
+                kind.name,
+                &action.id,
+                &action.name,
+                &object.id,
+                Made::Found,
+                None,
+            )?;
+            let mut done =
+                entitlements_to(run, kind, action, &object.id, &record.body, &object.body).await?;
+            done.remarks.push("it existed already".to_owned());
+            Ok(done)
+        }
+        Err(fail) => Err(fail),
+    }
+}
+
+async fn entitlements(
+    run: &Run<'_>,
+    kind: &Kind,
+    action: &Action,
+    id: &str,
+    archived: &Value,
+) -> Result<Done, Fail> {
+    let present = run
+        .target
+        .by_id(kind.name, id)
+        .map_or(Value::Null, |object| object.body.clone());
+    entitlements_to(run, kind, action, id, archived, &present).await
+}
+
+async fn entitlements_to(
+    run: &Run<'_>,
+    kind: &Kind,
+    action: &Action,
+    id: &str,
+    archived: &Value,
+    present: &Value,
+) -> Result<Done, Fail> {
+    let ours = run
+        .journal
+        .entry(kind.name, &action.id)
+        .is_some_and(|entry| entry.is_ours());
+    let (add, remove) = entitlement_changes(archived, present, ours);
+    if !add.is_empty() || !remove.is_empty() {
+        let body = scim::change_entitlements(&add, &remove);
+        patch(run, kind, action, id, &body).await?;
+    }
+    Ok(Done {
+        target: Some(id.to_owned()),
+        ..Done::default()
+    })
+}
+
+async fn patch(
+    run: &Run<'_>,
+    kind: &Kind,
+    action: &Action,
+    id: &str,
+    body: &Value,
+) -> Result<(), Fail> {
+    let resource = match kind.name {
+        "users" => "Users",
+        "groups" => "Groups",
+        _ => "ServicePrincipals",
+    };
+    let path = format!("{SCIM}/{resource}/{}", segment(id));
+    let step = Step::new(Op::Update, kind.name, &action.id, &action.name);
+    let call = run
+        .client
+        .send("PATCH", &path, &[], Body::Json(body), Safety::Idempotent);
+    run.write(&step, call, |_| Some(id.to_owned()))
+        .await
+        .map(|_| ())
+}
+
+/// Groups in levels: each after the groups that are its members.
+fn levels<'p>(run: &Run<'_>, actions: &[(usize, &'p Action)]) -> Vec<Vec<(usize, &'p Action)>> {
+    let mut depth: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut levels: Vec<Vec<(usize, &Action)>> = Vec::new();
+    for (index, action) in actions {
+        // The plan's order has inner groups first.
+        let inner = run.record("groups", &action.id).map_or(0, |record| {
+            scim::member_ids(&record.body)
+                .iter()
+                .filter_map(|id| depth.get(id.as_str()))
+                .map(|at| at + 1)
+                .max()
+                .unwrap_or(0)
+        });
+        depth.insert(&action.id, inner);
+        if levels.len() <= inner {
+            levels.resize_with(inner + 1, Vec::new);
+        }
+        levels[inner].push((*index, *action));
+    }
+    levels
+}
+
+async fn group(run: &Run<'_>, action: &Action) -> Result<Done, Fail> {
+    let kind = catalog("groups")?;
+    let record = run.record("groups", &action.id)?;
+    match action.what {
+        What::Create if groups::is_account_group(&record.body) => assign(run, action).await,
+        What::Create => create_group(run, kind, action, &record.body).await,
+        _ => change_group(run, kind, action, &record.body).await,
+    }
+}
+
+async fn create_group(
+    run: &Run<'_>,
+    kind: &'static Kind,
+    action: &Action,
+    archived: &Value,
+) -> Result<Done, Fail> {
+    let members = Members::of(archived, &run.resolver());
+    let mut request = kind.request_form(archived);
+    if let Some(map) = request.as_object_mut() {
+        map.shift_remove("members");
+        if !members.ids.is_empty() {
+            let list: Vec<Value> = members
+                .ids
+                .iter()
+                .map(|id| json!({ "value": id }))
+                .collect();
+            map.insert("members".to_owned(), Value::Array(list));
+        }
+    }
+    let body = kind
+        .create_body(&request)
+        .ok_or_else(|| Fail::Other("no create call".to_owned()))?;
+    let step = create::step(kind.name, &action.id, &action.name, digest(&request), false);
+    let id = create::object(run, kind, &step, &body, &request).await?;
+    Ok(Done {
+        target: Some(id),
+        notes: members.notes,
+        remarks: Vec::new(),
+    })
+}
+
+async fn change_group(
+    run: &Run<'_>,
+    kind: &Kind,
+    action: &Action,
+    archived: &Value,
+) -> Result<Done, Fail> {
+    let Some(id) = action.target.clone() else {
+        return Err(Fail::Other("the group has no id".to_owned()));
+    };
+    if action.what == What::Adopt {
+        let made = if action.recovered {
+            Made::Created
+        } else {
+            Made::Adopted
+        };
+        run.adopt("groups", &action.id, &action.name, &id, made, None)?;
+    }
+    let present = run
+        .target
+        .by_id("groups", &id)
+        .map_or(Value::Null, |object| object.body.clone());
+    let ours = run
+        .journal
+        .entry("groups", &action.id)
+        .is_some_and(|entry| entry.is_ours());
+    let account = groups::is_account_group(&present);
+    let mut done = Done {
+        target: Some(id.clone()),
+        ..Done::default()
+    };
+    let may_have_members =
+        !account && action.name != "users" && (action.name != "admins" || run.options.admins);
+    if may_have_members {
+        let members = Members::of(archived, &run.resolver());
+        let change = member_changes(&members, &present, ours);
+        done.notes = members.notes;
+        if !change.add.is_empty() {
+            patch(run, kind, action, &id, &scim::add_members(&change.add)).await?;
+        }
+        if !change.remove.is_empty() {
+            patch(
+                run,
+                kind,
+                action,
+                &id,
+                &scim::remove_members(&change.remove),
+            )
+            .await?;
+        }
+    }
+    let (add, remove) = entitlement_changes(archived, &present, ours && !account);
+    if !add.is_empty() || !remove.is_empty() {
+        patch(
+            run,
+            kind,
+            action,
+            &id,
+            &scim::change_entitlements(&add, &remove),
+        )
+        .await?;
+    }
+    Ok(done)
+}
+
+/// Assigns a group of the account to the workspace. Its id is that of the account, so it is the one of the source.
+async fn assign(run: &Run<'_>, action: &Action) -> Result<Done, Fail> {
+    let kind = catalog("groups")?;
+    let path = format!(
+        "/api/2.0/preview/permissionassignments/principals/{}",
+        segment(&action.id)
+    );
+    let body = json!({ "permissions": ["USER"] });
+    let step = Step::new(Op::Update, "groups", &action.id, &action.name);
+    let call = run
+        .client
+        .send("PUT", &path, &[], Body::Json(&body), Safety::Idempotent);
+    let command = format!(
+        "databricks account workspace-assignment update {} PRINCIPAL_ID --json '{{\"permissions\": [\"USER\"]}}'",
+        run.target.workspace_id
+    );
+    let blocked = |why: String| {
+        run.todo(
+            "groups",
+            &action.name,
+            "the group of the account is not assigned to the workspace",
+            command.clone(),
+        );
+        Fail::Blocked(format!(
+            "group of the account, not assigned to the target ({why}); run: {command}"
+        ))
+    };
+    match run.write(&step, call, |_| None).await {
+        Ok(_) => {}
+        Err(Fail::Stopped) => return Err(Fail::Stopped),
+        Err(fail)
+            if fail
+                .error()
+                .is_some_and(|error| error.status() == Some(400)) => {}
+        Err(fail) => return Err(blocked(fail.text())),
+    }
+    let found = run
+        .read(list_whole(run.client, kind, Some(&action.name)))
+        .await?;
+    match found.into_iter().next() {
+        Some(object) => {
+            run.resolver()
+                .link("groups", &action.id, Link::Id(object.id.clone()));
+            run.adopt(
+                "groups",
+                &action.id,
+                &action.name,
+                &object.id,
+                Made::Found,
+                None,
+            )?;
+            let name = places::text(&object.body, "displayName");
+            let mut done = Done {
+                target: Some(object.id),
+                ..Done::default()
+            };
+            done.remarks.push(format!(
+                "assigned to the workspace: {}",
+                name.unwrap_or_default()
+            ));
+            Ok(done)
+        }
+        None => Err(blocked(
+            "the account does not know it under this id".to_owned(),
+        )),
+    }
+}

@@ -1,0 +1,83 @@
+//! Executing a plan: dependency order, everything independent at the same time, every write journaled.
+//!
+//! What runs beside what (`spec/import.md`, "Order"): identities first, because everything names them. Then, together,
+//! the tree; DBFS and init scripts; secret scopes; pools and policies. Clusters follow scopes, DBFS and policies; jobs
+//! follow everything.
+
+mod access;
+mod clusters;
+mod create;
+mod dbfs;
+mod files;
+mod git;
+mod identities;
+mod libraries;
+mod objects;
+mod run;
+mod secrets;
+mod tree;
+
+use std::sync::atomic::Ordering;
+
+pub(crate) use run::{Run, Stopped};
+
+use crate::plan::{Action, Plan, What};
+
+/// Executes the plan. Results, checklist and phases are in the run afterwards.
+pub(crate) async fn execute(run: &Run<'_>, plan: &Plan) {
+    for (index, action) in plan.actions.iter().enumerate() {
+        if !action.has_work() && !waits_for_others(action) {
+            run.settle(index, action);
+        }
+    }
+    run.phase("identities", identities::apply(run, plan)).await;
+    let early = async {
+        tokio::join!(
+            run.phase("secret scopes", secrets::apply(run, plan)),
+            run.phase("DBFS files", dbfs::apply(run, plan)),
+            run.phase(
+                "global init scripts",
+                objects::in_order(run, plan, "global-init-scripts")
+            ),
+            async {
+                run.phase(
+                    "instance pools",
+                    objects::apply(run, plan, "instance-pools"),
+                )
+                .await;
+                run.phase(
+                    "cluster policies",
+                    objects::apply(run, plan, "cluster-policies"),
+                )
+                .await;
+            },
+        );
+        run.phase("clusters", clusters::apply(run, plan)).await;
+        run.phase("libraries", libraries::apply(run, plan)).await;
+    };
+    tokio::join!(run.phase("workspace", tree::apply(run, plan)), early);
+    run.phase("jobs", objects::apply_jobs(run, plan)).await;
+    for (index, action) in plan.actions.iter().enumerate() {
+        run.settle_rest(index, action);
+    }
+}
+
+/// Unchanged parts of the tree are looked at again by its lane: homes that must appear, times of change to record.
+fn waits_for_others(action: &Action) -> bool {
+    action.what == What::Unchanged
+        && matches!(action.kind.as_str(), "directories" | "notebooks" | "files")
+}
+
+/// The actions of a kind with their positions in the plan, those without work left out.
+fn of_kind<'p>(plan: &'p Plan, kind: &str) -> Vec<(usize, &'p Action)> {
+    plan.actions
+        .iter()
+        .enumerate()
+        .filter(|(_, action)| action.kind == kind && action.has_work())
+        .collect()
+}
+
+/// Number of writes so far.
+pub(crate) fn writes(run: &Run<'_>) -> u64 {
+    run.writes.load(Ordering::Relaxed)
+}

@@ -1,0 +1,134 @@
+//! Secret scopes with their access control. Values are in no archive: the plan's checklist names them.
+
+use lifeboat_catalog::secret_scopes;
+use lifeboat_databricks::{Body, Safety};
+use serde_json::{Value, json};
+
+use super::run::{Done, Fail, Run, Step};
+use super::{create, of_kind};
+use crate::journal::{Made, Op};
+use crate::plan::{Action, Plan, What, acl_changes};
+use crate::resolve::digest;
+use crate::target::concurrently;
+
+pub(super) async fn apply(run: &Run<'_>, plan: &Plan) {
+    let actions = of_kind(plan, "secret-scopes");
+    run.announce("secret scopes", actions.len());
+    concurrently(
+        actions,
+        run.options.concurrency,
+        |(index, action)| async move {
+            let outcome = scope(run, action).await;
+            run.finish(index, action, outcome);
+        },
+    )
+    .await;
+}
+
+async fn scope(run: &Run<'_>, action: &Action) -> Result<Done, Fail> {
+    let record = run.record("secret-scopes", &action.id)?;
+    let existing = action
+        .target
+        .as_ref()
+        .and_then(|id| run.target.by_id("secret-scopes", id))
+        .map(|found| &found.body);
+    let name = action.target.clone().unwrap_or_else(|| action.name.clone());
+    match action.what {
+        What::Create => create_scope(run, action, &record.body).await?,
+        What::Adopt => {
+            let made = if action.recovered {
+                Made::Created
+            } else {
+                Made::Adopted
+            };
+            run.adopt("secret-scopes", &action.id, &action.name, &name, made, None)?;
+        }
+        _ => {}
+    }
+    let ours = run
+        .journal
+        .entry("secret-scopes", &action.id)
+        .is_some_and(|entry| entry.is_ours());
+    let changes = acl_changes(
+        &record.body,
+        existing,
+        &run.resolver(),
+        ours,
+        &run.target.caller,
+    );
+    for (principal, permission) in &changes.put {
+        let body = secret_scopes::acl_put(&name, principal, permission);
+        change(run, action, secret_scopes::ACL_PUT_PATH, &body).await?;
+    }
+    for principal in &changes.delete {
+        let body = json!({ "scope": name, "principal": principal });
+        match change(run, action, secret_scopes::ACL_DELETE_PATH, &body).await {
+            Err(fail)
+                if fail
+                    .error()
+                    .is_some_and(lifeboat_databricks::Error::is_not_found) => {}
+            other => other?,
+        }
+    }
+    Ok(Done {
+        target: Some(name),
+        notes: changes.notes,
+        remarks: Vec::new(),
+    })
+}
+
+async fn create_scope(run: &Run<'_>, action: &Action, archived: &Value) -> Result<(), Fail> {
+    let Some(kind) = lifeboat_catalog::kind("secret-scopes") else {
+        return Err(Fail::Other(
+            "secret scopes are no kind of object".to_owned(),
+        ));
+    };
+    let body = kind
+        .create_body(&kind.request_form(archived))
+        .ok_or_else(|| Fail::Other("no create call".to_owned()))?;
+    let step = create::step(kind.name, &action.id, &action.name, digest(&body), false);
+    // The name is the id: asking again for a scope that an unanswered call made is refused and therefore harmless.
+    let call = run.client.send(
+        "POST",
+        "/api/2.0/secrets/scopes/create",
+        &[],
+        Body::Json(&body),
+        Safety::Idempotent,
+    );
+    match run.write(&step, call, |_| Some(action.name.clone())).await {
+        Ok(_) => Ok(()),
+        Err(fail) => match fail.error() {
+            Some(error) if error.is_already_exists() && error.tries() > 1 => run.adopt(
+                kind.name,
+                &action.id,
+                &action.name,
+                &action.name,
+                Made::Created,
+                step.digest.clone(),
+            ),
+            Some(error) if secret_scopes::is_key_vault(archived) => {
+                let command = format!(
+                    "databricks secrets create-scope {} --scope-backend-type AZURE_KEYVAULT --json @VAULT.json",
+                    action.name
+                );
+                let why = format!("a Key Vault scope needs an Entra ID token: {error}");
+                run.todo(
+                    kind.name,
+                    &action.name,
+                    "the Key Vault scope could not be created",
+                    command,
+                );
+                Err(Fail::Blocked(why))
+            }
+            _ => Err(fail),
+        },
+    }
+}
+
+async fn change(run: &Run<'_>, action: &Action, path: &str, body: &Value) -> Result<(), Fail> {
+    let step = Step::new(Op::Access, "secret-scopes", &action.id, &action.name);
+    let call = run
+        .client
+        .send("POST", path, &[], Body::Json(body), Safety::Idempotent);
+    run.write(&step, call, |_| None).await.map(|_| ())
+}

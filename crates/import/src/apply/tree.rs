@@ -1,0 +1,426 @@
+//! The workspace tree: directories from the root down, each with its access control before anything is written into it;
+//! their contents beside each other, each with its access control.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::future::Future;
+use std::pin::Pin;
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use lifeboat_catalog::records::WorkspaceLine;
+use lifeboat_catalog::{Kind, places, tree};
+use lifeboat_databricks::{Body, Safety};
+use serde_json::json;
+
+use super::run::{Done, Fail, Run, Step};
+use super::{access, files, git};
+use crate::journal::Op;
+use crate::plan::{Action, Plan, What, directory_parents};
+use crate::resolve::Access;
+use crate::target::{TreeInfo, concurrently, list_directory};
+
+const MKDIRS: &str = "/api/2.0/workspace/mkdirs";
+const GET_STATUS: &str = "/api/2.0/workspace/get-status";
+
+/// An action and what it needs.
+#[derive(Clone, Copy)]
+struct Item<'p> {
+    index: usize,
+    action: &'p Action,
+    line: Option<&'p WorkspaceLine>,
+}
+
+/// What hangs below each directory of the plan (by path in the target; the empty path stands for what needs none).
+struct Forest<'p> {
+    directories: BTreeMap<String, Item<'p>>,
+    children: HashMap<String, Vec<String>>,
+    contents: HashMap<String, Vec<(String, Item<'p>)>>,
+}
+
+/// A directory that is done: its path, and why nothing may be written into it if so.
+type Ready = (String, Option<String>);
+type Work<'w> = Pin<Box<dyn Future<Output = Option<Ready>> + 'w>>;
+
+pub(super) async fn apply(run: &Run<'_>, plan: &Plan) {
+    let forest = plant(run, plan);
+    let contents = forest.contents.values().map(Vec::len).sum();
+    run.announce("directories", forest.directories.len());
+    run.announce("notebooks and files", contents);
+    let forest = &forest;
+    let mut work: FuturesUnordered<Work<'_>> = FuturesUnordered::new();
+    open(run, forest, "", &mut work);
+    while let Some(ready) = work.next().await {
+        match ready {
+            Some((path, None)) => open(run, forest, &path, &mut work),
+            Some((path, Some(why))) => refuse_below(run, forest, &path, &why),
+            None => {}
+        }
+    }
+}
+
+fn plant<'p>(run: &Run<'p>, plan: &'p Plan) -> Forest<'p> {
+    let lines: HashMap<&str, &'p WorkspaceLine> = run
+        .state
+        .tree
+        .iter()
+        .map(|line| (line.path.as_str(), line))
+        .collect();
+    let mut forest = Forest {
+        directories: BTreeMap::new(),
+        children: HashMap::new(),
+        contents: HashMap::new(),
+    };
+    let mut others = Vec::new();
+    for (index, action) in plan.actions.iter().enumerate() {
+        if matches!(action.what, What::Blocked) {
+            continue;
+        }
+        let line = lines.get(action.id.as_str()).copied();
+        let item = Item {
+            index,
+            action,
+            line,
+        };
+        match action.kind.as_str() {
+            "directories" => {
+                forest
+                    .directories
+                    .insert(run.resolver().path(&action.id), item);
+            }
+            "notebooks" | "files" if action.what != What::Skip => {
+                others.push((run.resolver().path(&action.id), item));
+            }
+            "git-folders" if action.has_work() => {
+                let path = tree::without_alias(&action.name).to_owned();
+                others.push((run.resolver().path(&path), item));
+            }
+            _ => {}
+        }
+    }
+    let above = |path: &str| {
+        let parents = directory_parents(path);
+        parents
+            .iter()
+            .rev()
+            .find(|parent| forest.directories.contains_key(**parent))
+            .map_or("", |parent| *parent)
+            .to_owned()
+    };
+    let children: Vec<(String, String)> = forest
+        .directories
+        .keys()
+        .map(|path| (above(path), path.clone()))
+        .collect();
+    let contents: Vec<(String, (String, Item<'_>))> = others
+        .into_iter()
+        .map(|(path, item)| (above(&path), (path, item)))
+        .collect();
+    for (parent, path) in children {
+        forest.children.entry(parent).or_default().push(path);
+    }
+    for (parent, content) in contents {
+        forest.contents.entry(parent).or_default().push(content);
+    }
+    forest
+}
+
+/// Begins everything that waited for a directory.
+fn open<'w>(
+    run: &'w Run<'_>,
+    forest: &'w Forest<'_>,
+    path: &str,
+    work: &mut FuturesUnordered<Work<'w>>,
+) {
+    for child in forest.children.get(path).into_iter().flatten() {
+        if let Some(item) = forest.directories.get(child) {
+            work.push(Box::pin(directory(run, *item, child)));
+        }
+    }
+    if let Some(contents) = forest.contents.get(path) {
+        work.push(Box::pin(fill(run, contents)));
+    }
+}
+
+/// Everything below a directory that failed is blocked.
+fn refuse_below(run: &Run<'_>, forest: &Forest<'_>, path: &str, why: &str) {
+    let fail = || match run.check() {
+        Err(stopped) => stopped,
+        Ok(()) => Fail::Blocked(format!("the directory {path} is not ready: {why}")),
+    };
+    for child in forest.children.get(path).into_iter().flatten() {
+        if let Some(item) = forest.directories.get(child) {
+            run.finish(item.index, item.action, Err(fail()));
+        }
+        refuse_below(run, forest, child, why);
+    }
+    for (_, item) in forest.contents.get(path).into_iter().flatten() {
+        run.finish(item.index, item.action, Err(fail()));
+    }
+}
+
+async fn directory(run: &Run<'_>, item: Item<'_>, path: &str) -> Option<Ready> {
+    let outcome = make(run, item, path).await;
+    let refused = outcome.as_ref().err().map(Fail::text);
+    run.finish(item.index, item.action, outcome);
+    Some((path.to_owned(), refused))
+}
+
+async fn make(run: &Run<'_>, item: Item<'_>, path: &str) -> Result<Done, Fail> {
+    let action = item.action;
+    let mut done = Done {
+        target: action.target.clone(),
+        ..Done::default()
+    };
+    if action.what == What::Create {
+        create(run, action, path).await?;
+    }
+    if action.what == What::Adopt {
+        let target = action.target.clone().unwrap_or_default();
+        run.adopt(
+            "directories",
+            &action.id,
+            &action.name,
+            &target,
+            crate::journal::Made::Adopted,
+            None,
+        )?;
+    }
+    if done.target.is_none() {
+        let status = if tree::is_builtin_directory(path) {
+            appears(run, path).await?
+        } else {
+            status(run, path).await?
+        };
+        run.seen("directories", &action.id, Some(&status), None, None)?;
+        done.target = Some(status);
+    }
+    if action.writes_access {
+        let Some(kind) = lifeboat_catalog::kind("directories") else {
+            return Ok(done);
+        };
+        let target = done.target.clone().unwrap_or_default();
+        grant(run, kind, item, path, &target, &mut done).await?;
+    }
+    Ok(done)
+}
+
+async fn grant(
+    run: &Run<'_>,
+    kind: &Kind,
+    item: Item<'_>,
+    path: &str,
+    target: &str,
+    done: &mut Done,
+) -> Result<(), Fail> {
+    let orphans = run.options.orphans.trim_end_matches('/');
+    let ours = item.line.is_none()
+        || (path != item.action.id && crate::plan::parent(path) == Some(orphans));
+    match item.line {
+        Some(line) if !ours => {
+            access::apply(run, kind, item.action, &line.object_id, target, done).await
+        }
+        // Folders of this tool's own making have no direct grants.
+        _ => access::put(run, kind, item.action, target, Access::default(), done).await,
+    }
+}
+
+async fn create(run: &Run<'_>, action: &Action, path: &str) -> Result<(), Fail> {
+    let body = json!({ "path": path });
+    let step = Step::new(Op::Create, "directories", &action.id, &action.name);
+    let _one = run.mkdirs.lock().await;
+    let call = run
+        .client
+        .send("POST", MKDIRS, &[], Body::Json(&body), Safety::Idempotent);
+    run.write(&step, call, |_| None).await.map(|_| ())
+}
+
+/// Makes a directory that no record of the archive describes.
+pub(super) async fn make_directory(run: &Run<'_>, path: &str) -> Result<(), Fail> {
+    let body = json!({ "path": path });
+    let step = Step::new(Op::Create, "directories", path, path);
+    let _one = run.mkdirs.lock().await;
+    let call = run
+        .client
+        .send("POST", MKDIRS, &[], Body::Json(&body), Safety::Idempotent);
+    run.write(&step, call, |_| None).await.map(|_| ())
+}
+
+async fn status(run: &Run<'_>, path: &str) -> Result<String, Fail> {
+    let reply = run
+        .read(run.client.get(GET_STATUS, &[("path", path)]))
+        .await?;
+    places::text(&reply, "object_id")
+        .ok_or_else(|| Fail::Other("the service names no object id".to_owned()))
+}
+
+/// Waits for a home that the service makes with its user.
+async fn appears(run: &Run<'_>, path: &str) -> Result<String, Fail> {
+    let start = Instant::now();
+    let mut pause = Duration::from_millis(100);
+    loop {
+        match status(run, path).await {
+            Err(fail)
+                if fail
+                    .error()
+                    .is_some_and(lifeboat_databricks::Error::is_not_found) => {}
+            other => return other,
+        }
+        if start.elapsed() >= run.options.home_wait {
+            let seconds = run.options.home_wait.as_secs();
+            return Err(Fail::Blocked(format!(
+                "the home {path} did not appear within {seconds} s"
+            )));
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_secs(2));
+    }
+}
+
+/// The contents of one directory.
+async fn fill(run: &Run<'_>, contents: &[(String, Item<'_>)]) -> Option<Ready> {
+    let written = concurrently(
+        contents,
+        run.options.concurrency.saturating_mul(4),
+        |(path, item)| async move {
+            let _lane = run.lanes.acquire().await;
+            let outcome = match item.action.kind.as_str() {
+                "git-folders" => return finish(run, *item, git::folder(run, item.action).await),
+                _ => one(run, *item, path).await,
+            };
+            match outcome {
+                Ok(Some(done)) => finish(run, *item, Ok(done)),
+                Ok(None) => Some((path, *item)),
+                Err(fail) => finish(run, *item, Err(fail)),
+            }
+        },
+    )
+    .await;
+    let waiting: Vec<(&String, Item<'_>)> = written.into_iter().flatten().collect();
+    let touched: Vec<&(String, Item<'_>)> = contents
+        .iter()
+        .filter(|(_, item)| item.action.kind != "git-folders")
+        .collect();
+    settle(run, &touched, waiting).await;
+    None
+}
+
+fn finish<T>(run: &Run<'_>, item: Item<'_>, outcome: Result<Done, Fail>) -> Option<T> {
+    run.finish(item.index, item.action, outcome);
+    None
+}
+
+/// Writes one content. `None` when its id must be looked up before its access control can be written.
+async fn one(run: &Run<'_>, item: Item<'_>, path: &str) -> Result<Option<Done>, Fail> {
+    let line = item
+        .line
+        .ok_or_else(|| Fail::Other("its record is not in the archive".to_owned()))?;
+    let mut done = if item.action.writes_object || item.action.what == What::Adopt {
+        files::write(run, item.action, line, path).await?
+    } else {
+        Done {
+            target: item.action.target.clone(),
+            ..Done::default()
+        }
+    };
+    let Some(target) = done.target.clone() else {
+        return Ok(None);
+    };
+    grant_content(run, item, line, &target, &mut done).await?;
+    Ok(Some(done))
+}
+
+async fn grant_content(
+    run: &Run<'_>,
+    item: Item<'_>,
+    line: &WorkspaceLine,
+    target: &str,
+    done: &mut Done,
+) -> Result<(), Fail> {
+    match lifeboat_catalog::kind(&item.action.kind) {
+        Some(kind) => access::apply(run, kind, item.action, &line.object_id, target, done).await,
+        None => Ok(()),
+    }
+}
+
+/// Looks at the directories again: ids that no reply named, and the times of change that tell the next run that nothing
+/// happened since.
+async fn settle(run: &Run<'_>, touched: &[&(String, Item<'_>)], waiting: Vec<(&String, Item<'_>)>) {
+    let needed = |(path, item): &&&(String, Item<'_>)| {
+        let known = run
+            .journal
+            .entry(&item.action.kind, &item.action.id)
+            .and_then(|entry| entry.modified_at);
+        item.action.writes_object
+            || item.action.what == What::Adopt
+            || known != modified(run.target.tree.get(path))
+    };
+    let changed: Vec<&&(String, Item<'_>)> = touched.iter().filter(needed).collect();
+    let folders: HashSet<&str> = changed
+        .iter()
+        .filter_map(|(path, _)| crate::plan::parent(path))
+        .collect();
+    let mut listed: BTreeMap<String, TreeInfo> = BTreeMap::new();
+    for folder in folders {
+        match run.read(list_directory(run.client, folder)).await {
+            Ok(children) => listed.extend(children),
+            Err(fail) => {
+                for (_, item) in &waiting {
+                    run.finish(item.index, item.action, Err(Fail::Other(fail.text())));
+                }
+                return;
+            }
+        }
+    }
+    let listed = &listed;
+    concurrently(
+        waiting,
+        run.options.concurrency,
+        |(path, item)| async move {
+            let outcome = finish_waiting(run, item, listed.get(path)).await;
+            run.finish(item.index, item.action, outcome);
+        },
+    )
+    .await;
+    for (path, item) in changed {
+        let Some(info) = listed.get(path) else {
+            continue;
+        };
+        let digest = run
+            .journal
+            .entry(&item.action.kind, &item.action.id)
+            .and_then(|entry| entry.digest);
+        if digest.is_some() {
+            // A journal that cannot be written stops the run by itself.
+            let _ = run.seen(
+                &item.action.kind,
+                &item.action.id,
+                Some(&info.object_id),
+                info.modified_at,
+                None,
+            );
+        }
+    }
+}
+
+fn modified(info: Option<&TreeInfo>) -> Option<i64> {
+    info.and_then(|info| info.modified_at)
+}
+
+async fn finish_waiting(
+    run: &Run<'_>,
+    item: Item<'_>,
+    info: Option<&TreeInfo>,
+) -> Result<Done, Fail> {
+    let info =
+        info.ok_or_else(|| Fail::Other("written, but the target does not list it".to_owned()))?;
+    let line = item
+        .line
+        .ok_or_else(|| Fail::Other("its record is not in the archive".to_owned()))?;
+    let mut done = Done {
+        target: Some(info.object_id.clone()),
+        ..Done::default()
+    };
+    grant_content(run, item, line, &info.object_id, &mut done).await?;
+    Ok(done)
+}

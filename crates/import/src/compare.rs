@@ -1,0 +1,642 @@
+//! The target read back and compared with the archive, object by object (`spec/import.md`, "Compare").
+//!
+//! What should be there is the archived object in the words of the target and passive; two bodies are equal when their
+//! compare forms are. Reads may be stale: what differs is read again before it is reported.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::time::Duration;
+
+use lifeboat_archive::Archive;
+use lifeboat_catalog::{Kind, acl, groups, places, tree};
+use lifeboat_databricks::{Client, Identity};
+use serde_json::Value;
+
+use crate::archived::ArchiveState;
+use crate::engine::{homes_of, read_target};
+use crate::error::Error;
+use crate::journal::{Journal, Knowledge, LineKind};
+use crate::options::{Filter, Options};
+use crate::plan::{self, Action, Prepared, What};
+use crate::report::{Comparison, Difference, Fate, Report, Verdict, Verdicts};
+use crate::resolve::{Access, digest};
+use crate::target::{Reader, TargetState, Wanted, read_contents};
+
+/// Pauses before differing objects are read again.
+const AGAIN: [Duration; 2] = [Duration::from_millis(300), Duration::from_secs(1)];
+
+/// What is compared.
+pub(crate) struct Comparing<'a> {
+    pub archive: &'a Archive,
+    pub client: &'a Client,
+    pub options: &'a Options,
+    pub filter: &'a Filter,
+    pub identity: &'a Identity,
+    pub workspace_id: &'a str,
+    pub knowledge: &'a Knowledge,
+    /// What an apply says of its objects: why something is missing.
+    pub report: Option<&'a Report>,
+    /// Where to record what was read back.
+    pub journal: Option<&'a Journal>,
+}
+
+/// One object and how it compares.
+struct Judged {
+    kind: String,
+    id: String,
+    name: String,
+    verdict: Verdict,
+    places: Vec<String>,
+    /// The target's form, to be recorded as seen.
+    form: Option<String>,
+}
+
+pub(crate) async fn compare_with(
+    comparing: &Comparing<'_>,
+    state: &mut ArchiveState,
+) -> Result<Comparison, Error> {
+    let explained: BTreeMap<(&str, &str), &str> = comparing
+        .report
+        .into_iter()
+        .flat_map(|report| &report.objects)
+        .filter(|object| matches!(object.fate, Fate::Blocked | Fate::Failed | Fate::Skipped))
+        .map(|object| {
+            (
+                (object.kind.as_str(), object.id.as_str()),
+                object.reason.as_deref().unwrap_or(""),
+            )
+        })
+        .collect();
+    let mut judged: BTreeMap<(String, String), Judged> = BTreeMap::new();
+    let mut only: Option<HashSet<(String, String)>> = None;
+    for pause in std::iter::once(None).chain(AGAIN.map(Some)) {
+        if let Some(pause) = pause {
+            tokio::time::sleep(pause).await;
+        }
+        for one in pass(comparing, state, only.as_ref()).await? {
+            judged.insert((one.kind.clone(), one.id.clone()), one);
+        }
+        let doubtful: HashSet<(String, String)> = judged
+            .iter()
+            .filter(|(_, one)| one.verdict != Verdict::Equal)
+            .filter(|((kind, id), _)| !explained.contains_key(&(kind.as_str(), id.as_str())))
+            .map(|(key, _)| key.clone())
+            .collect();
+        if doubtful.is_empty() {
+            break;
+        }
+        only = Some(doubtful);
+    }
+    if let Some(journal) = comparing.journal {
+        record(journal, comparing.knowledge, &judged)?;
+    }
+    Ok(summed(judged, &explained))
+}
+
+fn summed(
+    judged: BTreeMap<(String, String), Judged>,
+    explained: &BTreeMap<(&str, &str), &str>,
+) -> Comparison {
+    let mut comparison = Comparison::default();
+    for (key, mut one) in judged {
+        let counts: &mut Verdicts = comparison.kinds.entry(one.kind.clone()).or_default();
+        match one.verdict {
+            Verdict::Equal => counts.equal += 1,
+            Verdict::Different => counts.different += 1,
+            Verdict::Missing => counts.missing += 1,
+            Verdict::Unknown => counts.unknown += 1,
+        }
+        if one.verdict == Verdict::Equal {
+            continue;
+        }
+        if let Some(reason) = explained.get(&(key.0.as_str(), key.1.as_str()))
+            && !reason.is_empty()
+            && !one.places.iter().any(|place| place == reason)
+        {
+            one.places.push((*reason).to_owned());
+        }
+        comparison.differences.push(Difference {
+            kind: one.kind,
+            id: one.id,
+            name: one.name,
+            verdict: one.verdict,
+            places: one.places,
+        });
+    }
+    comparison
+}
+
+/// Records what the target made of what was written, so that the next run knows whether somebody changed it since.
+fn record(
+    journal: &Journal,
+    knowledge: &Knowledge,
+    judged: &BTreeMap<(String, String), Judged>,
+) -> Result<(), Error> {
+    for ((kind, id), one) in judged {
+        let (Some(form), Some(entry)) = (&one.form, knowledge.entry(kind, id)) else {
+            continue;
+        };
+        if entry.digest.is_none() || entry.seen.as_ref() == Some(form) {
+            continue;
+        }
+        let mut line = journal.line(LineKind::Seen);
+        line.kind = Some(kind.clone());
+        line.id = Some(id.clone());
+        line.digest = Some(form.clone());
+        journal.append(&line, false)?;
+    }
+    Ok(())
+}
+
+/// Reads the target once and judges every object, or only those of an earlier doubt.
+async fn pass(
+    comparing: &Comparing<'_>,
+    state: &mut ArchiveState,
+    only: Option<&HashSet<(String, String)>>,
+) -> Result<Vec<Judged>, Error> {
+    let options = Options {
+        adopt: true,
+        ..comparing.options.clone()
+    };
+    let Comparing {
+        client,
+        filter,
+        identity,
+        workspace_id,
+        knowledge,
+        ..
+    } = *comparing;
+    let mut target = read_target(
+        client,
+        &options,
+        state,
+        filter,
+        identity,
+        workspace_id,
+        knowledge,
+    )
+    .await?;
+    let homes = homes_of(state, &target, &options, filter);
+    let wants = |kind: &str, id: &str| {
+        only.is_none_or(|only| only.contains(&(kind.to_owned(), id.to_owned())))
+    };
+    let (contents, jupyter) = contents_to_read(state, &target, filter, &homes, &wants);
+    state.normalise(comparing.archive, &jupyter)?;
+    let prepared = plan::build_to_compare(state, &target, knowledge, &options, filter);
+    let acls = acls_to_read(state, &target, &prepared, &wants);
+    let reader = Reader {
+        client,
+        archive: state,
+        journal: knowledge,
+        concurrency: options.concurrency.max(1),
+    };
+    let mut granted = TargetState::default();
+    let (read, granted_read) = tokio::join!(
+        read_contents(client, contents, options.concurrency, &mut target),
+        reader.acls(acls, &mut granted),
+    );
+    read?;
+    granted_read?;
+    target.acls = granted.acls;
+    let judge = Judge {
+        state,
+        target: &target,
+        prepared: &prepared,
+        knowledge,
+        options: &options,
+    };
+    Ok(prepared
+        .plan
+        .actions
+        .iter()
+        .filter(|action| wants(&action.kind, &action.id) && judge.is_comparable(action))
+        .map(|action| judge.judge(action))
+        .collect())
+}
+
+/// Contents of everything that exists at its path, and the paths (in the source) of Jupyter notebooks among them.
+fn contents_to_read(
+    state: &ArchiveState,
+    target: &TargetState,
+    filter: &Filter,
+    homes: &crate::resolve::Resolver,
+    wants: &dyn Fn(&str, &str) -> bool,
+) -> (Vec<Wanted>, BTreeSet<String>) {
+    let mut contents = Vec::new();
+    let mut jupyter = BTreeSet::new();
+    for line in &state.tree {
+        let kind = tree::kind_of(&line.object_type).name;
+        let path = homes.path(&line.path);
+        let Some(content) = &line.content else {
+            continue;
+        };
+        if !filter.kind(kind) || !filter.path(&line.path) || !wants(kind, &line.path) {
+            continue;
+        }
+        if target
+            .tree
+            .get(&path)
+            .is_none_or(|info| info.object_type != line.object_type)
+        {
+            continue;
+        }
+        if content.format == "JUPYTER" {
+            jupyter.insert(line.path.clone());
+        }
+        contents.push(Wanted {
+            kind: kind.to_owned(),
+            path,
+            format: content.format.clone(),
+            size: content.size,
+        });
+    }
+    for line in &state.dbfs {
+        if let (Some(content), Some(info)) = (&line.content, target.dbfs.get(&line.path))
+            && !info.is_dir
+            && filter.kind("dbfs")
+            && wants("dbfs", &line.path)
+        {
+            contents.push(Wanted {
+                kind: "dbfs".to_owned(),
+                path: line.path.clone(),
+                format: content.format.clone(),
+                size: content.size,
+            });
+        }
+    }
+    (contents, jupyter)
+}
+
+fn acls_to_read(
+    state: &ArchiveState,
+    target: &TargetState,
+    prepared: &Prepared,
+    wants: &dyn Fn(&str, &str) -> bool,
+) -> BTreeSet<(String, String)> {
+    let mut wanted = BTreeSet::new();
+    for action in prepared
+        .plan
+        .actions
+        .iter()
+        .filter(|action| wants(&action.kind, &action.id))
+    {
+        let Some(kind) = lifeboat_catalog::kind(&action.kind) else {
+            continue;
+        };
+        let Some(permissions) = kind.permissions else {
+            continue;
+        };
+        if expected_access(state, target, prepared, kind, action).is_some()
+            && let Some(id) = target_id(prepared, kind, action)
+        {
+            wanted.insert((permissions.segment.to_owned(), id));
+        }
+    }
+    wanted
+}
+
+fn target_id(prepared: &Prepared, kind: &Kind, action: &Action) -> Option<String> {
+    action.target.clone().or_else(|| {
+        prepared
+            .resolver
+            .id(kind.name, &action.id)
+            .map(str::to_owned)
+    })
+}
+
+/// The access control that an object should have; `None` when the archive does not say.
+fn expected_access(
+    state: &ArchiveState,
+    target: &TargetState,
+    prepared: &Prepared,
+    kind: &Kind,
+    action: &Action,
+) -> Option<Access> {
+    let in_tree = matches!(kind.name, "directories" | "notebooks" | "files");
+    let path = prepared.resolver.path(&action.id);
+    if in_tree && tree::has_fixed_acl(&path) {
+        return None;
+    }
+    let acl_id = if in_tree {
+        let at = state
+            .tree
+            .binary_search_by(|line| line.path.as_str().cmp(action.id.as_str()))
+            .ok()?;
+        state.tree[at].object_id.clone()
+    } else {
+        action.id.clone()
+    };
+    let archived = state.acl(kind.name, &acl_id)?;
+    if kind.name == "directories"
+        && path != action.id
+        && tree::is_builtin_directory(&action.id)
+        && !tree::is_builtin_directory(&path)
+    {
+        return Some(Access::default());
+    }
+    Some(
+        prepared
+            .resolver
+            .access(kind, archived, &target.caller_principal()),
+    )
+}
+
+struct Judge<'a> {
+    state: &'a ArchiveState,
+    target: &'a TargetState,
+    prepared: &'a Prepared,
+    knowledge: &'a Knowledge,
+    options: &'a Options,
+}
+
+impl Judge<'_> {
+    /// Inventoried objects, contents of git folders and unknown kinds have nothing to compare.
+    fn is_comparable(&self, action: &Action) -> bool {
+        let known =
+            lifeboat_catalog::kind(&action.kind).is_some() && action.kind != "workspace-objects";
+        let below_git = action.what == What::Skip
+            && matches!(action.kind.as_str(), "notebooks" | "files")
+            && !self.options.into_source;
+        known && !below_git
+    }
+
+    fn judge(&self, action: &Action) -> Judged {
+        let mut judged = Judged {
+            kind: action.kind.clone(),
+            id: action.id.clone(),
+            name: action.name.clone(),
+            verdict: Verdict::Missing,
+            places: Vec::new(),
+            form: None,
+        };
+        let Some(kind) = lifeboat_catalog::kind(&action.kind) else {
+            return judged;
+        };
+        match kind.name {
+            "directories" => self.directory(action, &mut judged),
+            "notebooks" | "files" => self.content(action, &mut judged),
+            "dbfs" => self.dbfs(action, &mut judged),
+            _ => self.object(kind, action, &mut judged),
+        }
+        if matches!(judged.verdict, Verdict::Equal | Verdict::Different) {
+            self.access(kind, action, &mut judged);
+        }
+        if judged.verdict == Verdict::Missing
+            && let Some(reason) = &action.reason
+        {
+            judged.places.push(reason.clone());
+        }
+        judged
+    }
+
+    fn directory(&self, action: &Action, judged: &mut Judged) {
+        let path = self.prepared.resolver.path(&action.id);
+        let exists = path == "/"
+            || self
+                .target
+                .tree
+                .get(&path)
+                .is_some_and(|info| info.object_type == "DIRECTORY");
+        judged.verdict = if exists {
+            Verdict::Equal
+        } else {
+            Verdict::Missing
+        };
+    }
+
+    fn content(&self, action: &Action, judged: &mut Judged) {
+        let path = self.prepared.resolver.path(&action.id);
+        let (Some(info), Ok(at)) = (
+            self.target.tree.get(&path),
+            self.state
+                .tree
+                .binary_search_by(|line| line.path.as_str().cmp(action.id.as_str())),
+        ) else {
+            return;
+        };
+        let line = &self.state.tree[at];
+        let Some(content) = &line.content else { return };
+        if info.object_type != line.object_type {
+            judged.verdict = Verdict::Different;
+            judged.places.push("type".to_owned());
+            return;
+        }
+        let wanted = self.state.comparable(&line.path, content);
+        judged.verdict = match self.target.contents.get(&(action.kind.clone(), path)) {
+            Some(read) if read == wanted => Verdict::Equal,
+            Some(_) => {
+                judged.places.push("content".to_owned());
+                Verdict::Different
+            }
+            None => {
+                judged
+                    .places
+                    .push("the content cannot be read back".to_owned());
+                Verdict::Unknown
+            }
+        };
+        if places::text(&line.facts, "language") != info.language {
+            judged.verdict = Verdict::Different;
+            judged.places.push("language".to_owned());
+        }
+    }
+
+    fn dbfs(&self, action: &Action, judged: &mut Judged) {
+        let Some(line) = self.state.dbfs.iter().find(|line| line.path == action.id) else {
+            return;
+        };
+        let Some(info) = self.target.dbfs.get(&line.path) else {
+            return;
+        };
+        let read = self
+            .target
+            .contents
+            .get(&("dbfs".to_owned(), line.path.clone()));
+        let equal = match &line.content {
+            None => info.is_dir == line.is_dir,
+            Some(content) => read == Some(&content.sha256),
+        };
+        judged.verdict = if equal {
+            Verdict::Equal
+        } else {
+            Verdict::Different
+        };
+        if !equal {
+            judged.places.push("content".to_owned());
+        }
+    }
+
+    fn object(&self, kind: &'static Kind, action: &Action, judged: &mut Judged) {
+        if let Some(reason) = self.target.refused(kind.name) {
+            judged.verdict = Verdict::Unknown;
+            judged.places.push(reason.to_owned());
+            return;
+        }
+        let Some(record) = self
+            .state
+            .of_kind(kind.name)
+            .iter()
+            .find(|record| record.id == action.id)
+        else {
+            return;
+        };
+        let Some(id) = target_id(self.prepared, kind, action) else {
+            return;
+        };
+        if kind.name == "libraries" {
+            let present = self
+                .target
+                .by_id("libraries", &id)
+                .map(|object| &object.body);
+            let wanted = plan::desired(kind, &record.body, &self.prepared.resolver);
+            let (add, remove) = plan::library_changes(kind, &wanted.body, present, true);
+            return decide(judged, add.is_empty() && remove.is_empty(), "libraries");
+        }
+        let Some(object) = self.target.by_id(kind.name, &id) else {
+            return;
+        };
+        match kind.name {
+            "users" | "service-principals" => {
+                let (add, _) = plan::entitlement_changes(&record.body, &object.body, false);
+                decide(judged, add.is_empty(), "entitlements");
+            }
+            "groups" => self.group(action, &record.body, &object.body, judged),
+            "secret-scopes" => {
+                let changes = plan::acl_changes(
+                    &record.body,
+                    Some(&object.body),
+                    &self.prepared.resolver,
+                    self.is_ours(action),
+                    &self.target.caller,
+                );
+                decide(judged, changes.is_empty(), "access control");
+            }
+            _ => self.plain(kind, &record.body, &object.body, judged),
+        }
+    }
+
+    fn plain(&self, kind: &Kind, archived: &Value, target: &Value, judged: &mut Judged) {
+        let wanted = plan::desired(kind, archived, &self.prepared.resolver);
+        if (kind.builtin)(target) {
+            return decide(
+                judged,
+                plan::same_overrides(kind, &wanted.body, target),
+                "overrides",
+            );
+        }
+        let wanted_form = kind.compare_form(&wanted.body);
+        let target_form = plan::target_form(kind, &wanted.body, target);
+        judged.form = Some(digest(&target_form));
+        judged.verdict = Verdict::Equal;
+        differing(
+            &wanted_form,
+            &target_form,
+            &mut String::new(),
+            &mut judged.places,
+        );
+        if !judged.places.is_empty() {
+            judged.verdict = Verdict::Different;
+        }
+    }
+
+    fn is_ours(&self, action: &Action) -> bool {
+        self.knowledge
+            .entry(&action.kind, &action.id)
+            .is_some_and(crate::journal::Entry::is_ours)
+    }
+
+    fn group(&self, action: &Action, archived: &Value, target: &Value, judged: &mut Judged) {
+        let managed_here = !groups::is_account_group(target)
+            && action.name != "users"
+            && (action.name != "admins" || self.options.admins);
+        let (add, remove) = plan::entitlement_changes(archived, target, self.is_ours(action));
+        decide(judged, add.is_empty() && remove.is_empty(), "entitlements");
+        if managed_here {
+            let members = plan::Members::of(archived, &self.prepared.resolver);
+            if !plan::member_changes(&members, target, self.is_ours(action)).is_empty() {
+                decide(judged, false, "members");
+            }
+        }
+    }
+
+    fn access(&self, kind: &Kind, action: &Action, judged: &mut Judged) {
+        let Some(permissions) = kind.permissions else {
+            return;
+        };
+        let Some(expected) = expected_access(self.state, self.target, self.prepared, kind, action)
+        else {
+            return;
+        };
+        let Some(id) = target_id(self.prepared, kind, action) else {
+            return;
+        };
+        match self.target.acls.get(&(permissions.segment.to_owned(), id)) {
+            Some(read) if acl::same(&acl::grants(read), &expected.grants) => {}
+            Some(_) => decide(judged, false, "access control"),
+            None if judged.verdict == Verdict::Equal => {
+                judged.verdict = Verdict::Unknown;
+                judged
+                    .places
+                    .push("the access control cannot be read back".to_owned());
+            }
+            None => {}
+        }
+    }
+}
+
+fn decide(judged: &mut Judged, equal: bool, place: &str) {
+    if equal {
+        if judged.verdict == Verdict::Missing {
+            judged.verdict = Verdict::Equal;
+        }
+    } else {
+        judged.verdict = Verdict::Different;
+        judged.places.push(place.to_owned());
+    }
+}
+
+/// JSON pointers at which two values differ, the outermost of each difference.
+fn differing(a: &Value, b: &Value, pointer: &mut String, found: &mut Vec<String>) {
+    match (a, b) {
+        (Value::Object(a), Value::Object(b)) => {
+            let keys: BTreeSet<&String> = a.keys().chain(b.keys()).collect();
+            for key in keys {
+                let length = pointer.len();
+                pointer.push('/');
+                pointer.push_str(&places::escape(key));
+                differing(
+                    a.get(key).unwrap_or(&Value::Null),
+                    b.get(key).unwrap_or(&Value::Null),
+                    pointer,
+                    found,
+                );
+                pointer.truncate(length);
+            }
+        }
+        (Value::Array(a), Value::Array(b)) if a.len() == b.len() => {
+            for (index, (a, b)) in a.iter().zip(b).enumerate() {
+                let length = pointer.len();
+                pointer.push('/');
+                pointer.push_str(&index.to_string());
+                differing(a, b, pointer, found);
+                pointer.truncate(length);
+            }
+        }
+        _ if a == b => {}
+        _ => found.push(pointer.clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn differences_are_places_without_values() {
+        let mut found = Vec::new();
+        let a = json!({"a": {"b": [1, 2], "c": "secret"}, "d": [1]});
+        let b = json!({"a": {"b": [1, 3], "c": "other"}, "d": [1, 2], "e": 1});
+        differing(&a, &b, &mut String::new(), &mut found);
+        assert_eq!(found, ["/a/b/1", "/a/c", "/d", "/e"]);
+    }
+}

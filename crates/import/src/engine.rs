@@ -1,0 +1,408 @@
+//! The four commands: contact, plan, apply, compare. Guards first, then what they guard.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::Path;
+
+use lifeboat_archive::Archive;
+use lifeboat_databricks::{Client, Identity};
+
+use crate::apply::{self, Run, Stopped};
+use crate::archived::{self, ArchiveState};
+use crate::compare::{Comparing, compare_with};
+use crate::error::Error;
+use crate::events::{Event, Observer};
+use crate::guards;
+use crate::journal::{Journal, Knowledge, Lock};
+use crate::options::{Filter, Options, Recheck};
+use crate::plan::{self, Plan, Prepared};
+use crate::report::{Comparison, ObjectResult, Report, Totals};
+use crate::resolve::Resolver;
+use crate::target::{Reader, TargetState, read_contents};
+use crate::{Contact, reading_header};
+
+/// What every command begins with.
+struct Start {
+    state: ArchiveState,
+    filter: Filter,
+    identity: Identity,
+    target: String,
+    journal: std::path::PathBuf,
+}
+
+pub(crate) async fn contact(
+    archive: &Archive,
+    client: &Client,
+    options: &Options,
+) -> Result<Contact, Error> {
+    let header = reading_header(archive)?;
+    let (identity, target) = guards::identify(client, options).await?;
+    let source = header.source.workspace_id;
+    let journal = guards::journal_path(options, &source, &target);
+    let knowledge = Journal::read(&journal, &source, &target)?;
+    Ok(Contact {
+        source_host: header.source.host,
+        host: client.host().to_owned(),
+        caller: identity.user_name,
+        is_admin: identity.is_admin,
+        known: knowledge.confirmed,
+        source,
+        target,
+        journal,
+    })
+}
+
+async fn start(
+    archive: &Archive,
+    client: &Client,
+    options: &Options,
+    observer: &dyn Observer,
+) -> Result<Start, Error> {
+    let filter = options.selection.compile()?;
+    archived::verify(archive, observer)?;
+    let state = archived::load(archive, options.allow_incomplete)?;
+    observer.event(Event::Source {
+        workspace_id: &state.workspace_id,
+        host: &state.host,
+        archive_id: &state.archive_id,
+    });
+    for warning in &state.warnings {
+        observer.event(Event::Warning(warning));
+    }
+    let (identity, target) = guards::identify(client, options).await?;
+    observer.event(Event::Target {
+        workspace_id: &target,
+        host: client.host(),
+        caller: &identity.user_name,
+        is_admin: identity.is_admin,
+    });
+    guards::source_is_not_target(&state.workspace_id, &target, options)?;
+    let journal = guards::journal_path(options, &state.workspace_id, &target);
+    Ok(Start {
+        state,
+        filter,
+        identity,
+        target,
+        journal,
+    })
+}
+
+pub(crate) async fn plan(
+    archive: &Archive,
+    client: &Client,
+    options: &Options,
+    observer: &dyn Observer,
+) -> Result<Plan, Error> {
+    let mut start = start(archive, client, options, observer).await?;
+    let knowledge = Journal::read(&start.journal, &start.state.workspace_id, &start.target)?;
+    observer.event(Event::Phase {
+        name: "reading the target",
+        total: None,
+    });
+    let (_, prepared) = prepare(archive, client, options, &mut start, &knowledge).await?;
+    for warning in &prepared.plan.warnings {
+        observer.event(Event::Warning(warning));
+    }
+    Ok(prepared.plan)
+}
+
+pub(crate) async fn apply(
+    archive: &Archive,
+    client: &Client,
+    options: &Options,
+    observer: &dyn Observer,
+) -> Result<Report, Error> {
+    let mut start = start(archive, client, options, observer).await?;
+    let source = start.state.workspace_id.clone();
+    let knowledge = Journal::read(&start.journal, &source, &start.target)?;
+    guards::may_apply(&knowledge, client.host(), &start.target, options)?;
+    make_folder(&start.journal)?;
+    let lock = Lock::take(&start.journal)?;
+    // Another import may have written between the first look and the lock.
+    let knowledge = Journal::read(&start.journal, &source, &start.target)?;
+    guards::may_apply(&knowledge, client.host(), &start.target, options)?;
+    observer.event(Event::Phase {
+        name: "reading the target",
+        total: None,
+    });
+    let (target, prepared) = prepare(archive, client, options, &mut start, &knowledge).await?;
+    guards::no_conflicts(&knowledge, &prepared.conflicts, options)?;
+    let journal = Journal::open(
+        &start.journal,
+        lock,
+        &source,
+        &start.target,
+        &start.state.archive_id,
+    )?;
+    let Prepared { plan, resolver, .. } = prepared;
+    let run = Run::new(
+        archive,
+        &start.state,
+        &target,
+        client,
+        &journal,
+        options,
+        observer,
+        resolver,
+    );
+    apply::execute(&run, &plan).await;
+    let writes = apply::writes(&run);
+    let (results, checklist, phases, stopped) = run.into_parts();
+    journal.sync()?;
+    let mut report = report(&plan, results, checklist);
+    report.phases = phases;
+    report.writes = writes;
+    if let Some(stopped) = stopped {
+        return Err(stopped_error(stopped, report));
+    }
+    if options.compare {
+        observer.event(Event::Phase {
+            name: "reading back",
+            total: None,
+        });
+        let knowledge = journal.knowledge();
+        let comparing = Comparing {
+            archive,
+            client,
+            options,
+            filter: &start.filter,
+            identity: &start.identity,
+            workspace_id: &start.target,
+            knowledge: &knowledge,
+            report: Some(&report),
+            journal: Some(&journal),
+        };
+        let clock = std::time::Instant::now();
+        let comparison = compare_with(&comparing, &mut start.state).await?;
+        report
+            .phases
+            .push(("reading back".to_owned(), clock.elapsed().as_secs_f64()));
+        report.comparison = Some(comparison);
+        journal.sync()?;
+    }
+    Ok(report)
+}
+
+pub(crate) async fn compare(
+    archive: &Archive,
+    client: &Client,
+    options: &Options,
+    observer: &dyn Observer,
+) -> Result<Comparison, Error> {
+    let mut start = start(archive, client, options, observer).await?;
+    let knowledge = Journal::read(&start.journal, &start.state.workspace_id, &start.target)?;
+    observer.event(Event::Phase {
+        name: "reading the target",
+        total: None,
+    });
+    let comparing = Comparing {
+        archive,
+        client,
+        options,
+        filter: &start.filter,
+        identity: &start.identity,
+        workspace_id: &start.target,
+        knowledge: &knowledge,
+        report: None,
+        journal: None,
+    };
+    compare_with(&comparing, &mut start.state).await
+}
+
+/// Reads the target and plans.
+async fn prepare(
+    archive: &Archive,
+    client: &Client,
+    options: &Options,
+    start: &mut Start,
+    knowledge: &Knowledge,
+) -> Result<(TargetState, Prepared), Error> {
+    let mut target = read_target(
+        client,
+        options,
+        &start.state,
+        &start.filter,
+        &start.identity,
+        &start.target,
+        knowledge,
+    )
+    .await?;
+    let resolver = homes_of(&start.state, &target, options, &start.filter);
+    let wanted = plan::wanted_contents(
+        &start.state,
+        &target,
+        knowledge,
+        options,
+        &start.filter,
+        &resolver,
+    );
+    let paths: BTreeSet<&str> = wanted.iter().map(|wanted| wanted.path.as_str()).collect();
+    let sources: BTreeSet<String> = start
+        .state
+        .tree
+        .iter()
+        .filter(|line| paths.contains(resolver.path(&line.path).as_str()))
+        .map(|line| line.path.clone())
+        .collect();
+    start.state.normalise(archive, &sources)?;
+    read_contents(client, wanted, options.concurrency, &mut target).await?;
+    if options.recheck != Recheck::None {
+        let wanted = linked_acls(&start.state, &target, knowledge, &resolver);
+        reader(client, options, &start.state, knowledge)
+            .acls(wanted, &mut target)
+            .await?;
+    }
+    let prepared = plan::build(&start.state, &target, knowledge, options, &start.filter);
+    Ok((target, prepared))
+}
+
+fn reader<'r>(
+    client: &'r Client,
+    options: &Options,
+    state: &'r ArchiveState,
+    knowledge: &'r Knowledge,
+) -> Reader<'r> {
+    Reader {
+        client,
+        archive: state,
+        journal: knowledge,
+        concurrency: options.concurrency.max(1),
+    }
+}
+
+/// Lists the target as far as the archive names it.
+pub(crate) async fn read_target(
+    client: &Client,
+    options: &Options,
+    state: &ArchiveState,
+    filter: &Filter,
+    identity: &Identity,
+    workspace_id: &str,
+    knowledge: &Knowledge,
+) -> Result<TargetState, Error> {
+    let reader = reader(client, options, state, knowledge);
+    let (kinds, homes, dbfs) = tokio::join!(
+        reader.kinds(identity, workspace_id),
+        reader.homes(),
+        reader.dbfs()
+    );
+    let mut target = kinds?;
+    target.homes = homes?;
+    (target.dbfs, target.dbfs_refused) = dbfs?;
+    if !state.tree.is_empty() {
+        let resolver = homes_of(state, &target, options, filter);
+        let wanted = plan::wanted_directories(state, &resolver, options, filter);
+        let walked = reader.tree(&wanted).await?;
+        target.tree = walked.tree;
+        target.unlisted = walked.unlisted;
+    }
+    Ok(target)
+}
+
+/// A resolver that knows where homes stand, and no more.
+pub(crate) fn homes_of(
+    state: &ArchiveState,
+    target: &TargetState,
+    options: &Options,
+    filter: &Filter,
+) -> Resolver {
+    let mut resolver = Resolver::default();
+    for moved in plan::homes::moved(state, target, options, filter) {
+        resolver.move_home(&moved.from, &moved.to);
+    }
+    resolver
+}
+
+/// Access control of everything that the journal links: (segment, id in the target).
+fn linked_acls(
+    state: &ArchiveState,
+    target: &TargetState,
+    knowledge: &Knowledge,
+    resolver: &Resolver,
+) -> BTreeSet<(String, String)> {
+    let mut wanted = BTreeSet::new();
+    for kind in lifeboat_catalog::kinds() {
+        let Some(permissions) = kind.permissions else {
+            continue;
+        };
+        for (id, entry) in knowledge.of_kind(kind.name) {
+            let tree = target
+                .tree
+                .get(&resolver.path(id))
+                .map(|info| info.object_id.clone());
+            if let Some(target) = tree.or_else(|| entry.target.clone()) {
+                wanted.insert((permissions.segment.to_owned(), target));
+            }
+        }
+    }
+    for line in &state.tree {
+        let kind = lifeboat_catalog::tree::kind_of(&line.object_type);
+        if let (Some(permissions), Some(info)) = (
+            kind.permissions,
+            target.tree.get(&resolver.path(&line.path)),
+        ) {
+            wanted.insert((permissions.segment.to_owned(), info.object_id.clone()));
+        }
+    }
+    wanted
+}
+
+fn make_folder(journal: &Path) -> Result<(), Error> {
+    let Some(folder) = journal
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+    else {
+        return Ok(());
+    };
+    fs_err::create_dir_all(folder).map_err(|source| Error::Io {
+        doing: "creating",
+        path: folder.to_owned(),
+        source,
+    })
+}
+
+fn report(
+    plan: &Plan,
+    mut results: HashMap<usize, ObjectResult>,
+    mut checklist: Vec<crate::report::Todo>,
+) -> Report {
+    let objects: Vec<ObjectResult> = (0..plan.actions.len())
+        .filter_map(|index| results.remove(&index))
+        .collect();
+    let mut kinds: BTreeMap<String, Totals> = BTreeMap::new();
+    for object in &objects {
+        kinds
+            .entry(object.kind.clone())
+            .or_default()
+            .add(object.fate);
+    }
+    checklist.extend(plan.checklist.iter().cloned());
+    checklist.sort();
+    checklist.dedup();
+    Report {
+        source: plan.source.clone(),
+        target: plan.target.clone(),
+        host: plan.host.clone(),
+        archive_id: plan.archive_id.clone(),
+        kinds,
+        objects,
+        checklist,
+        warnings: plan.warnings.clone(),
+        unknown_kinds: plan.unknown_kinds,
+        ..Report::default()
+    }
+}
+
+fn stopped_error(stopped: Stopped, report: Report) -> Error {
+    let done = report
+        .objects
+        .iter()
+        .filter(|object| object.fate != crate::Fate::Failed)
+        .count();
+    Error::Stopped {
+        done,
+        doing: stopped.doing,
+        cause: stopped.cause,
+        credentials: stopped.credentials,
+        report: Box::new(report),
+    }
+}

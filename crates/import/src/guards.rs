@@ -1,0 +1,228 @@
+//! The safety rules that stand before the first write (`spec/import.md`, "Guards").
+
+use std::path::{Path, PathBuf};
+
+use lifeboat_databricks::{Client, Identity};
+
+use crate::error::{Error, Rule};
+use crate::journal::{Knowledge, State};
+use crate::options::Options;
+use crate::target::service;
+
+/// Conflicting objects that a refusal names; the rest is counted.
+const NAMED: usize = 5;
+
+/// Who answers, and which workspace it is.
+pub(crate) async fn identify(
+    client: &Client,
+    options: &Options,
+) -> Result<(Identity, String), Error> {
+    let identity = client
+        .identity()
+        .await
+        .map_err(|source| service("asking the target who it is", source))?;
+    let workspace_id = match (&identity.workspace_id, &options.target) {
+        (Some(id), _) => id.clone(),
+        // Servers that are not the service: the operator's word stands.
+        (None, Some(named)) => named.clone(),
+        (None, None) => {
+            return Err(Error::Refused {
+                rule: Rule::UnidentifiedTarget,
+                detail: format!("{} names no workspace id in its answers", client.host()),
+                hint: "name it with --target".to_owned(),
+            });
+        }
+    };
+    if let Some(named) = &options.target
+        && *named != workspace_id
+    {
+        return Err(Error::Refused {
+            rule: Rule::OtherTarget,
+            detail: format!("{} is workspace {workspace_id}, not {named}", client.host()),
+            hint: "check the profile, or the id given with --target".to_owned(),
+        });
+    }
+    Ok((identity, workspace_id))
+}
+
+/// The source as target needs an option of its own.
+pub(crate) fn source_is_not_target(
+    source: &str,
+    target: &str,
+    options: &Options,
+) -> Result<(), Error> {
+    if source == target && !options.into_source {
+        return Err(Error::Refused {
+            rule: Rule::SourceIsTarget,
+            detail: format!("the archive was made from workspace {source}, and the target is workspace {target}"),
+            hint: "to bring back what was lost there, use --into-source: it creates what is absent and changes nothing"
+                .to_owned(),
+        });
+    }
+    if source != target && options.into_source {
+        return Err(Error::Refused {
+            rule: Rule::OtherTarget,
+            detail: format!("--into-source, but the target {target} is not the source {source}"),
+            hint: "leave --into-source out, or check the profile".to_owned(),
+        });
+    }
+    Ok(())
+}
+
+/// The rules that only an apply has.
+pub(crate) fn may_apply(
+    knowledge: &Knowledge,
+    host: &str,
+    target: &str,
+    options: &Options,
+) -> Result<(), Error> {
+    if knowledge.state == State::Active {
+        return Err(Error::Refused {
+            rule: Rule::Active,
+            detail: format!("workspace {target} was activated and runs production"),
+            hint: "run `lifeboat-import deactivate` first, when production runs elsewhere again"
+                .to_owned(),
+        });
+    }
+    if !knowledge.confirmed && options.target.is_none() {
+        return Err(Error::Refused {
+            rule: Rule::UnknownTarget,
+            detail: format!(
+                "nothing was ever imported into {host}, workspace {target}, with this journal"
+            ),
+            hint: format!("if that is the workspace you mean, add --target {target}"),
+        });
+    }
+    Ok(())
+}
+
+/// Without a journal, objects of the same names belong to somebody.
+pub(crate) fn no_conflicts(
+    knowledge: &Knowledge,
+    conflicts: &[String],
+    options: &Options,
+) -> Result<(), Error> {
+    if !knowledge.is_empty() || options.adopt || options.into_source || conflicts.is_empty() {
+        return Ok(());
+    }
+    let mut named: Vec<&str> = conflicts.iter().take(NAMED).map(String::as_str).collect();
+    let more = format!("{} more", conflicts.len().saturating_sub(NAMED));
+    if conflicts.len() > NAMED {
+        named.push(&more);
+    }
+    Err(Error::Refused {
+        rule: Rule::NoJournal,
+        detail: named.join(", "),
+        hint:
+            "name the journal of earlier imports with --journal, or link what is equal with --adopt"
+                .to_owned(),
+    })
+}
+
+/// Where the journal of a pair stands.
+pub(crate) fn journal_path(options: &Options, source: &str, target: &str) -> PathBuf {
+    if let Some(path) = &options.journal {
+        return path.clone();
+    }
+    let state_home = options
+        .state_home
+        .clone()
+        .unwrap_or_else(default_state_home);
+    state_home
+        .join("lifeboat")
+        .join(format!("{}-{}", plain(source), plain(target)))
+        .join("journal.jsonl")
+}
+
+/// `$XDG_STATE_HOME`, else `~/.local/state`, else the working directory.
+fn default_state_home() -> PathBuf {
+    let named = |name: &str| {
+        std::env::var_os(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
+    named("XDG_STATE_HOME")
+        .or_else(|| named("HOME").map(|home| home.join(".local").join("state")))
+        .or_else(|| named("LOCALAPPDATA"))
+        .unwrap_or_else(|| Path::new(".").to_owned())
+}
+
+/// A workspace id as part of a folder's name. Ids are digits; what a strange server says must not leave the folder.
+fn plain(id: &str) -> String {
+    let kept: String = id
+        .chars()
+        .filter(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
+        .collect();
+    if kept.is_empty() {
+        "unknown".to_owned()
+    } else {
+        kept
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_workspace_id_never_leaves_its_folder() {
+        let options = Options {
+            state_home: Some(PathBuf::from("/state")),
+            ..Options::default()
+        };
+        let path = journal_path(&options, "../../etc", "2/../..");
+        assert_eq!(path, PathBuf::from("/state/lifeboat/etc-2/journal.jsonl"));
+        let path = journal_path(&options, "", "22");
+        assert_eq!(
+            path,
+            PathBuf::from("/state/lifeboat/unknown-22/journal.jsonl")
+        );
+    }
+
+    #[test]
+    fn the_source_is_no_target_and_into_source_is_for_nothing_else() {
+        let mut options = Options::default();
+        assert!(source_is_not_target("1", "2", &options).is_ok());
+        assert!(matches!(
+            source_is_not_target("1", "1", &options),
+            Err(Error::Refused {
+                rule: Rule::SourceIsTarget,
+                ..
+            })
+        ));
+        options.into_source = true;
+        assert!(source_is_not_target("1", "1", &options).is_ok());
+        assert!(matches!(
+            source_is_not_target("1", "2", &options),
+            Err(Error::Refused {
+                rule: Rule::OtherTarget,
+                ..
+            })
+        ));
+    }
+
+    #[test]
+    fn an_unknown_target_needs_its_name_and_an_active_one_refuses() {
+        let mut knowledge = Knowledge::default();
+        let mut options = Options::default();
+        let refused = may_apply(&knowledge, "host", "2", &options);
+        assert!(matches!(
+            refused,
+            Err(Error::Refused {
+                rule: Rule::UnknownTarget,
+                ..
+            })
+        ));
+        options.target = Some("2".to_owned());
+        assert!(may_apply(&knowledge, "host", "2", &options).is_ok());
+        knowledge.state = State::Active;
+        let refused = may_apply(&knowledge, "host", "2", &options);
+        assert!(matches!(
+            refused,
+            Err(Error::Refused {
+                rule: Rule::Active,
+                ..
+            })
+        ));
+    }
+}

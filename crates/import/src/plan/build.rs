@@ -1,0 +1,302 @@
+//! The plan as a whole: kinds in dependency order, links that later kinds build on, costs, warnings.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use lifeboat_catalog::{Kind, acl, tree as catalog_tree};
+use lifeboat_databricks::{Family, family_of};
+use serde_json::Value;
+
+use super::{Action, Cost, Plan, What, homes};
+use crate::archived::ArchiveState;
+use crate::journal::Knowledge;
+use crate::options::{Filter, Options};
+use crate::report::Todo;
+use crate::resolve::{Link, Resolver};
+use crate::target::TargetState;
+
+/// A plan with what an apply needs besides.
+#[derive(Debug, Clone, Default)]
+pub struct Prepared {
+    /// The plan.
+    pub plan: Plan,
+    /// Names and ids of the target, planned ones among them.
+    pub resolver: Resolver,
+    /// Objects of the target with the natural key of an object of the archive that the journal does not know.
+    pub conflicts: Vec<String>,
+}
+
+/// Decides what is done with every object of the archive.
+#[must_use]
+pub fn build(
+    archive: &ArchiveState,
+    target: &TargetState,
+    journal: &Knowledge,
+    options: &Options,
+    filter: &Filter,
+) -> Prepared {
+    prepare(archive, target, journal, options, filter, false)
+}
+
+/// The same for a comparison, where an object of the same natural key is the same object whoever made it.
+#[must_use]
+pub(crate) fn build_to_compare(
+    archive: &ArchiveState,
+    target: &TargetState,
+    journal: &Knowledge,
+    options: &Options,
+    filter: &Filter,
+) -> Prepared {
+    prepare(archive, target, journal, options, filter, true)
+}
+
+fn prepare(
+    archive: &ArchiveState,
+    target: &TargetState,
+    journal: &Knowledge,
+    options: &Options,
+    filter: &Filter,
+    comparing: bool,
+) -> Prepared {
+    let mut builder = Builder {
+        archive,
+        target,
+        journal,
+        options,
+        filter,
+        resolver: Resolver::new(archive, options.into_source, source_ids(archive, target)),
+        actions: Vec::new(),
+        calls: BTreeMap::new(),
+        checklist: Vec::new(),
+        conflicts: Vec::new(),
+        taken: HashMap::new(),
+        git_folders: Vec::new(),
+        comparing,
+        warnings: archive.warnings.clone(),
+    };
+    builder.run();
+    builder.finish()
+}
+
+pub(super) struct Builder<'a> {
+    pub archive: &'a ArchiveState,
+    pub target: &'a TargetState,
+    pub journal: &'a Knowledge,
+    pub options: &'a Options,
+    pub filter: &'a Filter,
+    pub resolver: Resolver,
+    pub actions: Vec<Action>,
+    pub calls: BTreeMap<Family, u64>,
+    pub checklist: Vec<Todo>,
+    pub conflicts: Vec<String>,
+    /// Objects of the target, by kind, that belong to an object of the source already.
+    pub taken: HashMap<&'static str, HashSet<String>>,
+    /// Git folders of the archive, by path in the source.
+    pub git_folders: Vec<&'a str>,
+    /// Objects of the same natural key are the same object, whoever made them.
+    pub comparing: bool,
+    pub warnings: Vec<String>,
+}
+
+impl Builder<'_> {
+    fn run(&mut self) {
+        if !self.target.is_admin {
+            let text = "the caller is no workspace administrator: what it may not see looks absent, \
+                        and much cannot be restored";
+            self.warnings.push(text.to_owned());
+        }
+        self.take_linked();
+        self.identities();
+        for moved in homes::moved(self.archive, self.target, self.options, self.filter) {
+            self.resolver.move_home(&moved.from, &moved.to);
+        }
+        self.secret_scopes();
+        self.tree();
+        self.dbfs();
+        for kind in [
+            "global-init-scripts",
+            "instance-pools",
+            "cluster-policies",
+            "clusters",
+        ] {
+            self.objects(kind);
+        }
+        self.libraries();
+        self.jobs();
+        self.unknown_kinds();
+    }
+
+    fn finish(mut self) -> Prepared {
+        for action in &mut self.actions {
+            if action.what == What::Unchanged && action.writes_access {
+                action.what = What::Update;
+                action
+                    .reason
+                    .get_or_insert_with(|| "access control".to_owned());
+            }
+        }
+        self.checklist.sort();
+        self.checklist.dedup();
+        let plan = Plan {
+            source: self.archive.workspace_id.clone(),
+            target: self.target.workspace_id.clone(),
+            host: self.target.host.clone(),
+            archive_id: self.archive.archive_id.clone(),
+            actions: self.actions,
+            cost: Cost::of(self.calls),
+            checklist: self.checklist,
+            warnings: self.warnings,
+            unknown_kinds: !self.archive.unknown.is_empty(),
+        };
+        Prepared {
+            plan,
+            resolver: self.resolver,
+            conflicts: self.conflicts,
+        }
+    }
+
+    /// Objects of the target that the journal links to some object of the source are nobody else's.
+    fn take_linked(&mut self) {
+        for kind in lifeboat_catalog::kinds() {
+            let linked = self
+                .journal
+                .of_kind(kind.name)
+                .filter_map(|(_, entry)| entry.target.clone());
+            self.taken.entry(kind.name).or_default().extend(linked);
+        }
+    }
+
+    fn unknown_kinds(&mut self) {
+        for (kind, count) in &self.archive.unknown {
+            let name = if *count == 0 {
+                "its objects".to_owned()
+            } else {
+                format!("{count} objects")
+            };
+            let action =
+                Action::new(kind, "", &name, What::Blocked).because("not restored: unknown kind");
+            self.actions.push(action);
+        }
+    }
+
+    /// Adds an action with the calls that it takes.
+    pub fn push(&mut self, mut action: Action, calls: &[(&str, &str, u64)]) {
+        if action.has_work() {
+            for (method, path, count) in calls {
+                *self.calls.entry(family_of(method, path)).or_default() += count;
+                action.calls += count;
+            }
+            if action.writes_access {
+                *self.calls.entry(Family::PermissionsWrite).or_default() += 1;
+                action.calls += 1;
+            }
+        }
+        self.actions.push(action);
+    }
+
+    /// Decides on the access control of an object: `id` as the archive's ACL tables know it, `journal_id` as the
+    /// journal does.
+    pub fn access(&self, kind: &Kind, id: &str, journal_id: &str, action: &mut Action) {
+        let Some(permissions) = kind.permissions else {
+            return;
+        };
+        if matches!(action.what, What::Skip | What::Blocked) {
+            return;
+        }
+        let Some(archived) = self.archive.acl(kind.name, id) else {
+            if self.archive.acls.contains_key(kind.name) && action.what == What::Create {
+                action
+                    .remarks
+                    .push("the archive does not hold its access control".to_owned());
+            }
+            return;
+        };
+        let access = self
+            .resolver
+            .access(kind, archived, &self.target.caller_principal());
+        action.notes.extend(access.notes.iter().cloned());
+        if self.options.into_source && action.what != What::Create {
+            return;
+        }
+        let entry = self.journal.entry(kind.name, journal_id);
+        let written = entry.and_then(|entry| entry.access.as_deref());
+        let mut changed = matches!(action.what, What::Create | What::Adopt)
+            || written != Some(access.digest().as_str());
+        if !changed
+            && let Some(target) = &action.target
+            && let Some(read) = self
+                .target
+                .acls
+                .get(&(permissions.segment.to_owned(), target.clone()))
+        {
+            changed = !acl::same(&acl::grants(read), &access.grants);
+        }
+        action.writes_access = changed;
+    }
+
+    /// Records what an object is in the target after its action.
+    pub fn link_action(&mut self, kind: &'static str, id: &str, action: &Action) {
+        let link = match (&action.target, action.what) {
+            (Some(target), _) => Link::Id(target.clone()),
+            (None, What::Create | What::Adopt) => Link::Planned,
+            (None, _) => Link::Absent(
+                action
+                    .reason
+                    .clone()
+                    .unwrap_or_else(|| "it is not restored".to_owned()),
+            ),
+        };
+        if let Link::Id(target) = &link {
+            self.taken.entry(kind).or_default().insert(target.clone());
+        }
+        self.resolver.link(kind, id, link);
+    }
+
+    /// Notes that the target holds an object of the same natural key that the journal does not know.
+    pub fn conflict(&mut self, kind: &Kind, name: &str) {
+        self.conflicts.push(format!("{} {name}", kind.singular));
+    }
+
+    pub fn todo(&mut self, kind: &str, name: &str, what: &str, command: String) {
+        self.checklist.push(Todo {
+            kind: kind.to_owned(),
+            name: name.to_owned(),
+            what: what.to_owned(),
+            command,
+        });
+    }
+}
+
+/// Ids of the source that mean nothing in the target.
+fn source_ids(archive: &ArchiveState, target: &TargetState) -> std::collections::BTreeSet<String> {
+    let identity = |kind: &str| {
+        matches!(
+            kind,
+            "users" | "groups" | "service-principals" | "secret-scopes"
+        )
+    };
+    archive
+        .objects
+        .iter()
+        .filter(|(kind, _)| !identity(kind))
+        .flat_map(|(kind, records)| records.iter().map(move |record| (kind, record)))
+        .filter(|(kind, record)| target.by_id(kind, &record.id).is_none())
+        .map(|(_, record)| record.id.clone())
+        .collect()
+}
+
+/// The kind of that name; every name in this crate is one of the catalog's.
+pub(super) fn catalog_kind(name: &str) -> &'static Kind {
+    lifeboat_catalog::kind(name).expect("kinds named in this crate are kinds of the catalog")
+}
+
+/// The name of an object for people.
+pub(super) fn label(kind: &Kind, body: &Value, id: &str) -> String {
+    kind.label_of(body)
+        .filter(|name| !name.is_empty())
+        .unwrap_or_else(|| id.to_owned())
+}
+
+/// The kind of an object of the tree.
+pub(super) fn tree_kind(object_type: &str) -> &'static Kind {
+    catalog_tree::kind_of(object_type)
+}

@@ -1,0 +1,183 @@
+//! What is done with a content of which the target may hold a version: notebooks, workspace files, DBFS files.
+
+use lifeboat_catalog::records::WorkspaceLine;
+use lifeboat_catalog::{records::ContentRef, tree as catalog_tree};
+
+use super::What;
+use crate::archived::ArchiveState;
+use crate::journal::{Entry, Knowledge};
+use crate::options::{Filter, Options, Recheck};
+use crate::resolve::Resolver;
+use crate::target::{TargetState, Wanted};
+
+/// One content, seen from all sides.
+pub(super) struct Side<'a> {
+    /// SHA-256 of the archived content, as it compares with the target's.
+    pub archived: &'a str,
+    /// SHA-256 of the archived content, as the journal holds it.
+    pub written: &'a str,
+    /// What the journal knows.
+    pub entry: Option<&'a Entry>,
+    /// Id of the object that stands there; `None` when nothing does.
+    pub there: Option<&'a str>,
+    /// Its time of change.
+    pub modified_at: Option<i64>,
+    /// SHA-256 of the target's content, where it was read.
+    pub read: Option<&'a str>,
+}
+
+/// The decision, with the reason where it needs one, and whether an interrupted create is recognised.
+pub(super) fn decide(side: &Side<'_>, options: &Options) -> (What, Option<String>, bool) {
+    if side.there.is_none() {
+        return (What::Create, None, false);
+    }
+    if options.into_source {
+        return (What::Skip, Some("exists".to_owned()), false);
+    }
+    let equal = side.read == Some(side.archived);
+    let Some(entry) = side.entry.filter(|entry| entry.target.is_some()) else {
+        return unlinked(side, equal, options);
+    };
+    if is_untouched(side, entry) {
+        if entry.digest.as_deref() == Some(side.written) {
+            if side.read.is_some() && !equal {
+                return (
+                    What::Update,
+                    Some("the target's content differs".to_owned()),
+                    false,
+                );
+            }
+            return (What::Unchanged, None, false);
+        }
+        return (What::Update, None, false);
+    }
+    if equal {
+        return (What::Unchanged, None, false);
+    }
+    if side.read.is_some() && side.read == entry.digest.as_deref() {
+        return (What::Update, None, false);
+    }
+    if options.overwrite_changed {
+        return (
+            What::Update,
+            Some("changed in the target since the last import".to_owned()),
+            false,
+        );
+    }
+    let reason = "changed in the target since the last import; kept without --overwrite-changed";
+    (What::Skip, Some(reason.to_owned()), false)
+}
+
+fn unlinked(side: &Side<'_>, equal: bool, options: &Options) -> (What, Option<String>, bool) {
+    let interrupted = side.entry.is_some_and(Entry::is_create_pending);
+    if equal && (interrupted || options.adopt) {
+        return (What::Adopt, None, interrupted);
+    }
+    let reason = if options.adopt {
+        "exists in the target with other content"
+    } else {
+        "exists in the target and the journal does not know it; --adopt links what is equal"
+    };
+    (What::Blocked, Some(reason.to_owned()), false)
+}
+
+/// The object is the one that was written, and its time of change is that of the last read-back.
+fn is_untouched(side: &Side<'_>, entry: &Entry) -> bool {
+    entry.target.as_deref() == side.there
+        && entry.modified_at.is_some()
+        && entry.modified_at == side.modified_at
+}
+
+/// Contents that must be read before the plan can decide.
+pub(crate) fn wanted_contents(
+    archive: &ArchiveState,
+    target: &TargetState,
+    journal: &Knowledge,
+    options: &Options,
+    filter: &Filter,
+    resolver: &Resolver,
+) -> Vec<Wanted> {
+    let mut wanted = Vec::new();
+    if options.into_source {
+        return wanted;
+    }
+    for line in &archive.tree {
+        let kind = catalog_tree::kind_of(&line.object_type).name;
+        if let Some(content) = &line.content
+            && filter.kind(kind)
+            && filter.path(&line.path)
+            && wants(line, target, journal, options, resolver)
+        {
+            wanted.push(want(kind, resolver.path(&line.path), content));
+        }
+    }
+    if filter.kind("dbfs") {
+        for line in &archive.dbfs {
+            let Some(content) = &line.content else {
+                continue;
+            };
+            let Some(info) = target.dbfs.get(&line.path) else {
+                continue;
+            };
+            if !info.is_dir
+                && info.size == content.size
+                && undecided(
+                    journal.entry("dbfs", &line.path),
+                    Some(&line.path),
+                    info.modified_at,
+                    options,
+                )
+            {
+                wanted.push(want("dbfs", line.path.clone(), content));
+            }
+        }
+    }
+    wanted
+}
+
+fn want(kind: &str, path: String, content: &ContentRef) -> Wanted {
+    Wanted {
+        kind: kind.to_owned(),
+        path,
+        format: content.format.clone(),
+        size: content.size,
+    }
+}
+
+fn wants(
+    line: &WorkspaceLine,
+    target: &TargetState,
+    journal: &Knowledge,
+    options: &Options,
+    resolver: &Resolver,
+) -> bool {
+    let Some(info) = target.tree.get(&resolver.path(&line.path)) else {
+        return false;
+    };
+    let kind = catalog_tree::kind_of(&line.object_type).name;
+    info.object_type == line.object_type
+        && undecided(
+            journal.entry(kind, &line.path),
+            Some(&info.object_id),
+            info.modified_at,
+            options,
+        )
+}
+
+fn undecided(
+    entry: Option<&Entry>,
+    there: Option<&str>,
+    modified_at: Option<i64>,
+    options: &Options,
+) -> bool {
+    let Some(entry) = entry else {
+        return options.adopt;
+    };
+    if entry.target.is_none() {
+        return options.adopt || entry.is_create_pending();
+    }
+    options.recheck == Recheck::All
+        || entry.target.as_deref() != there
+        || entry.modified_at.is_none()
+        || entry.modified_at != modified_at
+}

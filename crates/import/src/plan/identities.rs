@@ -1,0 +1,385 @@
+//! Users, service principals and groups (`spec/import.md`, "Identities").
+
+use std::collections::BTreeSet;
+
+use lifeboat_catalog::records::ObjectRecord;
+use lifeboat_catalog::{groups, order, places, scim};
+use serde_json::Value;
+
+use super::build::{Builder, catalog_kind, label};
+use super::{Action, What};
+use crate::resolve::{Link, Resolver};
+use crate::target::TargetObject;
+
+const USERS: &str = "/api/2.0/preview/scim/v2/Users";
+const GROUPS: &str = "/api/2.0/preview/scim/v2/Groups";
+const SERVICE_PRINCIPALS: &str = "/api/2.0/preview/scim/v2/ServicePrincipals";
+const ASSIGNMENTS: &str = "/api/2.0/preview/permissionassignments/principals";
+
+impl Builder<'_> {
+    pub(super) fn identities(&mut self) {
+        for (kind, place) in [
+            ("users", "userName"),
+            ("service-principals", "applicationId"),
+            ("groups", "displayName"),
+        ] {
+            for object in self.target.of_kind(kind) {
+                if let Some(name) = places::text(&object.body, place) {
+                    self.add_principal(kind, &name);
+                }
+            }
+        }
+        // They exist in every workspace, also where the listing is refused.
+        self.resolver.add_group("admins");
+        self.resolver.add_group("users");
+        self.resolver.add_user(&self.target.caller);
+        for kind in ["users", "service-principals"] {
+            for record in self.archive.of_kind(kind) {
+                self.person(kind, record);
+            }
+        }
+        self.groups();
+    }
+
+    fn add_principal(&mut self, kind: &str, name: &str) {
+        match kind {
+            "users" => self.resolver.add_user(name),
+            "groups" => self.resolver.add_group(name),
+            _ => self.resolver.add_service_principal(name),
+        }
+    }
+
+    fn person(&mut self, kind_name: &'static str, record: &ObjectRecord) {
+        let kind = catalog_kind(kind_name);
+        let key = kind.key_of(&record.body);
+        let name = match kind_name {
+            "users" => label(kind, &record.body, &record.id),
+            _ => places::text(&record.body, "applicationId").unwrap_or_else(|| record.id.clone()),
+        };
+        let found = self
+            .target
+            .of_kind(kind_name)
+            .iter()
+            .find(|object| kind.key_of(&object.body) == key);
+        let path = if kind_name == "users" {
+            USERS
+        } else {
+            SERVICE_PRINCIPALS
+        };
+        let action = match found {
+            Some(object) => {
+                let ours = self.is_ours(kind_name, &record.id);
+                let (add, remove) = entitlement_changes(&record.body, &object.body, ours);
+                let what = if !self.filter.kind(kind_name)
+                    || self.options.into_source
+                    || add.len() + remove.len() == 0
+                {
+                    What::Unchanged
+                } else {
+                    What::Update
+                };
+                let action =
+                    Action::new(kind_name, &record.id, &name, what).at(Some(object.id.clone()));
+                if what == What::Update {
+                    action.because("entitlements")
+                } else {
+                    action
+                }
+            }
+            None if !self.filter.kind(kind_name) => {
+                self.resolver.link(
+                    kind_name,
+                    &record.id,
+                    Link::Absent("not selected".to_owned()),
+                );
+                return;
+            }
+            None => match self.target.refused(kind_name) {
+                Some(reason) => Action::new(kind_name, &record.id, &name, What::Blocked).because(
+                    format!("the target's {kind_name} cannot be listed: {reason}"),
+                ),
+                None => {
+                    self.add_principal(kind_name, &name);
+                    Action::new(kind_name, &record.id, &name, What::Create)
+                }
+            },
+        };
+        self.link_action(kind_name, &record.id, &action);
+        if self.filter.kind(kind_name) {
+            self.push(action, &[("POST", path, 1)]);
+        }
+    }
+
+    fn is_ours(&self, kind: &str, id: &str) -> bool {
+        self.journal
+            .entry(kind, id)
+            .is_some_and(crate::journal::Entry::is_ours)
+    }
+
+    fn groups(&mut self) {
+        let records = self.archive.of_kind("groups");
+        // Links first: a group may hold one that comes later, and existing ones need no order.
+        for record in records {
+            if let Some(object) = self.group_in_target(record) {
+                self.resolver
+                    .link("groups", &record.id, Link::Id(object.id.clone()));
+            }
+        }
+        let nodes: Vec<(String, &Value)> = records
+            .iter()
+            .map(|record| (record.id.clone(), &record.body))
+            .collect();
+        let order = order::groups(&nodes);
+        let by_id = |id: &String| records.iter().find(|record| record.id == *id);
+        let circular = order
+            .circles
+            .iter()
+            .flatten()
+            .chain(&order.behind)
+            .filter_map(by_id);
+        for record in order.sorted.iter().filter_map(by_id).chain(circular) {
+            self.group(record);
+        }
+    }
+
+    fn group_in_target(&self, record: &ObjectRecord) -> Option<&TargetObject> {
+        let kind = catalog_kind("groups");
+        let key = kind.key_of(&record.body);
+        self.target
+            .of_kind("groups")
+            .iter()
+            .find(|object| kind.key_of(&object.body) == key)
+    }
+
+    fn group(&mut self, record: &ObjectRecord) {
+        let kind = catalog_kind("groups");
+        let name = label(kind, &record.body, &record.id);
+        let builtin = (kind.builtin)(&record.body);
+        let account = groups::is_account_group(&record.body) && !builtin;
+        let target = self.group_in_target(record).cloned();
+        if !self.filter.kind("groups") {
+            if target.is_none() {
+                self.resolver.link(
+                    "groups",
+                    &record.id,
+                    Link::Absent("not selected".to_owned()),
+                );
+            }
+            return;
+        }
+        let mut calls: Vec<(&str, &str, u64)> = Vec::new();
+        let action = match target {
+            Some(object) if builtin || account || groups::is_account_group(&object.body) => {
+                self.merged_group(record, &object, builtin, &mut calls)
+            }
+            Some(object) => self.local_group(record, &object, &mut calls),
+            None => self.new_group(record, &name, account, &mut calls),
+        };
+        self.link_action("groups", &record.id, &action);
+        self.push(action, &calls);
+    }
+
+    fn new_group(
+        &mut self,
+        record: &ObjectRecord,
+        name: &str,
+        account: bool,
+        calls: &mut Vec<(&'static str, &'static str, u64)>,
+    ) -> Action {
+        if let Some(reason) = self.target.refused("groups") {
+            return Action::new("groups", &record.id, name, What::Blocked)
+                .because(format!("the target's groups cannot be listed: {reason}"));
+        }
+        self.resolver.add_group(name);
+        if account {
+            calls.push(("PUT", ASSIGNMENTS, 1));
+            return Action::new("groups", &record.id, name, What::Create)
+                .because("group of the account: assigned to the workspace, never created");
+        }
+        calls.push(("POST", GROUPS, 1));
+        let mut action = Action::new("groups", &record.id, name, What::Create);
+        let members = Members::of(&record.body, &self.resolver);
+        action.notes = members.notes;
+        action
+    }
+
+    /// Built-in groups and groups of the account: entitlements, and members of `admins` when asked for.
+    fn merged_group(
+        &self,
+        record: &ObjectRecord,
+        object: &TargetObject,
+        builtin: bool,
+        calls: &mut Vec<(&'static str, &'static str, u64)>,
+    ) -> Action {
+        let kind = catalog_kind("groups");
+        let name = label(kind, &record.body, &record.id);
+        let mut action =
+            Action::new("groups", &record.id, &name, What::Unchanged).at(Some(object.id.clone()));
+        if self.options.into_source {
+            return action;
+        }
+        if !builtin && !groups::is_account_group(&record.body) {
+            action.remarks.push(
+                "a group of the account in the target: its members are managed there".to_owned(),
+            );
+        }
+        let (add, _) = entitlement_changes(&record.body, &object.body, false);
+        let mut changes = usize::from(!add.is_empty());
+        if name == "admins" {
+            let members = Members::of(&record.body, &self.resolver);
+            let change = member_changes(&members, &object.body, false);
+            if self.options.admins {
+                changes += usize::from(!change.add.is_empty() || members.waits);
+                action.notes = members.notes;
+            } else if !change.add.is_empty() || members.waits {
+                action
+                    .remarks
+                    .push("members of admins are added only with --admins".to_owned());
+            }
+        }
+        if changes > 0 {
+            action.what = What::Update;
+            action.writes_object = true;
+            calls.push(("PATCH", GROUPS_PATCH, changes as u64));
+        }
+        action
+    }
+
+    fn local_group(
+        &mut self,
+        record: &ObjectRecord,
+        object: &TargetObject,
+        calls: &mut Vec<(&'static str, &'static str, u64)>,
+    ) -> Action {
+        let kind = catalog_kind("groups");
+        let name = label(kind, &record.body, &record.id);
+        let entry = self.journal.entry("groups", &record.id);
+        let linked = entry.is_some_and(|entry| entry.target.as_deref() == Some(object.id.as_str()));
+        let action =
+            |what| Action::new("groups", &record.id, &name, what).at(Some(object.id.clone()));
+        if self.options.into_source {
+            return action(What::Skip).because("exists");
+        }
+        let interrupted = entry.is_some_and(crate::journal::Entry::is_create_pending);
+        if !linked && !interrupted && !self.options.adopt {
+            self.conflict(kind, &name);
+            return action(What::Blocked)
+                .because("exists in the target and the journal does not know it; --adopt links it and adds members");
+        }
+        let ours = interrupted || entry.is_some_and(crate::journal::Entry::is_ours);
+        let members = Members::of(&record.body, &self.resolver);
+        let change = member_changes(&members, &object.body, ours);
+        let (add, remove) = entitlement_changes(&record.body, &object.body, ours);
+        let patches = u64::from(!change.is_empty() || members.waits)
+            + u64::from(add.len() + remove.len() > 0);
+        let mut action = action(match (linked, patches) {
+            (false, _) => What::Adopt,
+            (true, 0) => What::Unchanged,
+            (true, _) => What::Update,
+        });
+        action.writes_object = patches > 0;
+        action.recovered = interrupted;
+        action.notes = members.notes;
+        calls.push(("PATCH", GROUPS_PATCH, patches));
+        action
+    }
+}
+
+/// A path of the family of group patches.
+const GROUPS_PATCH: &str = "/api/2.0/preview/scim/v2/Groups/0";
+
+/// The members of an archived group in the target.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Members {
+    /// Their ids.
+    pub ids: BTreeSet<String>,
+    /// Those that exist nowhere.
+    pub notes: Vec<String>,
+    /// True when some are still to be made.
+    pub waits: bool,
+}
+
+impl Members {
+    /// The members of a group's archived body.
+    pub(crate) fn of(body: &Value, resolver: &Resolver) -> Self {
+        let mut members = Self::default();
+        for member in body
+            .get("members")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+        {
+            let Some(id) = member.get("value").and_then(places::scalar) else {
+                continue;
+            };
+            let place = member
+                .get("$ref")
+                .and_then(Value::as_str)
+                .unwrap_or_default();
+            let kinds: &[&str] = match place {
+                place if place.contains("ServicePrincipals/") => &["service-principals"],
+                place if place.contains("Groups/") => &["groups"],
+                place if place.contains("Users/") => &["users"],
+                _ => &["users", "groups", "service-principals"],
+            };
+            match kinds.iter().find_map(|kind| resolver.linked(kind, &id)) {
+                Some(Link::Id(target)) => {
+                    members.ids.insert(target.clone());
+                }
+                Some(Link::Planned) => members.waits = true,
+                Some(Link::Absent(_)) | None => {
+                    let name = member.get("display").and_then(Value::as_str).unwrap_or(&id);
+                    members
+                        .notes
+                        .push(format!("member missing: {name} exists nowhere"));
+                }
+            }
+        }
+        members
+    }
+}
+
+/// Members to add to a group of the target and, when it is ours, to remove.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct MemberChanges {
+    /// Ids to add.
+    pub add: Vec<String>,
+    /// Ids to remove.
+    pub remove: Vec<String>,
+}
+
+impl MemberChanges {
+    /// True when there is nothing to do.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.add.is_empty() && self.remove.is_empty()
+    }
+}
+
+/// The difference between the wanted members and those of the target's group.
+pub(crate) fn member_changes(members: &Members, target: &Value, ours: bool) -> MemberChanges {
+    let present = scim::member_ids(target);
+    MemberChanges {
+        add: members.ids.difference(&present).cloned().collect(),
+        remove: if ours {
+            present.difference(&members.ids).cloned().collect()
+        } else {
+            Vec::new()
+        },
+    }
+}
+
+/// Entitlements to add and, when the object is ours, to remove.
+pub(crate) fn entitlement_changes(
+    archived: &Value,
+    target: &Value,
+    ours: bool,
+) -> (Vec<String>, Vec<String>) {
+    let (wanted, present) = (scim::entitlements(archived), scim::entitlements(target));
+    let add = wanted.difference(&present).cloned().collect();
+    let remove = if ours {
+        present.difference(&wanted).cloned().collect()
+    } else {
+        Vec::new()
+    };
+    (add, remove)
+}

@@ -1,0 +1,524 @@
+//! Kinds that are plain JSON objects: pools, policies, global init scripts, clusters, jobs; and library lists.
+
+use lifeboat_catalog::records::ObjectRecord;
+use lifeboat_catalog::{Kind, NaturalKey, order, places};
+use serde_json::{Value, json};
+
+use super::build::{Builder, catalog_kind, label};
+use super::{Action, What};
+use crate::journal::Entry;
+use crate::resolve::{Link, Resolver, Rewritten, digest};
+use crate::target::TargetObject;
+
+/// What a cluster is created with instead of its own setting: a create whose end is never seen must not run on.
+pub(crate) const LANDING_MINUTES: u64 = 10;
+
+/// The body that an object gets in the target, in the shape of the record and passive.
+pub(crate) fn desired(kind: &Kind, body: &Value, resolver: &Resolver) -> Rewritten {
+    let mut request = kind.request_form(body);
+    kind.land_passive(&mut request);
+    if kind.name == "git-folders"
+        && let Some(Value::String(path)) = request.get_mut("path")
+    {
+        *path = resolver.path(lifeboat_catalog::tree::without_alias(path));
+    }
+    resolver.rewrite(kind, &request)
+}
+
+/// The form of a cluster while it is being created.
+pub(crate) fn landing(request: &Value) -> Value {
+    let mut landing = request.clone();
+    if let Some(map) = landing.as_object_mut() {
+        map.insert("autotermination_minutes".to_owned(), json!(LANDING_MINUTES));
+    }
+    landing
+}
+
+/// The form in which an object of the target is compared with a desired body. What the desired body leaves to the
+/// service because its principal exists nowhere is left out of both.
+pub(crate) fn target_form(kind: &Kind, wanted: &Value, target: &Value) -> Value {
+    let mut form = kind.compare_form(target);
+    let pointer = match kind.name {
+        "jobs" => "/settings/run_as",
+        "clusters" => "/single_user_name",
+        _ => return form,
+    };
+    if wanted.pointer(pointer).is_none() {
+        places::take_pointer(&mut form, pointer);
+    }
+    form
+}
+
+/// Whether an object of the target is what it should be.
+pub(crate) fn same_form(kind: &Kind, wanted: &Value, target: &Value) -> bool {
+    kind.compare_form(wanted) == target_form(kind, wanted, target)
+}
+
+/// What was found of an object in the target.
+enum Match {
+    /// The journal (or, in the source itself, the id) links it.
+    Linked(TargetObject),
+    /// An interrupted create made it.
+    Recovered(TargetObject),
+    /// It has the same natural key, and the content is equal or not.
+    SameKey(TargetObject, bool),
+    /// Several have the same natural key.
+    Ambiguous(usize),
+    /// An interrupted create may or may not have made one of those with the same name.
+    Interrupted,
+    Nothing,
+}
+
+impl Builder<'_> {
+    pub(super) fn objects(&mut self, kind: &str) {
+        let kind = catalog_kind(kind);
+        let mut records: Vec<&ObjectRecord> = self.archive.of_kind(kind.name).iter().collect();
+        if kind.name == "global-init-scripts" {
+            // A script that is inserted shifts those behind it.
+            records.sort_by_key(|record| crate::target::integer(&record.body, "position"));
+        }
+        for record in records {
+            self.object(kind, record);
+        }
+    }
+
+    pub(super) fn jobs(&mut self) {
+        let kind = catalog_kind("jobs");
+        let records = self.archive.of_kind("jobs");
+        let nodes: Vec<(String, &Value)> = records
+            .iter()
+            .map(|record| (record.id.clone(), &record.body))
+            .collect();
+        let order = order::jobs(&nodes);
+        let by_id = |id: &String| records.iter().find(|record| record.id == *id);
+        for circle in &order.circles {
+            let members = circle.join(", ");
+            for record in circle.iter().filter_map(by_id) {
+                self.circular(
+                    kind,
+                    record,
+                    &format!("in a circle of references: jobs {members}"),
+                );
+            }
+        }
+        for record in order.behind.iter().filter_map(by_id) {
+            self.circular(
+                kind,
+                record,
+                "leads into a circle of references between jobs",
+            );
+        }
+        for record in order.sorted.iter().filter_map(by_id) {
+            self.object(kind, record);
+        }
+    }
+
+    fn circular(&mut self, kind: &'static Kind, record: &ObjectRecord, why: &str) {
+        let name = label(kind, &record.body, &record.id);
+        let linked = match self.find(kind, record, &Value::Null) {
+            Match::Linked(object) => Some(object.id),
+            _ => None,
+        };
+        let action = Action::new(kind.name, &record.id, &name, What::Blocked)
+            .because(why)
+            .at(linked);
+        self.link_action(kind.name, &record.id, &action);
+        if self.filter.kind(kind.name) {
+            self.push(action, &[]);
+        }
+    }
+
+    pub(super) fn object(&mut self, kind: &'static Kind, record: &ObjectRecord) {
+        let name = label(kind, &record.body, &record.id);
+        let wanted = desired(kind, &record.body, &self.resolver);
+        let found = self.find(kind, record, &wanted.body);
+        if !self.filter.kind(kind.name) {
+            return self.unselected(kind, record, found);
+        }
+        let mut action = self.decide(kind, record, &name, &wanted, found);
+        if !matches!(action.what, What::Skip | What::Blocked) {
+            action.notes = wanted.notes;
+            action.remarks = wanted.remarks;
+        }
+        self.access(kind, &record.id, &record.id, &mut action);
+        self.link_action(kind.name, &record.id, &action);
+        let calls = self.object_calls(kind, &action);
+        self.push(action, &calls);
+    }
+
+    /// Objects outside the selection are links only: what exists may be referred to.
+    fn unselected(&mut self, kind: &'static Kind, record: &ObjectRecord, found: Match) {
+        let link = match found {
+            Match::Linked(object) | Match::Recovered(object) => Link::Id(object.id),
+            Match::SameKey(object, true) => Link::Id(object.id),
+            Match::SameKey(object, false)
+                if !matches!(kind.natural_key, NaturalKey::NameAndContent(_)) =>
+            {
+                Link::Id(object.id)
+            }
+            _ => Link::Absent("not selected".to_owned()),
+        };
+        self.resolver.link(kind.name, &record.id, link);
+    }
+
+    fn decide(
+        &mut self,
+        kind: &'static Kind,
+        record: &ObjectRecord,
+        name: &str,
+        wanted: &Rewritten,
+        found: Match,
+    ) -> Action {
+        let action = |what| Action::new(kind.name, &record.id, name, what);
+        if let Some(reason) = self.target.refused(kind.name) {
+            return action(What::Blocked).because(format!(
+                "the target's {} cannot be listed: {reason}",
+                kind.name
+            ));
+        }
+        let linked = match &found {
+            Match::Linked(object) | Match::Recovered(object) => Some(object.id.clone()),
+            _ => None,
+        };
+        if self.options.into_source {
+            return match found {
+                Match::Linked(_) | Match::SameKey(..) => {
+                    action(What::Skip).because("exists").at(linked)
+                }
+                _ if wanted.missing.is_empty() => action(What::Create),
+                _ => action(What::Blocked).because(wanted.missing.join("; ")),
+            };
+        }
+        if !wanted.missing.is_empty() {
+            return action(What::Blocked)
+                .because(wanted.missing.join("; "))
+                .at(linked);
+        }
+        let entry = self
+            .journal
+            .entry(kind.name, &record.id)
+            .cloned()
+            .unwrap_or_default();
+        match found {
+            Match::Linked(object) => self.linked(kind, action(What::Unchanged), wanted, &object, &entry),
+            Match::Recovered(object) => {
+                let equal = same_form(kind, &wanted.body, &object.body);
+                let mut action = action(What::Adopt).because("found again after an interrupted create").at(Some(object.id));
+                action.recovered = true;
+                action.writes_object = !equal || kind.name == "clusters";
+                action
+            }
+            Match::SameKey(object, equal) => {
+                let equal = if (kind.builtin)(&object.body) {
+                    same_overrides(kind, &wanted.body, &object.body)
+                } else {
+                    equal
+                };
+                self.same_key(kind, action(What::Adopt), &object, equal, name)
+            }
+            Match::Ambiguous(count) => {
+                self.conflict(kind, name);
+                action(What::Blocked).because(format!(
+                    "ambiguous: {count} equal objects of this name in the target belong to nobody"
+                ))
+            }
+            Match::Interrupted => action(What::Blocked).because(
+                "ambiguous: the answer to an earlier create was lost, and the target holds an object of this name with \
+                 other content; --adopt goes on as if it were somebody else's",
+            ),
+            Match::Nothing if (kind.builtin)(&record.body) => {
+                action(What::Blocked).because("a built-in object of this name does not exist in the target")
+            }
+            Match::Nothing => action(What::Create),
+        }
+    }
+
+    fn linked(
+        &self,
+        kind: &Kind,
+        mut action: Action,
+        wanted: &Rewritten,
+        object: &TargetObject,
+        entry: &Entry,
+    ) -> Action {
+        action.target = Some(object.id.clone());
+        let builtin = (kind.builtin)(&object.body);
+        let wanted_form = kind.compare_form(&wanted.body);
+        let target_form = target_form(kind, &wanted.body, &object.body);
+        // As last written and as last read back: whatever the service made of it, nobody changed it since.
+        let untouched = entry.digest.as_deref() == Some(digest(&wanted_form).as_str())
+            && entry.seen.as_deref() == Some(digest(&target_form).as_str());
+        let unfinished = kind.name == "clusters" && entry.is_ours() && !entry.configured;
+        let unpinned = kind.name == "clusters" && entry.is_ours() && !entry.pinned;
+        if (wanted_form == target_form || untouched) && !wanted.waits && !unfinished && !unpinned {
+            return action;
+        }
+        if builtin && same_overrides(kind, &wanted.body, &object.body) {
+            return action;
+        }
+        if kind.name == "clusters"
+            && !unfinished
+            && !is_terminated(&object.body)
+            && wanted_form != target_form
+        {
+            action.what = What::Blocked;
+            return action.because("it is running in the target: an edit would restart it");
+        }
+        action.what = What::Update;
+        action.writes_object = true;
+        if unfinished {
+            return action.because("unfinished creation");
+        }
+        action
+    }
+
+    fn same_key(
+        &mut self,
+        kind: &Kind,
+        mut action: Action,
+        object: &TargetObject,
+        equal: bool,
+        name: &str,
+    ) -> Action {
+        if (kind.builtin)(&object.body) {
+            action.target = Some(object.id.clone());
+            action.what = if equal { What::Unchanged } else { What::Update };
+            action.writes_object = !equal;
+            return action;
+        }
+        action.what = What::Blocked;
+        if self.comparing {
+            action.target = Some(object.id.clone());
+            return action;
+        }
+        if !self.options.adopt {
+            self.conflict(kind, name);
+            return action.because("exists in the target and the journal does not know it; --adopt links what is equal");
+        }
+        if !equal {
+            return action.because("exists in the target with other content");
+        }
+        action.what = What::Adopt;
+        action.target = Some(object.id.clone());
+        action
+    }
+
+    fn find(&self, kind: &'static Kind, record: &ObjectRecord, wanted: &Value) -> Match {
+        let entry = self.journal.entry(kind.name, &record.id);
+        if let Some(object) = entry
+            .and_then(|entry| entry.target.as_deref())
+            .and_then(|id| self.target.by_id(kind.name, id))
+        {
+            return Match::Linked(object.clone());
+        }
+        if self.options.into_source
+            && let Some(object) = self.target.by_id(kind.name, &record.id)
+        {
+            return Match::Linked(object.clone());
+        }
+        let key = self.key(kind, &record.body);
+        let free: Vec<&TargetObject> = self
+            .target
+            .of_kind(kind.name)
+            .iter()
+            .filter(|object| {
+                !self
+                    .taken
+                    .get(kind.name)
+                    .is_some_and(|taken| taken.contains(&object.id))
+            })
+            .filter(|object| key.is_some() && self.key(kind, &object.body) == key)
+            .collect();
+        if let Some(entry) = entry.filter(|entry| entry.is_create_pending()) {
+            if let Some(object) = free
+                .iter()
+                .find(|object| is_made_by(kind, entry, wanted, &object.body))
+            {
+                return Match::Recovered((*object).clone());
+            }
+            let unique = !matches!(kind.natural_key, NaturalKey::NameAndContent(_));
+            if !free.is_empty() && !unique && !self.options.adopt {
+                return Match::Interrupted;
+            }
+        }
+        if matches!(kind.natural_key, NaturalKey::NameAndContent(_)) {
+            // In the source itself ids tell objects apart; an equal one is another one.
+            if self.options.into_source {
+                return Match::Nothing;
+            }
+            let equal: Vec<&&TargetObject> = free
+                .iter()
+                .filter(|object| same_form(kind, wanted, &object.body))
+                .collect();
+            return match equal.as_slice() {
+                [] if self.comparing && free.len() == 1 => Match::SameKey(free[0].clone(), false),
+                [first, ..] if self.comparing => Match::SameKey((**first).clone(), true),
+                [] => Match::Nothing,
+                [only] => Match::SameKey((**only).clone(), true),
+                several => Match::Ambiguous(several.len()),
+            };
+        }
+        match free.first() {
+            Some(object) => {
+                Match::SameKey((*object).clone(), same_form(kind, wanted, &object.body))
+            }
+            None => Match::Nothing,
+        }
+    }
+
+    /// The natural key, in the words of the target.
+    fn key(&self, kind: &Kind, body: &Value) -> Option<String> {
+        let key = kind.key_of(body)?;
+        if kind.name == "git-folders" {
+            return Some(
+                self.resolver
+                    .path(lifeboat_catalog::tree::without_alias(&key)),
+            );
+        }
+        Some(key)
+    }
+
+    fn object_calls(&self, kind: &Kind, action: &Action) -> Vec<(&'static str, &'static str, u64)> {
+        let mut calls = Vec::new();
+        let write = match action.what {
+            What::Create => kind.create,
+            _ => kind.update,
+        };
+        if action.writes_object
+            && let Some(write) = write
+        {
+            calls.push((write.method, write.path, 1));
+            if kind.name == "clusters" && action.what == What::Create {
+                // Terminate, two looks, edit, pin.
+                calls.push(("POST", "/api/2.1/clusters/edit", 5));
+            }
+            if kind.name == "git-folders" && action.what == What::Create {
+                calls.push(("PATCH", "/api/2.0/repos", 1));
+            }
+        }
+        calls
+    }
+
+    pub(super) fn libraries(&mut self) {
+        let kind = catalog_kind("libraries");
+        for record in self.archive.of_kind("libraries") {
+            if !self.filter.kind("libraries") {
+                continue;
+            }
+            let action = self.library_list(kind, record);
+            self.push(action, &[("POST", "/api/2.0/libraries/install", 1)]);
+        }
+    }
+
+    fn library_list(&mut self, kind: &'static Kind, record: &ObjectRecord) -> Action {
+        let clusters = self.archive.of_kind("clusters");
+        let name = clusters
+            .iter()
+            .find(|cluster| cluster.id == record.id)
+            .map_or_else(
+                || record.id.clone(),
+                |cluster| label(catalog_kind("clusters"), &cluster.body, &cluster.id),
+            );
+        let action = |what| Action::new("libraries", &record.id, &name, what);
+        let wanted = desired(kind, &record.body, &self.resolver);
+        if !wanted.missing.is_empty() {
+            return action(What::Blocked).because(wanted.missing.join("; "));
+        }
+        let mut action = match self.resolver.linked("clusters", &record.id) {
+            Some(Link::Id(cluster)) => {
+                let cluster = cluster.clone();
+                let adopted = !self
+                    .journal
+                    .entry("clusters", &record.id)
+                    .is_some_and(Entry::is_ours);
+                let present = self
+                    .target
+                    .by_id("libraries", &cluster)
+                    .map(|object| &object.body);
+                let ours = self
+                    .journal
+                    .entry("clusters", &record.id)
+                    .is_some_and(Entry::is_ours);
+                let (add, remove) = library_changes(kind, &wanted.body, present, ours);
+                if self.options.into_source {
+                    action(What::Skip).because("exists").at(Some(cluster))
+                } else if add.is_empty() && remove.is_empty() {
+                    action(What::Unchanged).at(Some(cluster))
+                } else if present.is_none() && !adopted {
+                    action(What::Create).at(Some(cluster))
+                } else {
+                    action(What::Update).at(Some(cluster))
+                }
+            }
+            _ => action(What::Create),
+        };
+        action.notes = wanted.notes;
+        action.remarks = wanted.remarks;
+        action
+    }
+}
+
+/// Whether a built-in policy has the archived overrides; the rest of it is the service's.
+pub(crate) fn same_overrides(kind: &Kind, wanted: &Value, target: &Value) -> bool {
+    let overrides = |body: &Value| {
+        kind.compare_form(body)
+            .get("policy_family_definition_overrides")
+            .cloned()
+    };
+    overrides(wanted) == overrides(target)
+}
+
+/// Libraries to install and, on clusters of ours, to take off.
+pub(crate) fn library_changes(
+    kind: &Kind,
+    wanted: &Value,
+    present: Option<&Value>,
+    ours: bool,
+) -> (Vec<Value>, Vec<Value>) {
+    let list = |body: &Value| -> Vec<Value> {
+        kind.compare_form(body)
+            .get("libraries")
+            .and_then(Value::as_array)
+            .cloned()
+            .unwrap_or_default()
+    };
+    let wanted = list(wanted);
+    let present = present.map(list).unwrap_or_default();
+    let add = wanted
+        .iter()
+        .filter(|library| !present.contains(library))
+        .cloned()
+        .collect();
+    let remove = if ours {
+        present
+            .iter()
+            .filter(|library| !wanted.contains(library))
+            .cloned()
+            .collect()
+    } else {
+        Vec::new()
+    };
+    (add, remove)
+}
+
+/// Whether an object is what an interrupted create was about to make.
+fn is_made_by(kind: &Kind, entry: &Entry, wanted: &Value, target: &Value) -> bool {
+    let form = digest(&target_form(kind, wanted, target));
+    if entry
+        .pending
+        .as_ref()
+        .and_then(|pending| pending.digest.as_deref())
+        == Some(form.as_str())
+    {
+        return true;
+    }
+    same_form(kind, wanted, target)
+        || (kind.name == "clusters" && same_form(kind, &landing(wanted), target))
+}
+
+/// Whether a cluster is stopped. A body without a state (of a server that has none) counts as stopped.
+pub(crate) fn is_terminated(body: &Value) -> bool {
+    body.get("state")
+        .and_then(Value::as_str)
+        .is_none_or(|state| state == "TERMINATED")
+}

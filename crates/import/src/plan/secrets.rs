@@ -1,0 +1,212 @@
+//! Secret scopes: the scope, its access control, and the list of values that a person must put back.
+
+use std::collections::BTreeMap;
+
+use lifeboat_catalog::acl::Principal;
+use lifeboat_catalog::records::ObjectRecord;
+use lifeboat_catalog::{Target, places, secret_scopes};
+use serde_json::Value;
+
+use super::build::{Builder, catalog_kind, label};
+use super::{Action, What};
+use crate::journal::Entry;
+use crate::resolve::{Link, Resolver};
+
+const CREATE: &str = "/api/2.0/secrets/scopes/create";
+
+impl Builder<'_> {
+    pub(super) fn secret_scopes(&mut self) {
+        for object in self.target.of_kind("secret-scopes") {
+            if let Some(name) = places::text(&object.body, "scope.name") {
+                self.resolver.add_scope(&name);
+            }
+        }
+        for record in self.archive.of_kind("secret-scopes") {
+            self.secret_scope(record);
+        }
+    }
+
+    fn secret_scope(&mut self, record: &ObjectRecord) {
+        let kind = catalog_kind("secret-scopes");
+        let name = label(kind, &record.body, &record.id);
+        let key = kind.key_of(&record.body);
+        let found = self
+            .target
+            .of_kind(kind.name)
+            .iter()
+            .find(|object| kind.key_of(&object.body) == key)
+            .cloned();
+        if !self.filter.kind(kind.name) {
+            let link = found.map_or(Link::Absent("not selected".to_owned()), |object| {
+                Link::Id(object.id)
+            });
+            self.resolver.link(kind.name, &record.id, link);
+            return;
+        }
+        let mut changes = AclChanges::default();
+        let mut action = match (&found, self.target.refused(kind.name)) {
+            (_, Some(reason)) => Action::new(kind.name, &record.id, &name, What::Blocked).because(
+                format!("the target's secret scopes cannot be listed: {reason}"),
+            ),
+            (Some(object), None) => self.existing_scope(record, &name, &object.body, &mut changes),
+            (None, None) => {
+                changes = acl_changes(
+                    &record.body,
+                    None,
+                    &self.resolver,
+                    true,
+                    &self.target.caller,
+                );
+                Action::new(kind.name, &record.id, &name, What::Create)
+            }
+        };
+        if !matches!(action.what, What::Skip | What::Blocked) {
+            action.notes.clone_from(&changes.notes);
+        }
+        if action.what != What::Blocked {
+            self.resolver.add_scope(&name);
+            self.missing_values(record, &name, found.as_ref().map(|object| &object.body));
+        }
+        self.link_action(kind.name, &record.id, &action);
+        let create = u64::from(action.what == What::Create);
+        let count = (changes.put.len() + changes.delete.len()) as u64 + create;
+        self.push(action, &[("POST", CREATE, count)]);
+    }
+
+    fn existing_scope(
+        &mut self,
+        record: &ObjectRecord,
+        name: &str,
+        target: &Value,
+        changes: &mut AclChanges,
+    ) -> Action {
+        let kind = catalog_kind("secret-scopes");
+        let entry = self.journal.entry(kind.name, &record.id);
+        let linked = entry.is_some_and(|entry| entry.target.is_some());
+        let interrupted = entry.is_some_and(Entry::is_create_pending);
+        let id = places::text(target, "scope.name");
+        let action = |what| Action::new(kind.name, &record.id, name, what).at(id.clone());
+        if self.options.into_source {
+            return action(What::Skip).because("exists");
+        }
+        if !linked && !interrupted && !self.options.adopt {
+            self.conflict(kind, name);
+            return Action::new(kind.name, &record.id, name, What::Blocked).because(
+                "exists in the target and the journal does not know it; --adopt links it",
+            );
+        }
+        if secret_scopes::is_key_vault(&record.body) != secret_scopes::is_key_vault(target) {
+            return Action::new(kind.name, &record.id, name, What::Blocked)
+                .because("exists in the target with another backend");
+        }
+        let ours = interrupted || entry.is_some_and(Entry::is_ours);
+        *changes = acl_changes(
+            &record.body,
+            Some(target),
+            &self.resolver,
+            ours,
+            &self.target.caller,
+        );
+        let mut action = action(match (linked, changes.is_empty()) {
+            (false, _) => What::Adopt,
+            (true, true) => What::Unchanged,
+            (true, false) => What::Update,
+        });
+        action.writes_object = !changes.is_empty();
+        action.recovered = interrupted;
+        action
+    }
+
+    fn missing_values(&mut self, record: &ObjectRecord, name: &str, target: Option<&Value>) {
+        if secret_scopes::is_key_vault(&record.body) {
+            return;
+        }
+        let present = target.map(secret_scopes::keys).unwrap_or_default();
+        for key in secret_scopes::keys(&record.body) {
+            if !present.contains(&key) {
+                let what = format!("the value of the secret {key} is in no archive");
+                self.todo(
+                    "secret-scopes",
+                    name,
+                    &what,
+                    format!("databricks secrets put-secret {name} {key}"),
+                );
+            }
+        }
+    }
+}
+
+/// Changes of a scope's access control.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct AclChanges {
+    /// (principal, permission) to put.
+    pub put: Vec<(String, String)>,
+    /// Principals whose entry goes: after the puts.
+    pub delete: Vec<String>,
+    /// Grantees that exist nowhere.
+    pub notes: Vec<String>,
+}
+
+impl AclChanges {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.put.is_empty() && self.delete.is_empty()
+    }
+}
+
+/// What to change so that the scope is granted as archived. `target` is absent for a new scope, where the caller has an
+/// automatic entry. Entries are removed only from scopes of ours, and never the last one that manages.
+pub(crate) fn acl_changes(
+    archived: &Value,
+    target: Option<&Value>,
+    resolver: &Resolver,
+    ours: bool,
+    caller: &str,
+) -> AclChanges {
+    let mut changes = AclChanges::default();
+    let mut wanted: BTreeMap<String, String> = BTreeMap::new();
+    for (principal, permission) in secret_scopes::acls(archived) {
+        match principal_name(resolver, &principal) {
+            Some(name) => {
+                wanted.insert(name, permission);
+            }
+            None => changes
+                .notes
+                .push(format!("not granted: {principal} exists nowhere")),
+        }
+    }
+    let present: BTreeMap<String, String> = match target {
+        Some(target) => secret_scopes::acls(target).into_iter().collect(),
+        None => BTreeMap::from([(caller.to_owned(), "MANAGE".to_owned())]),
+    };
+    for (principal, permission) in &wanted {
+        if present.get(principal) != Some(permission) {
+            changes.put.push((principal.clone(), permission.clone()));
+        }
+    }
+    let managed = wanted.values().any(|permission| permission == "MANAGE");
+    if ours && managed {
+        changes.delete = present
+            .keys()
+            .filter(|principal| !wanted.contains_key(*principal))
+            .cloned()
+            .collect();
+    }
+    if !managed && !wanted.is_empty() && present.contains_key(caller) {
+        changes
+            .notes
+            .push("nobody else manages it: the importer keeps managing".to_owned());
+    }
+    changes
+}
+
+fn principal_name(resolver: &Resolver, name: &str) -> Option<String> {
+    [Target::User, Target::ServicePrincipal, Target::Group]
+        .into_iter()
+        .find_map(|kind| {
+            resolver.principal(&Principal {
+                kind,
+                name: name.to_owned(),
+            })
+        })
+        .map(|principal| principal.name)
+}

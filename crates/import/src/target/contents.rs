@@ -1,0 +1,155 @@
+//! Contents of notebooks and files of the target, read only where listing and journal cannot decide.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use lifeboat_archive::{Digest, Hasher};
+use lifeboat_catalog::{places, tree};
+use lifeboat_databricks::{Client, segment};
+use serde_json::Value;
+
+use super::TargetState;
+use super::read::{concurrently, fatal, service};
+use crate::error::Error;
+
+/// Largest content that is read back; larger ones are unknown.
+const CAP: u64 = 1 << 30;
+
+/// A content to read.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Wanted {
+    /// `notebooks`, `files` or `dbfs`.
+    pub kind: String,
+    /// Path in the target.
+    pub path: String,
+    /// Format of the archived content.
+    pub format: String,
+    /// Length of the archived content.
+    pub size: u64,
+}
+
+/// Reads contents into `state`. What cannot be read stays unknown, which planning takes for different.
+pub(crate) async fn read_contents(
+    client: &Client,
+    wanted: impl IntoIterator<Item = Wanted>,
+    concurrency: usize,
+    state: &mut TargetState,
+) -> Result<(), Error> {
+    let read = concurrently(wanted, concurrency, |wanted| async move {
+        let digest = if wanted.kind == "dbfs" {
+            dbfs_digest(client, &wanted.path).await
+        } else {
+            content_digest(client, &wanted).await
+        };
+        (wanted, digest)
+    })
+    .await;
+    for (wanted, digest) in read {
+        match digest {
+            Ok(digest) => {
+                state.contents.insert((wanted.kind, wanted.path), digest);
+            }
+            Err(error) if fatal(&error) => {
+                return Err(service(&format!("reading {}", wanted.path), error));
+            }
+            Err(_) => {}
+        }
+    }
+    Ok(())
+}
+
+/// SHA-256 of a notebook or file in the format of the archive, lowercase hex. A Jupyter notebook is digested in the
+/// form of [`normal_jupyter`].
+pub(crate) async fn content_digest(
+    client: &Client,
+    wanted: &Wanted,
+) -> Result<String, lifeboat_databricks::Error> {
+    let is_file = wanted.kind == "files";
+    let format = if is_file {
+        "AUTO"
+    } else {
+        wanted.format.as_str()
+    };
+    let path = wanted.path.as_str();
+    let bytes = if wanted.size < tree::JSON_LIMIT {
+        let reply = client
+            .get(
+                "/api/2.0/workspace/export",
+                &[("path", path), ("format", format)],
+            )
+            .await?;
+        decoded(&reply)
+    } else {
+        let query = [
+            ("path", path),
+            ("format", format),
+            ("direct_download", "true"),
+        ];
+        match client
+            .get_bytes("/api/2.0/workspace/export", &query, CAP)
+            .await
+        {
+            Err(error) if is_file && error.is_too_large() => {
+                let raw = format!(
+                    "/api/2.0/workspace-files/{}",
+                    segment(path.trim_start_matches('/'))
+                );
+                client.get_bytes(&raw, &[], CAP).await?
+            }
+            other => other?,
+        }
+    };
+    Ok(digest_of(&bytes, &wanted.format))
+}
+
+fn decoded(reply: &Value) -> Bytes {
+    let text = places::text(reply, "content").unwrap_or_default();
+    // Text that is no base64 has no digest of anything in the archive: it counts as different.
+    STANDARD
+        .decode(text.as_bytes())
+        .map_or_else(|_| Bytes::from(text), Bytes::from)
+}
+
+/// SHA-256 of a content; Jupyter notebooks by meaning.
+pub(crate) fn digest_of(bytes: &[u8], format: &str) -> String {
+    if format == "JUPYTER"
+        && let Some(normal) = normal_jupyter(bytes)
+    {
+        return Digest::of(normal.as_bytes()).to_string();
+    }
+    Digest::of(bytes).to_string()
+}
+
+/// A Jupyter notebook with sorted keys: the service writes keys and spaces in its own way. `None` when it is no JSON.
+fn normal_jupyter(bytes: &[u8]) -> Option<String> {
+    let mut notebook: Value = serde_json::from_slice(bytes).ok()?;
+    notebook.sort_all_objects();
+    Some(notebook.to_string())
+}
+
+/// SHA-256 of a DBFS file.
+pub(crate) async fn dbfs_digest(
+    client: &Client,
+    path: &str,
+) -> Result<String, lifeboat_databricks::Error> {
+    let mut hasher = Hasher::new();
+    let mut offset: u64 = 0;
+    let length = tree::DBFS_BLOCK.to_string();
+    loop {
+        let at = offset.to_string();
+        let query = [
+            ("path", path),
+            ("offset", at.as_str()),
+            ("length", length.as_str()),
+        ];
+        let reply = client.get("/api/2.0/dbfs/read", &query).await?;
+        let block = STANDARD
+            .decode(places::text(&reply, "data").unwrap_or_default())
+            .unwrap_or_default();
+        hasher.update(&block);
+        offset += block.len() as u64;
+        if (block.len() as u64) < tree::DBFS_BLOCK {
+            return Ok(hasher.finish().to_string());
+        }
+    }
+}

@@ -1,0 +1,442 @@
+//! Listing of the target.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+
+use futures_util::stream::{self, StreamExt as _};
+use lifeboat_catalog::{Kind, libraries, places, secret_scopes, tree};
+use lifeboat_databricks::{Client, Identity, Listing, Paging, segment};
+use serde_json::Value;
+
+use super::{DbfsInfo, Listed, TargetObject, TargetState, TreeInfo};
+use crate::archived::ArchiveState;
+use crate::error::Error;
+use crate::journal::Knowledge;
+
+/// Directories listed at one time: the service refuses more than 20 (fact sheet, section 4.1).
+const CONCURRENT_LISTS: usize = 16;
+
+/// Kinds whose listing does not show everything, so that each candidate is read.
+const READ_EACH: &[&str] = &["groups", "clusters", "jobs", "global-init-scripts"];
+
+/// Runs `work` on every item, `limit` at a time, and gives the results in the order of the items.
+pub(crate) async fn concurrently<I, T, F, Fut>(
+    items: impl IntoIterator<Item = I>,
+    limit: usize,
+    work: F,
+) -> Vec<T>
+where
+    F: Fn(I) -> Fut,
+    Fut: Future<Output = T>,
+{
+    stream::iter(items)
+        .map(work)
+        .buffered(limit.max(1))
+        .collect()
+        .await
+}
+
+/// Reads what planning and comparing need of a target.
+pub(crate) struct Reader<'a> {
+    pub client: &'a Client,
+    pub archive: &'a ArchiveState,
+    pub journal: &'a Knowledge,
+    pub concurrency: usize,
+}
+
+impl Reader<'_> {
+    /// Lists all kinds of which the archive has objects; identities always.
+    pub async fn kinds(
+        &self,
+        identity: &Identity,
+        workspace_id: &str,
+    ) -> Result<TargetState, Error> {
+        let mut state = TargetState {
+            workspace_id: workspace_id.to_owned(),
+            host: self.client.host().to_owned(),
+            caller: identity.user_name.clone(),
+            caller_id: identity.id.clone(),
+            is_admin: identity.is_admin,
+            ..TargetState::default()
+        };
+        let kinds: Vec<&'static Kind> = lifeboat_catalog::kinds()
+            .iter()
+            .copied()
+            .filter(|kind| kind.list.is_some() && self.concerns(kind.name))
+            .collect();
+        let listings = concurrently(kinds.iter().copied(), self.concurrency, |kind| {
+            self.list_kind(kind)
+        })
+        .await;
+        for (kind, listing) in kinds.into_iter().zip(listings) {
+            state.kinds.insert(kind.name.to_owned(), listing?);
+        }
+        Ok(state)
+    }
+
+    fn concerns(&self, kind: &str) -> bool {
+        matches!(kind, "users" | "groups" | "service-principals")
+            || !self.archive.of_kind(kind).is_empty()
+    }
+
+    async fn list_kind(&self, kind: &'static Kind) -> Result<Listed, Error> {
+        let listed = match list(self.client, kind).await {
+            Ok(listed) => listed,
+            Err(error) if fatal(&error) => {
+                return Err(service(
+                    &format!("listing the target's {}", kind.name),
+                    error,
+                ));
+            }
+            Err(error) => return Ok(Listed::No(error.to_string())),
+        };
+        let candidates = self.candidates(kind);
+        let bodies: Vec<Value> = listed
+            .into_iter()
+            .filter(|body| (kind.include)(body).is_ok())
+            .collect();
+        let objects = concurrently(bodies, self.concurrency, |body| async {
+            let Some(id) = kind.id_of(&body) else {
+                return Ok(None);
+            };
+            let wanted = candidates.ids.contains(&id)
+                || kind
+                    .key_of(&body)
+                    .or_else(|| listed_name(kind, &body))
+                    .is_some_and(|key| candidates.keys.contains(&key));
+            let body = match kind.name {
+                "libraries" => Some(libraries::compose(body)),
+                "secret-scopes" if wanted => self.scope(body).await?,
+                "secret-scopes" => Some(secret_scopes::compose(body, Vec::new(), Vec::new())),
+                name if wanted && READ_EACH.contains(&name) => read_object(self.client, kind, &id)
+                    .await?
+                    .map(|read| kind.with_listed(&body, read)),
+                _ => Some(body),
+            };
+            Ok::<_, lifeboat_databricks::Error>(body.map(|body| TargetObject { id, body }))
+        })
+        .await;
+        let mut found = Vec::new();
+        for object in objects {
+            match object {
+                Ok(object) => found.extend(object),
+                Err(error) if fatal(&error) => {
+                    return Err(service(
+                        &format!("reading the target's {}", kind.name),
+                        error,
+                    ));
+                }
+                Err(error) => return Ok(Listed::No(error.to_string())),
+            }
+        }
+        Ok(Listed::Yes(found))
+    }
+
+    /// A scope with its keys and access control. Keys that may not be listed are none to compare.
+    async fn scope(&self, scope: Value) -> Result<Option<Value>, lifeboat_databricks::Error> {
+        let name = places::text(&scope, "name").unwrap_or_default();
+        let query = [("scope", name.as_str())];
+        let acls = match self.client.get(secret_scopes::ACLS_PATH, &query).await {
+            Ok(reply) => array(&reply, "items"),
+            Err(error) if error.is_not_found() => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let keys = array(
+            &self.client.get(secret_scopes::KEYS_PATH, &query).await?,
+            "secrets",
+        );
+        Ok(Some(secret_scopes::compose(scope, keys, acls)))
+    }
+
+    fn candidates(&self, kind: &Kind) -> Candidates {
+        let records = self.archive.of_kind(kind.name);
+        let keys = records
+            .iter()
+            .filter_map(|record| kind.key_of(&record.body))
+            .collect();
+        let mut ids: BTreeSet<String> = records.iter().map(|record| record.id.clone()).collect();
+        ids.extend(
+            self.journal
+                .of_kind(kind.name)
+                .filter_map(|(_, entry)| entry.target.clone()),
+        );
+        Candidates { keys, ids }
+    }
+
+    /// The homes of the target.
+    pub async fn homes(&self) -> Result<BTreeSet<String>, Error> {
+        if self.archive.tree.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        match list_directory(self.client, "/Users").await {
+            Ok(children) => Ok(children
+                .into_keys()
+                .filter(|path| tree::is_builtin_directory(path))
+                .collect()),
+            Err(error) if fatal(&error) => Err(service("listing the target's homes", error)),
+            // Without the list a home is looked for under the name of its user.
+            Err(_) => Ok(BTreeSet::new()),
+        }
+    }
+
+    /// Lists the directories of the target that `wanted` names, from the root down.
+    pub async fn tree(&self, wanted: &BTreeSet<String>) -> Result<Walked, Error> {
+        let mut walked = Walked::default();
+        let mut level = vec!["/".to_owned()];
+        while !level.is_empty() {
+            let replies = concurrently(
+                level,
+                CONCURRENT_LISTS.min(self.concurrency),
+                |path| async move {
+                    let reply = list_directory(self.client, &path).await;
+                    (path, reply)
+                },
+            )
+            .await;
+            level = Vec::new();
+            for (path, reply) in replies {
+                let listed = match reply {
+                    Ok(listed) => listed,
+                    Err(error) if error.is_not_found() => continue,
+                    Err(error) if fatal(&error) => {
+                        return Err(service(&format!("listing {path}"), error));
+                    }
+                    Err(error) => {
+                        walked.unlisted.insert(path, error.to_string());
+                        continue;
+                    }
+                };
+                for (child, info) in listed {
+                    if tree::is_folder(&info.object_type)
+                        && wanted.contains(&child)
+                        && child != path
+                    {
+                        level.push(child.clone());
+                    }
+                    walked.tree.insert(child, info);
+                }
+            }
+        }
+        Ok(walked)
+    }
+
+    /// Looks up the DBFS paths of the archive. What the service refuses for all of them is the second part.
+    pub async fn dbfs(&self) -> Result<(BTreeMap<String, DbfsInfo>, Option<String>), Error> {
+        let replies = concurrently(&self.archive.dbfs, self.concurrency, |line| async {
+            let reply = self
+                .client
+                .get("/api/2.0/dbfs/get-status", &[("path", line.path.as_str())])
+                .await;
+            (line.path.clone(), reply)
+        })
+        .await;
+        let mut found = BTreeMap::new();
+        let mut refused = None;
+        for (path, reply) in replies {
+            match reply {
+                Ok(body) => {
+                    found.insert(path, dbfs_info(&body));
+                }
+                Err(error) if error.is_not_found() => {}
+                Err(error) if fatal(&error) => {
+                    return Err(service(&format!("looking up dbfs:{path}"), error));
+                }
+                Err(error) => refused = Some(error.to_string()),
+            }
+        }
+        Ok((found, refused))
+    }
+
+    /// Reads access control into `state`: (segment, id in the target).
+    pub async fn acls(
+        &self,
+        wanted: BTreeSet<(String, String)>,
+        state: &mut TargetState,
+    ) -> Result<(), Error> {
+        let replies = concurrently(wanted, self.concurrency, |(segment_name, id)| async move {
+            let path = format!("/api/2.0/permissions/{segment_name}/{}", segment(&id));
+            let reply = self.client.get(&path, &[]).await;
+            ((segment_name, id), reply)
+        })
+        .await;
+        for (key, reply) in replies {
+            match reply {
+                Ok(body) => {
+                    state.acls.insert(key, body);
+                }
+                Err(error) if fatal(&error) => {
+                    return Err(service("reading access control", error));
+                }
+                // What cannot be read is unknown, and stays out.
+                Err(_) => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A walk through the target's tree.
+#[derive(Default)]
+pub(crate) struct Walked {
+    pub tree: BTreeMap<String, TreeInfo>,
+    pub unlisted: BTreeMap<String, String>,
+}
+
+struct Candidates {
+    keys: BTreeSet<String>,
+    ids: BTreeSet<String>,
+}
+
+/// The name of an element of the listing, for kinds whose records have another shape.
+fn listed_name(kind: &Kind, listed: &Value) -> Option<String> {
+    let name = places::text(listed, kind.listed_id?)?;
+    Some(match kind.natural_key {
+        lifeboat_catalog::NaturalKey::FoldedName(_) => name.to_lowercase(),
+        _ => name,
+    })
+}
+
+/// One object, whole; `None` when it went away meanwhile.
+pub(crate) async fn read_object(
+    client: &Client,
+    kind: &Kind,
+    id: &str,
+) -> Result<Option<Value>, lifeboat_databricks::Error> {
+    let Some(read) = kind.read else {
+        return Ok(None);
+    };
+    let path = Kind::path_for(read.path, &segment(id));
+    let query: Vec<(&str, &str)> = read.id_query.map(|field| (field, id)).into_iter().collect();
+    let reply = if read.paged_arrays.is_empty() {
+        client.get(&path, &query).await
+    } else {
+        client.get_merged(&path, &query, read.paged_arrays).await
+    };
+    match reply {
+        Ok(body) => Ok(Some(body)),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+async fn list(client: &Client, kind: &Kind) -> Result<Vec<Value>, lifeboat_databricks::Error> {
+    let Some(list) = kind.list else {
+        return Ok(Vec::new());
+    };
+    let listing = Listing {
+        path: list.path,
+        query: list
+            .query
+            .iter()
+            .map(|(field, value)| (*field, (*value).to_owned()))
+            .collect(),
+        array: list.array,
+        paging: match list.paging {
+            lifeboat_catalog::Paging::None => Paging::None,
+            lifeboat_catalog::Paging::PageToken { size } => Paging::PageToken { size: Some(size) },
+            lifeboat_catalog::Paging::NextPageToken => Paging::NextPageToken,
+            lifeboat_catalog::Paging::Scim { count } => Paging::Scim { count },
+        },
+    };
+    let raw = client.list(&listing).await?;
+    Ok(raw
+        .iter()
+        .map(|element| {
+            serde_json::from_str(element.get())
+                .expect("a raw value is JSON: it was parsed to be cut out")
+        })
+        .collect())
+}
+
+/// The children of a directory by path. A path of something else gives that one object; it is left out.
+pub(crate) async fn list_directory(
+    client: &Client,
+    path: &str,
+) -> Result<BTreeMap<String, TreeInfo>, lifeboat_databricks::Error> {
+    let reply = client
+        .get("/api/2.0/workspace/list", &[("path", path)])
+        .await?;
+    let mut children = BTreeMap::new();
+    for body in array(&reply, "objects") {
+        let Some(child) = places::text(&body, "path") else {
+            continue;
+        };
+        let child = tree::without_alias(&child).to_owned();
+        if child != path {
+            children.insert(child, tree_info(&body));
+        }
+    }
+    Ok(children)
+}
+
+/// What an ObjectInfo says.
+pub(crate) fn tree_info(body: &Value) -> TreeInfo {
+    TreeInfo {
+        object_type: places::text(body, "object_type").unwrap_or_default(),
+        object_id: places::text(body, "object_id").unwrap_or_default(),
+        language: places::text(body, "language"),
+        modified_at: integer(body, "modified_at"),
+    }
+}
+
+pub(crate) fn dbfs_info(body: &Value) -> DbfsInfo {
+    DbfsInfo {
+        is_dir: body.get("is_dir").and_then(Value::as_bool) == Some(true),
+        size: integer(body, "file_size")
+            .and_then(|size| u64::try_from(size).ok())
+            .unwrap_or(0),
+        modified_at: integer(body, "modification_time"),
+    }
+}
+
+/// A whole number at a place, also when it is written as text.
+pub(crate) fn integer(body: &Value, place: &str) -> Option<i64> {
+    places::text(body, place)?.parse().ok()
+}
+
+fn array(reply: &Value, field: &str) -> Vec<Value> {
+    reply
+        .get(field)
+        .and_then(Value::as_array)
+        .cloned()
+        .unwrap_or_default()
+}
+
+/// Failures after which nothing else would work either.
+pub(crate) fn fatal(error: &lifeboat_databricks::Error) -> bool {
+    error.is_auth() || error.is_network()
+}
+
+pub(crate) fn service(doing: &str, source: lifeboat_databricks::Error) -> Error {
+    Error::Service {
+        doing: doing.to_owned(),
+        source,
+    }
+}
+
+/// The objects of a kind whose natural key is `key`, each read whole.
+pub(crate) async fn list_whole(
+    client: &Client,
+    kind: &Kind,
+    key: Option<&str>,
+) -> Result<Vec<TargetObject>, lifeboat_databricks::Error> {
+    let mut objects = Vec::new();
+    for body in list(client, kind).await? {
+        let Some(id) = kind.id_of(&body) else {
+            continue;
+        };
+        if (kind.include)(&body).is_err() || kind.key_of(&body).as_deref() != key {
+            continue;
+        }
+        let body = if READ_EACH.contains(&kind.name) {
+            match read_object(client, kind, &id).await? {
+                Some(read) => kind.with_listed(&body, read),
+                None => continue,
+            }
+        } else {
+            body
+        };
+        objects.push(TargetObject { id, body });
+    }
+    Ok(objects)
+}
