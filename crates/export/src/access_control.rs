@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use crate::context::{Context, Phase, TREE_KINDS};
+use crate::context::{Context, Phase};
 use crate::error::Error;
 use crate::gate::Failure;
 use crate::objects;
@@ -195,13 +195,8 @@ impl Acls {
                 slot,
             });
         }
-        for (kind, rows) in &mut tables {
-            // Objects of the tree are keyed by their paths, all others by their ids.
-            if TREE_KINDS.contains(kind) {
-                rows.sort_by(|a, b| a.name.cmp(&b.name).then_with(|| a.id.cmp(&b.id)));
-            } else {
-                rows.sort_by(|a, b| a.id.cmp(&b.id));
-            }
+        for rows in tables.values_mut() {
+            rows.sort_by(|a, b| a.id.cmp(&b.id));
         }
         let tables = tables
             .into_iter()
