@@ -339,6 +339,7 @@ fn delete(world: &mut World, request: &Request) -> Result<Reply, ApiError> {
     let (id, principal) = (identity.id, identity.principal());
     world.identities.remove(id);
     world.acls.forget_principal(&principal);
+    world.secrets.forget_principal(&principal);
     Ok(Reply::with_status(204, Body::Empty))
 }
 

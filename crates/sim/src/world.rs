@@ -196,7 +196,7 @@ pub(crate) mod testing {
             method,
             target,
             "application/json",
-            &body.to_string(),
+            body.to_string(),
         );
         (reply.status, reply.value().clone())
     }

@@ -98,92 +98,101 @@ fn put_replaces_direct_entries_and_patch_merges() {
     assert!(world.acls.direct("notebooks", &id.to_string()).is_empty());
 }
 
+fn grant(key: &str, name: &str, level: &str) -> Value {
+    json!({"access_control_list": [{key: name, "permission_level": level}]})
+}
+
 #[test]
-fn refusals() {
+fn writes_that_are_refused() {
     let mut world = World::for_tests();
     let admin = world.admin();
     let id = tree::put(&mut world, "/Shared/n", notebook(), &admin);
+    let shared = world.tree.find("/Shared").expect("system").id;
     let target = format!("/api/2.0/permissions/notebooks/{id}");
-    let one = |key: &str, name: &str, level: &str| json!({"access_control_list": [{key: name, "permission_level": level}]});
-    assert_eq!(
-        call(
-            &mut world,
-            "PUT",
-            &target,
-            one("user_name", "nobody@x", "CAN_READ")
-        )
-        .0,
-        404
-    );
-    assert_eq!(
-        call(
-            &mut world,
-            "PUT",
-            &target,
-            one("group_name", "nobody", "CAN_READ")
-        )
-        .0,
-        404
-    );
-    assert_eq!(
-        call(
-            &mut world,
-            "PUT",
-            &target,
-            one("service_principal_name", "x", "CAN_READ")
-        )
-        .0,
-        400
-    );
-    assert_eq!(
-        call(
-            &mut world,
-            "PUT",
-            &target,
-            one("group_name", "users", "IS_OWNER")
-        )
-        .0,
-        400
-    );
-    let (status, body) = call(
-        &mut world,
-        "PUT",
-        &target,
-        one("group_name", "admins", "CAN_READ"),
-    );
-    assert_eq!(
-        (status, body["message"].as_str()),
+    let root = "/api/2.0/permissions/directories/0";
+    let shared = format!("/api/2.0/permissions/directories/{shared}");
+    let lowered = "Cannot change permissions for group 'admins' to CAN_READ.";
+    let removed = "Cannot change permissions for group 'admins' to None.";
+    let two = json!({"access_control_list": [{"group_name": "users", "user_name": "x", "permission_level": "CAN_READ"}]});
+    let cases = [
         (
-            400,
-            Some("Cannot change permissions for group 'admins' to CAN_READ.")
-        )
-    );
-    let (status, body) = call(
-        &mut world,
-        "PUT",
-        "/api/2.0/permissions/directories/0",
-        json!({}),
-    );
-    assert_eq!(
-        (status, body["message"].as_str()),
+            &*target,
+            grant("user_name", "nobody@x", "CAN_READ"),
+            404,
+            "UserName(nobody@x)",
+        ),
         (
+            &*target,
+            grant("group_name", "nobody", "CAN_READ"),
+            404,
+            "GroupName(nobody)",
+        ),
+        (
+            &*target,
+            grant("service_principal_name", "x", "CAN_READ"),
             400,
-            Some("Cannot change permissions for group 'admins' to None.")
-        )
-    );
-    assert_eq!(get(&mut world, "/api/2.0/permissions/nonsense/1").0, 400);
-    assert_eq!(get(&mut world, "/api/2.0/permissions/notebooks/1").0, 404);
-    assert_eq!(
-        get(
-            &mut world,
-            &format!("/api/2.0/permissions/directories/{id}")
-        )
-        .0,
-        404,
-        "the wrong kind"
-    );
+            "ServicePrincipalName(x)",
+        ),
+        (
+            &*target,
+            grant("group_name", "users", "IS_OWNER"),
+            400,
+            "IS_OWNER",
+        ),
+        (&*target, two, 400, "Exactly one of"),
+        (
+            &*target,
+            grant("group_name", "admins", "CAN_READ"),
+            400,
+            lowered,
+        ),
+        (root, json!({}), 400, removed),
+        (&*shared, json!({}), 400, "/Shared"),
+    ];
+    for (target, body, status, text) in cases {
+        let (got, refusal) = call(&mut world, "PUT", target, body.clone());
+        let message = refusal["message"].as_str().unwrap_or("");
+        assert!(
+            got == status && message.contains(text),
+            "{target} {body}: {got} {message}"
+        );
+    }
+    let unchanged = grant("group_name", "users", "CAN_MANAGE");
+    assert_eq!(call(&mut world, "PUT", &shared, unchanged).0, 200);
+}
+
+#[test]
+fn reads_that_are_refused() {
+    let mut world = World::for_tests();
+    let admin = world.admin();
+    let id = tree::put(&mut world, "/Shared/n", notebook(), &admin);
+    let base = "/api/2.0/permissions";
+    assert_eq!(get(&mut world, &format!("{base}/nonsense/1")).0, 400);
+    assert_eq!(get(&mut world, &format!("{base}/notebooks/1")).0, 404);
+    let wrong_kind = format!("{base}/directories/{id}");
+    assert_eq!(get(&mut world, &wrong_kind).0, 404);
     world.switches.acls_disabled = true;
-    assert_eq!(get(&mut world, &target).1["error_code"], "FEATURE_DISABLED");
+    let (_, body) = get(&mut world, &format!("{base}/notebooks/{id}"));
+    assert_eq!(body["error_code"], "FEATURE_DISABLED");
+}
+
+#[test]
+fn entries_end_with_the_principal() {
+    let mut world = World::for_tests();
+    let ann = user(&mut world, "ann@example.com");
+    let admin = world.admin();
+    let id = tree::put(&mut world, "/Shared/n", notebook(), &admin);
+    crate::secrets::create_scope(&mut world, "s", &ann);
+    world
+        .acls
+        .set("notebooks", &id.to_string(), (&ann).into(), "CAN_RUN");
+    let target = format!("/api/2.0/preview/scim/v2/Users/{}", ann.id);
+    assert_eq!(call(&mut world, "DELETE", &target, json!({})).0, 204);
+    assert_eq!(world.acls.direct("notebooks", &id.to_string()).len(), 1);
+    let (_, acl) = get(&mut world, "/api/2.0/secrets/acls/list?scope=s");
+    assert_eq!(acl, json!({}));
+    let home = "/api/2.0/workspace/get-status?path=/Users/ann@example.com";
+    assert_eq!(get(&mut world, home).0, 200, "the home stays");
 }
 
 #[test]

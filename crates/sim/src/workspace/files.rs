@@ -28,20 +28,19 @@ pub(super) fn write(world: &mut World, request: &Request) -> Result<Reply, ApiEr
     let (path, object) = detect(&named, request.body.clone());
     parent_of(world, &request.caller, &path)?;
     if let Some(existing) = world.tree.find(&path) {
-        let is_file = matches!(existing.object, Object::File(_));
-        let wants_file = matches!(object, Object::File(_));
-        if !is_file && !(overwrite && existing.object.object_type() == object.object_type()) {
-            return Err(ApiError {
-                status: 400,
-                body: json!({"error_code": "", "message": format!("{path} already exists.")}),
-            });
-        }
-        if !overwrite || is_file != wants_file {
+        let replaces = overwrite && existing.object.object_type() == object.object_type();
+        if !replaces && matches!(existing.object, Object::File(_)) {
             return Err(ApiError::new(
                 409,
                 "ALREADY_EXISTS",
                 format!("File already exists at ({path})."),
             ));
+        }
+        if !replaces {
+            return Err(ApiError {
+                status: 400,
+                body: json!({"error_code": "", "message": format!("{path} already exists.")}),
+            });
         }
         if !may_tree(world, &request.caller, existing.id, "CAN_EDIT") {
             return Err(ApiError::denied(format!(
