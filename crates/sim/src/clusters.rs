@@ -20,13 +20,16 @@ mod write;
 
 pub(crate) use catalogue::{NODE_TYPES, SPARK_VERSIONS};
 pub use life::{Cluster, Event, KEPT_MS, Phase, Timing};
-pub(crate) use spec::{check as check_spec, fill_defaults, writable};
+pub(crate) use spec::{check as check_spec, writable};
+pub(crate) use write::place;
 
 /// All clusters, in the order of their creation.
 #[derive(Debug)]
 pub struct Clusters {
     /// The clusters that were not deleted permanently, the forgotten ones included.
     pub all: Vec<Cluster>,
+    /// Permanently deleted ones: what they cost stays.
+    pub deleted: Vec<Cluster>,
     /// How long starting and stopping takes.
     pub timing: Timing,
     /// Largest page of `list` 2.1, whatever `page_size` asks for.
@@ -44,6 +47,7 @@ impl Default for Clusters {
         let (all, tokens, timing) = (Vec::new(), HashMap::new(), Timing::default());
         Self {
             all,
+            deleted: Vec::new(),
             timing,
             page_cap: 20,
             pin_limit: 100,

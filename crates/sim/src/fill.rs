@@ -1,13 +1,23 @@
 //! A seeded generator that fills a workspace: believable in what refers to what, of any size, the same for the same seed.
 //!
 //! It owns how much of what there is ([`Fill`]) and the order of the parts. State is written directly, without calls,
-//! so a fill starts no cluster and no run.
+//! so a fill starts no cluster.
 
+use fastrand::Rng;
 use serde_json::Value;
 
+use crate::http::Caller;
 use crate::world::World;
 
+mod awkward;
+mod broken;
+mod compute;
+mod grants;
+mod people;
+mod storage;
 mod text;
+mod tree;
+mod work;
 
 /// How much of what.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +58,8 @@ pub struct Fill {
     pub acls: bool,
     /// Names and contents that are hard to carry: clashes of case, trailing dots, 255 characters, 10 MB, no last newline.
     pub awkward: bool,
+    /// What leads nowhere: homes and owners that left, forgotten clusters, warehouses, a circle of jobs.
+    pub broken: bool,
 }
 
 impl Fill {
@@ -73,6 +85,7 @@ impl Fill {
             dbfs_files: 6,
             acls: true,
             awkward: false,
+            broken: false,
         }
     }
 
@@ -83,7 +96,7 @@ impl Fill {
             notebooks: 300,
             folders: 40,
             files: 60,
-            others: 6,
+            others: 0,
             users: 40,
             service_principals: 6,
             groups: 14,
@@ -131,6 +144,15 @@ impl Fill {
         }
     }
 
+    /// A small workspace with references that lead nowhere and objects that cannot be restored.
+    #[must_use]
+    pub fn broken() -> Self {
+        Self {
+            broken: true,
+            ..Self::small()
+        }
+    }
+
     /// A workspace of this many notebooks and all else in proportion.
     #[must_use]
     pub fn sized(notebooks: usize) -> Self {
@@ -138,7 +160,7 @@ impl Fill {
             notebooks,
             folders: notebooks / 8 + 4,
             files: notebooks / 10,
-            others: notebooks / 100,
+            others: 0,
             users: (notebooks / 20).clamp(4, 2_000),
             service_principals: (notebooks / 200).clamp(1, 100),
             groups: (notebooks / 50).clamp(4, 200),
@@ -154,7 +176,7 @@ impl Fill {
         }
     }
 
-    /// A fill by its name: `small`, `demo`, `baseline`, `awkward`, `sized:<notebooks>`.
+    /// A fill by its name: `small`, `demo`, `baseline`, `awkward`, `broken`, `sized:<notebooks>`.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
         match name {
@@ -162,6 +184,7 @@ impl Fill {
             "demo" => Some(Self::demo()),
             "baseline" => Some(Self::baseline()),
             "awkward" => Some(Self::awkward()),
+            "broken" => Some(Self::broken()),
             _ => name.strip_prefix("sized:")?.parse().ok().map(Self::sized),
         }
     }
@@ -202,6 +225,7 @@ impl Fill {
         match field {
             "acls" => Some(&mut self.acls),
             "awkward" => Some(&mut self.awkward),
+            "broken" => Some(&mut self.broken),
             _ => None,
         }
     }
@@ -228,7 +252,102 @@ impl Fill {
     }
 }
 
-/// Fills the workspace.
+/// Fills the workspace. Filling twice with different seeds adds up; the same seed twice is not meant.
+///
+/// # Panics
+/// Never on any numbers: what the generator makes satisfies the checks of the API, and a test fills with every preset.
 pub fn fill(world: &mut World, fill: &Fill) {
-    let _ = (world, fill);
+    let mut filler = Filler::new(world, fill);
+    people::fill(&mut filler);
+    storage::fill(&mut filler);
+    tree::fill(&mut filler);
+    compute::fill(&mut filler);
+    work::fill(&mut filler);
+    if fill.awkward {
+        awkward::fill(&mut filler);
+    }
+    if fill.broken {
+        broken::fill(&mut filler);
+    }
+    if fill.acls {
+        grants::fill(&mut filler);
+    }
 }
+
+/// What is being filled, and what is there so far for later parts to refer to.
+struct Filler<'w> {
+    world: &'w mut World,
+    fill: &'w Fill,
+    rng: Rng,
+    /// Users and service principals that create things; the administrator is the first.
+    callers: Vec<Caller>,
+    users: Vec<String>,
+    service_principals: Vec<String>,
+    groups: Vec<String>,
+    /// Paths with their object ids.
+    folders: Vec<(String, i64)>,
+    notebooks: Vec<(String, i64)>,
+    files: Vec<(String, i64)>,
+    git_folders: Vec<i64>,
+    /// DBFS paths without scheme.
+    jars: Vec<String>,
+    wheels: Vec<String>,
+    scripts: Vec<String>,
+    programs: Vec<String>,
+    scopes: Vec<String>,
+    pools: Vec<String>,
+    policies: Vec<String>,
+    clusters: Vec<String>,
+    jobs: Vec<i64>,
+}
+
+impl<'w> Filler<'w> {
+    fn new(world: &'w mut World, fill: &'w Fill) -> Self {
+        let callers = vec![world.admin()];
+        Self {
+            world,
+            fill,
+            rng: Rng::with_seed(fill.seed),
+            callers,
+            users: Vec::new(),
+            service_principals: Vec::new(),
+            groups: Vec::new(),
+            folders: Vec::new(),
+            notebooks: Vec::new(),
+            files: Vec::new(),
+            git_folders: Vec::new(),
+            jars: Vec::new(),
+            wheels: Vec::new(),
+            scripts: Vec::new(),
+            programs: Vec::new(),
+            scopes: Vec::new(),
+            pools: Vec::new(),
+            policies: Vec::new(),
+            clusters: Vec::new(),
+            jobs: Vec::new(),
+        }
+    }
+
+    /// One that creates things.
+    fn somebody(&mut self) -> Caller {
+        self.callers[self.rng.usize(0..self.callers.len())].clone()
+    }
+
+    /// One element, when there is any.
+    fn one<T: Clone>(&mut self, list: impl Fn(&Self) -> &[T]) -> Option<T> {
+        let length = list(self).len();
+        if length == 0 {
+            return None;
+        }
+        let at = self.rng.usize(0..length);
+        list(self).get(at).cloned()
+    }
+
+    /// True once in `of` times.
+    fn chance(&mut self, of: u32) -> bool {
+        self.rng.u32(0..of) == 0
+    }
+}
+
+#[cfg(test)]
+mod tests;

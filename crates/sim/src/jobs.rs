@@ -16,7 +16,8 @@ mod runs;
 mod settings;
 mod write;
 
-pub(crate) use settings::{TASK_TYPES, fill_defaults};
+pub(crate) use settings::fill_defaults;
+pub(crate) use write::place;
 
 /// Elements of one array of a job in one reply.
 const PAGE: usize = 100;
@@ -259,7 +260,7 @@ fn get(world: &mut World, request: &Request) -> Result<Reply, ApiError> {
 fn list(world: &mut World, request: &Request) -> Result<Reply, ApiError> {
     let (limit, offset) = (request.number("limit")?, request.number("offset")?);
     let old = request.version() == "2.0";
-    if limit.is_some_and(|limit| !(1..=100).contains(&limit) && !(old && limit == 0)) {
+    if limit.is_some_and(|limit| !((1..=100).contains(&limit) || old && limit == 0)) {
         return Err(ApiError::invalid(
             "The limit of jobs must be between 1 and 100",
         ));

@@ -9,6 +9,7 @@ pub mod assignments;
 pub mod clock;
 pub mod clusters;
 mod control;
+pub mod costs;
 pub mod dbfs;
 mod dump;
 mod faults;
@@ -35,7 +36,8 @@ pub mod tree;
 pub mod workspace;
 mod world;
 
-pub use dump::{Difference, compare};
+pub use costs::Costs;
+pub use dump::{Comparison, Difference, KindCount, Strictness, compare, compare_all};
 pub use faults::{Fault, FaultKind, When};
 pub use fill::Fill;
 pub use gate::Call;

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::http::{ApiError, Reply, Request, as_i64, need_str, opt_str};
+use crate::http::{ApiError, Caller, Reply, Request, as_i64, need_str, opt_str};
 use crate::permissions::may;
 use crate::route::Route;
 use crate::world::World;
@@ -12,6 +12,12 @@ mod families;
 
 pub(crate) use apply::apply;
 use families::{FAMILIES, Family};
+
+/// Id of a policy's family and the JSON text of the overrides.
+type FamilyUse = (String, Option<String>);
+
+/// Definition, family and further fields.
+type Content = (String, Option<FamilyUse>, Map<String, Value>);
 
 /// A policy.
 #[derive(Clone, Debug)]
@@ -23,7 +29,7 @@ pub struct Policy {
     /// JSON text; of a family policy: the family's definition with the overrides laid over it.
     pub definition: String,
     /// Family and the JSON text of the overrides.
-    pub family: Option<(String, Option<String>)>,
+    pub family: Option<FamilyUse>,
     /// `description`, `libraries`, `max_clusters_per_user` as given.
     pub more: Map<String, Value>,
     /// Creator; none for built-in ones.
@@ -164,9 +170,7 @@ fn parse(text: &str, field: &str) -> Result<Map<String, Value>, ApiError> {
 }
 
 /// What a body of `create` or `edit` makes of a policy: definition, family, further fields.
-fn content(
-    body: &Map<String, Value>,
-) -> Result<(String, Option<(String, Option<String>)>, Map<String, Value>), ApiError> {
+fn content(body: &Map<String, Value>) -> Result<Content, ApiError> {
     let (definition, family) = (
         opt_str(body, "definition"),
         opt_str(body, "policy_family_id"),
@@ -270,24 +274,32 @@ fn admin_only(request: &Request) -> Result<(), ApiError> {
 
 fn create(world: &mut World, request: &Request) -> Result<Reply, ApiError> {
     admin_only(request)?;
-    let body = request.json()?;
-    let name = need_str(&body, "name")?;
+    let id = place(world, &request.json()?, &request.caller)?;
+    Ok(Reply::json(json!({"policy_id": id})))
+}
+
+/// Adds a policy, checked as every other; the answer is its id.
+pub(crate) fn place(
+    world: &mut World,
+    body: &Map<String, Value>,
+    creator: &Caller,
+) -> Result<String, ApiError> {
+    let name = need_str(body, "name")?;
     check_name(world, name, None)?;
-    let (definition, family, more) = content(&body)?;
+    let (definition, family, more) = content(body)?;
     let (id, created_ms) = (world.ids.hex(16).to_uppercase(), world.clock.now_ms());
-    let creator = Some(request.caller.name.clone());
     world.policies.all.push(Policy {
         id: id.clone(),
         name: name.to_owned(),
         definition,
         family,
         more,
-        creator,
+        creator: Some(creator.name.clone()),
         created_ms,
         builtin: false,
     });
-    world.acls.created("cluster-policies", &id, &request.caller);
-    Ok(Reply::json(json!({"policy_id": id})))
+    world.acls.created("cluster-policies", &id, creator);
+    Ok(id)
 }
 
 fn edit(world: &mut World, request: &Request) -> Result<Reply, ApiError> {
@@ -301,8 +313,7 @@ fn edit(world: &mut World, request: &Request) -> Result<Reply, ApiError> {
     let Some(policy) = world.policies.all.iter_mut().find(|policy| policy.id == id) else {
         return check(world, id).map(|()| Reply::empty_object());
     };
-    let family_id =
-        |family: &Option<(String, Option<String>)>| family.as_ref().map(|(id, _)| id.clone());
+    let family_id = |family: &Option<FamilyUse>| family.as_ref().map(|(id, _)| id.clone());
     if policy.builtin && (policy.name != name || family_id(&policy.family) != family_id(&family)) {
         return Err(ApiError::invalid(format!(
             "The default policy {} can only be changed through policy_family_definition_overrides",

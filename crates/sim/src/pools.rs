@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::http::{ApiError, Reply, Request, as_i64, need_str, opt_str};
+use crate::http::{ApiError, Caller, Reply, Request, as_i64, need_str, opt_str};
 use crate::permissions::may;
 use crate::route::Route;
 use crate::world::World;
@@ -73,6 +73,8 @@ impl Pool {
 pub struct Pools {
     /// The pools.
     pub all: Vec<Pool>,
+    /// Deleted ones: what they cost stays.
+    pub deleted: Vec<Pool>,
 }
 
 impl Pools {
@@ -117,7 +119,7 @@ pub fn node_type(world: &World, id: &str) -> Result<String, ApiError> {
 }
 
 /// Fills in what the service decides.
-pub(crate) fn fill_defaults(spec: &mut Map<String, Value>) {
+fn fill_defaults(spec: &mut Map<String, Value>) {
     for (name, value) in [
         ("min_idle_instances", json!(0)),
         ("idle_instance_autotermination_minutes", json!(60)),
@@ -257,8 +259,17 @@ fn create(world: &mut World, request: &Request) -> Result<Reply, ApiError> {
             request.caller.name
         )));
     }
-    let mut spec: Map<String, Value> = request
-        .json()?
+    let id = place(world, request.json()?, &request.caller)?;
+    Ok(Reply::json(json!({"instance_pool_id": id})))
+}
+
+/// Adds a pool, checked as every other; the answer is its id.
+pub(crate) fn place(
+    world: &mut World,
+    body: Map<String, Value>,
+    creator: &Caller,
+) -> Result<String, ApiError> {
+    let mut spec: Map<String, Value> = body
         .into_iter()
         .filter(|(name, value)| WRITABLE.contains(&name.as_str()) && !value.is_null())
         .collect();
@@ -269,13 +280,13 @@ fn create(world: &mut World, request: &Request) -> Result<Reply, ApiError> {
     let mut pool = Pool {
         id: id.clone(),
         spec,
-        creator: request.caller.name.clone(),
+        creator: creator.name.clone(),
         idle_ever: 0,
     };
     pool.idle_ever = pool.idle();
     world.pools.all.push(pool);
-    world.acls.created("instance-pools", &id, &request.caller);
-    Ok(Reply::json(json!({"instance_pool_id": id})))
+    world.acls.created("instance-pools", &id, creator);
+    Ok(id)
 }
 
 fn edit(world: &mut World, request: &Request) -> Result<Reply, ApiError> {
@@ -317,7 +328,11 @@ fn delete(world: &mut World, request: &Request) -> Result<Reply, ApiError> {
     let id = need_str(&body, "instance_pool_id")?;
     check(world, id)?;
     allowed(world, request, id, "CAN_MANAGE")?;
-    world.pools.all.retain(|pool| pool.id != id);
+    let (gone, kept) = std::mem::take(&mut world.pools.all)
+        .into_iter()
+        .partition(|pool| pool.id == id);
+    world.pools.all = kept;
+    world.pools.deleted.extend::<Vec<Pool>>(gone);
     world.acls.removed("instance-pools", id);
     Ok(Reply::empty_object())
 }

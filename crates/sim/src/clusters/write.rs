@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{Cluster, Phase, life, spec};
-use crate::http::{ApiError, Reply, Request, need_str, opt_str};
+use crate::http::{ApiError, Caller, Reply, Request, need_str, opt_str};
 use crate::permissions::may;
 use crate::route::Route;
 use crate::world::World;
@@ -77,6 +77,7 @@ fn create(world: &mut World, request: &Request) -> Result<Reply, ApiError> {
         }
     }
     let token = token.map(str::to_owned);
+    may_create(world, request, opt_str(&body, "policy_id"))?;
     let source = body
         .get("clone_from")
         .and_then(|from| from.get("source_cluster_id"));
@@ -104,6 +105,47 @@ fn create(world: &mut World, request: &Request) -> Result<Reply, ApiError> {
         world.libraries.copy(&source, &id);
     }
     Ok(Reply::json(json!({"cluster_id": id})))
+}
+
+/// Whether the caller may create clusters: by entitlement, or with a policy that it may use.
+fn may_create(world: &World, request: &Request, policy: Option<&str>) -> Result<(), ApiError> {
+    let caller = &request.caller;
+    let by_policy = policy.is_some_and(|id| may(world, caller, "cluster-policies", id, "CAN_USE"));
+    let entitled = || {
+        let principals = world.identities.principals_of(caller);
+        let mut held = (principals.iter())
+            .filter_map(|principal| world.identities.of_principal(principal))
+            .filter_map(|identity| identity.fields.get("entitlements")?.as_array())
+            .flatten();
+        held.any(|entitlement| entitlement["value"] == "allow-cluster-create")
+    };
+    if caller.admin || by_policy || entitled() {
+        return Ok(());
+    }
+    Err(ApiError::denied(
+        "You are not authorized to create clusters. Please contact your administrator.",
+    ))
+}
+
+/// Adds a cluster that has been at rest since a moment, checked as every other; the answer is its id.
+pub(crate) fn place(
+    world: &mut World,
+    body: &Value,
+    creator: &Caller,
+    since: i64,
+) -> Result<String, ApiError> {
+    let prepared = prepare(world, body, &creator.name)?;
+    let id = world.ids.dated(since);
+    let cluster = Cluster::at_rest(
+        id.clone(),
+        prepared.spec,
+        prepared.asked,
+        &creator.name,
+        since,
+    );
+    world.clusters.all.push(cluster);
+    world.acls.created("clusters", &id, creator);
+    Ok(id)
 }
 
 /// The named cluster, when the caller may do `level` on it.
@@ -220,7 +262,11 @@ fn permanent_delete(world: &mut World, request: &Request) -> Result<Reply, ApiEr
             "Cluster {id} is pinned. Unpin the cluster before deleting it permanently."
         )));
     }
-    world.clusters.all.retain(|cluster| cluster.id != id);
+    let (gone, kept) = std::mem::take(&mut world.clusters.all)
+        .into_iter()
+        .partition(|cluster| cluster.id == id);
+    world.clusters.all = kept;
+    world.clusters.deleted.extend::<Vec<Cluster>>(gone);
     world.libraries.forget(id);
     world.acls.removed("clusters", id);
     Ok(Reply::empty_object())

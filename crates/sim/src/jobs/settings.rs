@@ -296,8 +296,11 @@ fn check_tasks(world: &World, settings: &Map<String, Value>) -> Result<(), ApiEr
             tasks.len()
         )));
     }
-    let cluster_keys = keys(clusters, "job_cluster_key")?;
-    let environments = keys(list("environments"), "environment_key")?;
+    let known = Known {
+        clusters: keys(clusters, "job_cluster_key")?,
+        environments: keys(list("environments"), "environment_key")?,
+        git: settings.contains_key("git_source"),
+    };
     for cluster in clusters {
         if let Some(new_cluster) = cluster.get("new_cluster") {
             check_cluster(world, new_cluster)?;
@@ -319,13 +322,7 @@ fn check_tasks(world: &World, settings: &Map<String, Value>) -> Result<(), ApiEr
                 )));
             }
         }
-        check_task(
-            world,
-            task,
-            &cluster_keys,
-            &environments,
-            settings.contains_key("git_source"),
-        )?;
+        check_task(world, task, &known)?;
     }
     Ok(())
 }
@@ -350,13 +347,14 @@ fn keys<'a>(list: &'a [Value], field: &str) -> Result<HashSet<&'a str>, ApiError
     Ok(found)
 }
 
-fn check_task(
-    world: &World,
-    task: &Value,
-    clusters: &HashSet<&str>,
-    environments: &HashSet<&str>,
+/// The keys that tasks may name.
+struct Known<'a> {
+    clusters: HashSet<&'a str>,
+    environments: HashSet<&'a str>,
     git: bool,
-) -> Result<(), ApiError> {
+}
+
+fn check_task(world: &World, task: &Value, known: &Known<'_>) -> Result<(), ApiError> {
     let key = task["task_key"].as_str().unwrap_or("");
     let types: Vec<&str> = TASK_TYPES
         .iter()
@@ -369,77 +367,87 @@ fn check_task(
             types.len()
         )));
     };
-    let compute: Vec<&str> = [
+    check_compute(task, known)?;
+    if let Some(cluster) = task.get("new_cluster") {
+        check_cluster(world, cluster)?;
+    }
+    let libraries = task.get("libraries").and_then(Value::as_array);
+    libraries
+        .into_iter()
+        .flatten()
+        .try_for_each(crate::libraries::check_library)?;
+    check_type(world, key, kind, &task[kind], known)
+}
+
+/// Where a task runs: at most one place, and a known one.
+fn check_compute(task: &Value, known: &Known<'_>) -> Result<(), ApiError> {
+    let key = task["task_key"].as_str().unwrap_or("");
+    let places = [
         "existing_cluster_id",
         "new_cluster",
         "job_cluster_key",
         "environment_key",
-    ]
-    .into_iter()
-    .filter(|name| task.get(name).is_some())
-    .collect();
-    if compute.len() > 1 {
+    ];
+    let named: Vec<&str> = places
+        .into_iter()
+        .filter(|name| task.get(name).is_some())
+        .collect();
+    if named.len() > 1 {
+        let named = named.join(", ");
         return Err(ApiError::invalid(format!(
-            "Task {key} names more than one of {}",
-            compute.join(", ")
+            "Task {key} names more than one of {named}"
         )));
     }
-    for (field, known) in [
-        ("job_cluster_key", clusters),
-        ("environment_key", environments),
+    for (field, keys) in [
+        ("job_cluster_key", &known.clusters),
+        ("environment_key", &known.environments),
     ] {
         if let Some(name) = task.get(field).and_then(Value::as_str)
-            && !known.contains(name)
+            && !keys.contains(name)
         {
             return Err(ApiError::invalid(format!(
                 "Task {key} names the unknown {field} {name}"
             )));
         }
     }
-    if let Some(cluster) = task.get("new_cluster") {
-        check_cluster(world, cluster)?;
-    }
-    task.get("libraries")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-        .try_for_each(crate::libraries::check_library)?;
+    Ok(())
+}
+
+/// What a task does, `block` being the field of its type.
+fn check_type(
+    world: &World,
+    key: &str,
+    kind: &str,
+    block: &Value,
+    known: &Known<'_>,
+) -> Result<(), ApiError> {
+    let refuse = |why: String| Err(ApiError::invalid(format!("Task {key}: {why}")));
     match kind {
         "run_job_task" => {
-            let job = task[kind].get("job_id").and_then(as_i64).unwrap_or(0);
+            let job = block.get("job_id").and_then(as_i64).unwrap_or(0);
             if !world.jobs.all.contains_key(&job) {
-                return Err(ApiError::invalid(format!(
-                    "Task {key}: run_job_task: Job {job} does not exist."
-                )));
+                return refuse(format!("run_job_task: Job {job} does not exist."));
             }
         }
-        "for_each_task" => {
-            let inner = task[kind].get("task").ok_or_else(|| {
-                ApiError::invalid(format!("Task {key}: for_each_task needs a task"))
-            })?;
-            if inner.get("for_each_task").is_some() {
-                return Err(ApiError::invalid(format!(
-                    "Task {key}: for_each_task cannot hold another for_each_task"
-                )));
+        "for_each_task" => match block.get("task") {
+            None => return refuse("for_each_task needs a task".into()),
+            Some(inner) if inner.get("for_each_task").is_some() => {
+                return refuse("for_each_task cannot hold another for_each_task".into());
             }
-            check_task(world, inner, clusters, environments, git)?;
-        }
-        "notebook_task"
-            if task[kind].get("source").and_then(Value::as_str) == Some("GIT") && !git =>
-        {
-            return Err(ApiError::invalid(format!(
-                "Task {key} takes its notebook from git, but the job has no git_source"
-            )));
-        }
-        "notebook_task"
-            if task[kind]
+            Some(inner) => check_task(world, inner, known)?,
+        },
+        "notebook_task" => {
+            let source = block.get("source").and_then(Value::as_str);
+            if source == Some("GIT") && !known.git {
+                return refuse("the notebook is from git, but the job has no git_source".into());
+            }
+            if block
                 .get("notebook_path")
                 .and_then(Value::as_str)
-                .is_none_or(str::is_empty) =>
-        {
-            return Err(ApiError::invalid(format!(
-                "Task {key}: Missing required field: notebook_path"
-            )));
+                .is_none_or(str::is_empty)
+            {
+                return refuse("Missing required field: notebook_path".into());
+            }
         }
         _ => {}
     }

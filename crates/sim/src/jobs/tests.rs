@@ -522,7 +522,7 @@ fn permissions_can_come_with_the_job() {
 fn every_kind_of_task_is_known() {
     let mut world = World::for_tests();
     let first = create(&mut world, settings("first"));
-    for name in super::TASK_TYPES {
+    for name in super::settings::TASK_TYPES {
         let mut block = Map::from_iter([
             ("notebook_path".to_owned(), json!("/a")),
             ("job_id".to_owned(), json!(first)),

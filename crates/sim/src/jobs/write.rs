@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{Job, settings, target};
-use crate::http::{ApiError, Reply, Request, need_i64, opt_str};
+use crate::http::{ApiError, Caller, Reply, Request, need_i64, opt_str};
 use crate::permissions::{Entries, Principal, segment};
 use crate::route::Route;
 use crate::world::World;
@@ -26,19 +26,29 @@ fn create(world: &mut World, request: &Request) -> Result<Reply, ApiError> {
     let now = world.clock.now_ms();
     limit(world, now)?;
     let entries = entries(&body, request)?;
-    let (settings, single) = settings::take(world, body, request.version())?;
-    let id = world.ids.number();
-    let mut job = Job::new(id, settings, &request.caller.name, now);
-    job.single = single;
-    // A continuous job that is not paused starts at once.
-    job.tick(now);
-    world.jobs.all.insert(id, job);
+    let id = place(world, body, request.version(), &request.caller)?;
     world.jobs.recent.push_back(now);
-    world.acls.created("jobs", &id.to_string(), &request.caller);
     if let (Some(entries), Some(segment)) = (entries, segment("jobs")) {
         world.acls.replace(segment, &id.to_string(), entries);
     }
     Ok(Reply::json(json!({"job_id": id})))
+}
+
+/// Adds a job, checked as every other; a continuous one that is not paused starts at once. The answer is its id.
+pub(crate) fn place(
+    world: &mut World,
+    body: Map<String, Value>,
+    version: &str,
+    creator: &Caller,
+) -> Result<i64, ApiError> {
+    let (settings, single) = settings::take(world, body, version)?;
+    let (now, id) = (world.clock.now_ms(), world.ids.number());
+    let mut job = Job::new(id, settings, &creator.name, now);
+    job.single = single;
+    job.tick(now);
+    world.jobs.all.insert(id, job);
+    world.acls.created("jobs", &id.to_string(), creator);
+    Ok(id)
 }
 
 /// The limits on the number of jobs: per hour, and at all.
