@@ -161,13 +161,23 @@ pub async fn seed(sim: &Sim, client: &Client) {
 
 pub async fn dbfs(client: &Client, path: &str, bytes: &[u8]) {
     use base64::Engine as _;
-    let contents = base64::engine::general_purpose::STANDARD.encode(bytes);
-    post(
+    let handle = post(
         client,
-        "/api/2.0/dbfs/put",
-        json!({ "path": path, "contents": contents, "overwrite": true }),
+        "/api/2.0/dbfs/create",
+        json!({ "path": path, "overwrite": true }),
     )
-    .await;
+    .await["handle"]
+        .clone();
+    for block in bytes.chunks(1 << 20) {
+        let data = base64::engine::general_purpose::STANDARD.encode(block);
+        post(
+            client,
+            "/api/2.0/dbfs/add-block",
+            json!({ "handle": handle, "data": data }),
+        )
+        .await;
+    }
+    post(client, "/api/2.0/dbfs/close", json!({ "handle": handle })).await;
 }
 
 pub async fn post(client: &Client, path: &str, body: Value) -> Value {

@@ -1,0 +1,254 @@
+//! A workspace that changes while it is exported.
+
+mod common;
+
+use common::{SOURCE, client, export, notebook, options, put, seed, sim};
+use lifeboat_archive::{Fate, Inventory};
+use lifeboat_sim::{Action, Script, Sim};
+
+fn after(sim: &Sim, path: &str, query: &str, action: Action) {
+    sim.script(Script {
+        method: "GET".to_owned(),
+        path: path.to_owned(),
+        query: query.to_owned(),
+        skip: 0,
+        action,
+    });
+}
+
+fn after_list(sim: &Sim, folder: &str, action: Action) {
+    after(
+        sim,
+        "/api/2.0/workspace/list",
+        &format!("path={folder}"),
+        action,
+    );
+}
+
+fn after_export(sim: &Sim, path: &str, action: Action) {
+    after(
+        sim,
+        "/api/2.0/workspace/export",
+        &format!("path={path}"),
+        action,
+    );
+}
+
+#[tokio::test]
+async fn an_object_that_is_deleted_after_the_listing_has_vanished() {
+    let sim = sim();
+    let client = client(&sim);
+    seed(&sim, &client).await;
+    after_list(
+        &sim,
+        "/Shared/team",
+        Action::Delete {
+            path: "/Shared/team/etl".to_owned(),
+        },
+    );
+    let written = export(&client, &options()).await;
+    let vanished = written.ledger(Fate::Vanished);
+    assert_eq!(vanished.len(), 1, "{vanished:?}");
+    assert_eq!(
+        (vanished[0].kind.as_str(), vanished[0].name.as_str()),
+        ("notebooks", "/Shared/team/etl")
+    );
+    assert_eq!(vanished[0].status, Some(404));
+    assert!(written.record("/Shared/team/etl").is_none());
+    assert_eq!(written.outcome.summary.inventory, Inventory::Complete);
+    assert_eq!(written.outcome.exit_code(), 0);
+    assert_eq!(written.lines("data/acls/notebooks").len(), 1);
+}
+
+#[tokio::test]
+async fn an_object_that_is_deleted_after_it_was_read_has_no_record() {
+    let sim = sim();
+    let client = client(&sim);
+    seed(&sim, &client).await;
+    after_export(
+        &sim,
+        "/Shared/team/etl",
+        Action::Delete {
+            path: "/Shared/team".to_owned(),
+        },
+    );
+    let written = export(&client, &options()).await;
+    let mut names: Vec<String> = written
+        .ledger(Fate::Vanished)
+        .into_iter()
+        .map(|line| line.name)
+        .collect();
+    names.retain(|name| name.starts_with("/Shared/team"));
+    assert_eq!(
+        names,
+        ["/Shared/team", "/Shared/team/data.csv", "/Shared/team/etl"]
+    );
+    assert!(written.record("/Shared/team").is_none());
+    assert!(
+        written
+            .lines("data/acls/directories")
+            .iter()
+            .all(|acl| acl["name"] != "/Shared/team")
+    );
+}
+
+#[tokio::test]
+async fn an_object_that_moved_is_stored_once_at_its_later_place() {
+    let sim = sim();
+    let client = client(&sim);
+    seed(&sim, &client).await;
+    sim.with(|world| put(world, "/Shared/zone/keep", notebook(SOURCE)));
+    let to = "/Shared/zone/moved".to_owned();
+    after_export(
+        &sim,
+        "/Shared/team/etl",
+        Action::Move {
+            from: "/Shared/team/etl".to_owned(),
+            to,
+        },
+    );
+    let written = export(&client, &options()).await;
+    assert!(written.record("/Shared/team/etl").is_none());
+    assert_eq!(written.content("/Shared/zone/moved"), SOURCE);
+    assert_eq!(written.ledger(Fate::Vanished), []);
+    assert_eq!(written.ledger(Fate::Failed), []);
+    let id = written.record("/Shared/zone/moved").unwrap()["object_id"].clone();
+    let acls = written.lines("data/acls/notebooks");
+    let of_moved: Vec<_> = acls.iter().filter(|acl| acl["id"] == id).collect();
+    assert_eq!(of_moved.len(), 1);
+    assert_eq!(of_moved[0]["name"], "/Shared/zone/moved");
+}
+
+#[tokio::test]
+async fn a_folder_that_moved_before_its_contents_were_read_is_read_at_its_later_place() {
+    let sim = sim();
+    let client = client(&sim);
+    seed(&sim, &client).await;
+    after_list(
+        &sim,
+        "/Shared/team",
+        Action::Move {
+            from: "/Shared/team".to_owned(),
+            to: "/Shared/crew".to_owned(),
+        },
+    );
+    let written = export(&client, &options()).await;
+    assert_eq!(written.content("/Shared/crew/etl"), SOURCE);
+    assert_eq!(written.content("/Shared/crew/data.csv"), "a,b\n1,2\n");
+    assert!(written.record("/Shared/team").is_none());
+    assert_eq!(written.ledger(Fate::Vanished), []);
+    assert_eq!(written.ledger(Fate::Failed), []);
+}
+
+#[tokio::test]
+async fn what_appears_and_what_changes_is_read_at_the_end() {
+    let sim = sim();
+    let client = client(&sim);
+    seed(&sim, &client).await;
+    sim.set_clock_rate(1);
+    let text = "print('new')\n".to_owned();
+    after_export(
+        &sim,
+        "/Shared/team/etl",
+        Action::Write {
+            path: "/Shared/team/etl".to_owned(),
+            text: text.clone(),
+        },
+    );
+    after_export(
+        &sim,
+        "/Shared/team/etl",
+        Action::Write {
+            path: "/Shared/team/added".to_owned(),
+            text,
+        },
+    );
+    let before = export_of(&sim, "/Shared/team/etl");
+    let written = export(&client, &options()).await;
+    assert!(written.content("/Shared/team/etl").contains("print('new')"));
+    assert!(
+        written
+            .content("/Shared/team/added")
+            .contains("print('new')")
+    );
+    assert_eq!(before, SOURCE);
+    let record = written.record("/Shared/team/etl").unwrap();
+    let member = record["content"]["path"].as_str().unwrap();
+    assert_ne!(
+        member, "data/workspace/content/Shared/team/etl.py",
+        "the first member cannot be replaced"
+    );
+    assert!(
+        member.starts_with("data/workspace/content/Shared/team/etl~"),
+        "{member}"
+    );
+    assert_eq!(written.ledger(Fate::Failed), []);
+    assert!(
+        written
+            .lines("data/acls/notebooks")
+            .iter()
+            .any(|acl| acl["name"] == "/Shared/team/added")
+    );
+}
+
+fn export_of(sim: &Sim, path: &str) -> String {
+    sim.with(
+        |world| match world.tree.find(path).map(|node| node.object.clone()) {
+            Some(lifeboat_sim::tree::Object::Notebook { content, .. }) => {
+                String::from_utf8(content.to_vec()).unwrap()
+            }
+            other => panic!("{other:?}"),
+        },
+    )
+}
+
+#[tokio::test]
+async fn a_quiet_workspace_has_the_same_content_id_every_night() {
+    let sim = sim();
+    let client = client(&sim);
+    seed(&sim, &client).await;
+    let first = export(&client, &options()).await;
+    sim.advance(std::time::Duration::from_secs(7200));
+    let mut later = options();
+    later.started = "2026-11-23T01:00:00Z".parse().unwrap();
+    later.concurrency = 3;
+    let second = export(&client, &later).await;
+    assert_eq!(
+        first.outcome.sealed.content_id,
+        second.outcome.sealed.content_id,
+        "{:#?}",
+        differences(&first, &second)
+    );
+    assert_ne!(
+        first.outcome.sealed.archive_id,
+        second.outcome.sealed.archive_id
+    );
+    sim.with(|world| put(world, "/Shared/team/more", notebook(SOURCE)));
+    let third = export(&client, &later).await;
+    assert_ne!(
+        first.outcome.sealed.content_id,
+        third.outcome.sealed.content_id
+    );
+}
+
+fn differences(a: &common::Written, b: &common::Written) -> Vec<(String, String, String)> {
+    a.members("data/")
+        .into_iter()
+        .map(|path| (a.text(&path), b.text(&path), path))
+        .filter(|(one, other, _)| one != other)
+        .map(|(one, other, path)| (path, one, other))
+        .collect()
+}
+
+#[tokio::test]
+async fn a_reproducible_run_has_the_same_bytes() {
+    let sim = sim();
+    let client = client(&sim);
+    seed(&sim, &client).await;
+    let mut options = options();
+    options.reproducible = true;
+    options.bag = Some("bag".to_owned());
+    let first = export(&client, &options).await;
+    let second = export(&client, &options).await;
+    assert_eq!(first.outcome.sealed.sha256, second.outcome.sealed.sha256);
+}

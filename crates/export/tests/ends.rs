@@ -1,0 +1,295 @@
+//! Runs that end early, and where archives appear.
+
+mod common;
+
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use common::{client, client_with, export, notebook, options, put, seed, sim, try_export};
+use lifeboat_archive::{Archive, Descriptor, Fate, Inventory};
+use lifeboat_export::{Destination, Error, Event, Observer, Silent, run_to_file};
+use lifeboat_sim::{Fault, FaultKind};
+
+fn expired() -> Fault {
+    let mut fault = Fault::status("GET", "/api/*", 403);
+    fault.body = Some(r#"{"error_code":403,"message":"Invalid access token."}"#.to_owned());
+    fault
+}
+
+#[tokio::test]
+async fn a_token_that_expires_on_the_way_ends_the_asking_and_keeps_what_was_read() {
+    let sim = sim();
+    let client = client(&sim);
+    seed(&sim, &client).await;
+    sim.with(|world| {
+        for index in 0..40 {
+            put(
+                world,
+                &format!("/Shared/many/n{index:02}"),
+                notebook(common::SOURCE),
+            );
+        }
+    });
+    let mut fault = expired();
+    fault.skip = 60;
+    sim.fault(fault);
+    let mut options = options();
+    options.concurrency = 2;
+    let written = export(&client, &options).await;
+    assert_eq!(written.outcome.exit_code(), 12);
+    assert_eq!(written.outcome.summary.inventory, Inventory::Incomplete);
+    assert_eq!(written.heard.stops.lock().unwrap().len(), 1);
+    let failed = written.ledger(Fate::Failed);
+    assert!(
+        failed
+            .iter()
+            .any(|line| line.message.starts_with("not attempted: ")),
+        "{failed:?}"
+    );
+    let calls = sim.calls().iter().filter(|call| call.status == 403).count();
+    assert!(
+        calls < 20,
+        "nothing is asked after the refusal, {calls} calls were refused"
+    );
+}
+
+#[tokio::test]
+async fn a_token_that_is_wrong_from_the_beginning_is_an_error() {
+    let sim = sim();
+    let error = try_export(&client_with(&sim, "wrong"), &options())
+        .await
+        .err()
+        .unwrap();
+    assert!(matches!(error, Error::Identity { .. }), "{error:?}");
+    assert_eq!(error.exit_code(), 12);
+    sim.set_login_page(true);
+    let error = try_export(&client(&sim), &options()).await.err().unwrap();
+    assert_eq!(error.exit_code(), 12);
+}
+
+#[tokio::test]
+async fn credentials_that_are_lost_before_anything_was_read_leave_nothing() {
+    let sim = sim();
+    let client = client(&sim);
+    seed(&sim, &client).await;
+    let mut fault = expired();
+    fault.skip = 1;
+    sim.fault(fault);
+    let error = try_export(&client, &options()).await.err().unwrap();
+    assert!(matches!(error, Error::Stopped { .. }), "{error:?}");
+    assert_eq!(error.exit_code(), 12);
+}
+
+#[tokio::test]
+async fn a_service_that_is_gone_ends_the_asking() {
+    let sim = sim();
+    let config = lifeboat_databricks::Config::with_token(
+        &sim.url(),
+        lifeboat_databricks::Secret::new(sim.token()),
+    );
+    let impatient = lifeboat_databricks::ClientOptions {
+        limits: lifeboat_databricks::Limits::Off,
+        retry_budget: std::time::Duration::ZERO,
+        ..Default::default()
+    };
+    let client = lifeboat_databricks::Client::new(config.unwrap(), impatient).unwrap();
+    seed(&sim, &client).await;
+    sim.with(|world| {
+        for index in 0..300 {
+            put(
+                world,
+                &format!("/Shared/many/n{index:03}"),
+                notebook(common::SOURCE),
+            );
+        }
+    });
+    let mut fault = Fault::status("GET", "/api/*", 0);
+    fault.kind = FaultKind::Kill;
+    fault.skip = 120;
+    sim.fault(fault);
+    let mut options = options();
+    options.concurrency = 4;
+    let written = export(&client, &options).await;
+    assert_eq!(written.outcome.exit_code(), 1);
+    assert!(
+        written
+            .outcome
+            .stopped
+            .as_ref()
+            .unwrap()
+            .to_string()
+            .starts_with("50 calls in a row")
+    );
+    assert_eq!(written.outcome.summary.inventory, Inventory::Incomplete);
+}
+
+fn files(folder: &Path) -> Vec<String> {
+    let mut names: Vec<String> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    names
+}
+
+#[tokio::test]
+async fn a_file_appears_complete_with_its_descriptor() {
+    let sim = sim();
+    let client = client(&sim);
+    seed(&sim, &client).await;
+    let folder = tempfile::tempdir().unwrap();
+    let to = format!("{}/", folder.path().display());
+    let (path, outcome) = run_to_file(&client, &options(), &to, &Silent)
+        .await
+        .unwrap();
+    let stem = format!("{}-20261122T010000Z", sim.workspace_id());
+    assert_eq!(
+        files(folder.path()),
+        [format!("{stem}.json"), format!("{stem}.tar.zst")]
+    );
+    let archive = Archive::open(&path).unwrap();
+    assert_eq!(archive.content_id().unwrap(), outcome.sealed.content_id);
+    let descriptor =
+        Descriptor::parse(&std::fs::read(folder.path().join(format!("{stem}.json"))).unwrap())
+            .unwrap();
+    assert_eq!(descriptor, outcome.descriptor);
+    assert_eq!(std::fs::metadata(&path).unwrap().len(), descriptor.size);
+    #[cfg(unix)]
+    for name in files(folder.path()) {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = std::fs::metadata(folder.path().join(name))
+            .unwrap()
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+    let calls = sim.calls().len();
+    let error = run_to_file(&client, &options(), &to, &Silent)
+        .await
+        .unwrap_err();
+    assert_eq!(error.exit_code(), 14, "an archive is never replaced");
+    assert!(
+        sim.calls().len() <= calls + 2,
+        "refused before anything is read"
+    );
+}
+
+#[tokio::test]
+async fn a_name_that_is_taken_meanwhile_is_refused_at_the_end() {
+    let sim = sim();
+    let written = export(&client(&sim), &options()).await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.tar.zst");
+    let (destination, sink) =
+        Destination::create(path.to_str().unwrap(), "1", options().started).unwrap();
+    std::fs::write(&path, "somebody else's").unwrap();
+    let error = destination
+        .commit(sink, &written.outcome.descriptor)
+        .unwrap_err();
+    assert!(error.is_refusal());
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "somebody else's");
+    assert_eq!(files(folder.path()), ["x.tar.zst"]);
+}
+
+#[tokio::test]
+async fn a_descriptor_without_an_archive_is_replaced_and_any_other_file_is_not() {
+    let sim = sim();
+    let written = export(&client(&sim), &options()).await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.tar.zst");
+    let beside = folder.path().join("x.json");
+    std::fs::write(&beside, "{}").unwrap();
+    let refused = Destination::create(path.to_str().unwrap(), "1", options().started).unwrap_err();
+    assert!(refused.is_refusal());
+    let mut litter = written.outcome.descriptor.clone();
+    litter.size = 1;
+    std::fs::write(&beside, litter.to_bytes().unwrap()).unwrap();
+    let (destination, sink) =
+        Destination::create(path.to_str().unwrap(), "1", options().started).unwrap();
+    destination
+        .commit(sink, &written.outcome.descriptor)
+        .unwrap();
+    assert_eq!(
+        Descriptor::parse(&std::fs::read(&beside).unwrap()).unwrap(),
+        written.outcome.descriptor
+    );
+}
+
+/// Cancels after so many progress events.
+struct Canceller {
+    left: AtomicUsize,
+    cancel: lifeboat_export::Cancel,
+}
+
+impl Observer for Canceller {
+    fn event(&self, event: Event<'_>) {
+        if matches!(event, Event::Progress { .. }) && self.left.fetch_sub(1, Ordering::SeqCst) == 1
+        {
+            self.cancel.raise();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_cancelled_run_leaves_nothing() {
+    let sim = sim();
+    let client = client(&sim);
+    seed(&sim, &client).await;
+    let folder = tempfile::tempdir().unwrap();
+    for left in [1, 5, 15] {
+        let mut options = options();
+        options.cancel = lifeboat_export::Cancel::new();
+        let canceller = Canceller {
+            left: AtomicUsize::new(left),
+            cancel: options.cancel.clone(),
+        };
+        let to = folder.path().join("x.tar.zst");
+        let error = run_to_file(&client, &options, to.to_str().unwrap(), &canceller)
+            .await
+            .unwrap_err();
+        assert!(matches!(error, Error::Cancelled), "{error:?}");
+        assert_eq!(error.exit_code(), 130);
+        assert_eq!(files(folder.path()), Vec::<String>::new());
+    }
+}
+
+/// A sink that is full after so many bytes.
+struct Full(usize);
+
+impl std::io::Write for Full {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if bytes.len() > self.0 {
+            return Err(std::io::Error::new(
+                std::io::ErrorKind::StorageFull,
+                "no space left on device",
+            ));
+        }
+        self.0 -= bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_is_an_error_with_its_cause() {
+    let sim = sim();
+    let client = client(&sim);
+    seed(&sim, &client).await;
+    for room in [0, 3000] {
+        let error = lifeboat_export::run(&client, &options(), Full(room), &Silent)
+            .await
+            .err()
+            .unwrap();
+        let mut text = error.to_string();
+        let mut source = std::error::Error::source(&error);
+        while let Some(cause) = source {
+            text.push_str(&format!(": {cause}"));
+            source = cause.source();
+        }
+        assert!(text.contains("no space left on device"), "{text}");
+        assert_eq!(error.exit_code(), 1);
+    }
+}
