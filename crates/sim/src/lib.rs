@@ -3,7 +3,23 @@
 //! It owns a stateful copy of the parts of the REST API that a backup touches, with the service's paging, limits and
 //! error bodies, and faults on demand. It shares no type with any client, so both can be wrong only independently.
 //!
-//! A handler is a plain function on the locked [`World`]; see [`route`].
+//! ```
+//! use lifeboat_sim::{Fault, Options, Sim};
+//!
+//! let sim = Sim::start(Options::default())?;
+//! sim.with(|world| lifeboat_sim::identities::add_user(world, "ann@example.com", "Ann Lee", false));
+//! sim.fault(Fault { times: 1, ..Fault::status("GET", "*/workspace/list", 503) });
+//! // ... a client works with `sim.url()` and `sim.token()` ...
+//! assert!(sim.unhandled().is_empty());
+//! # Ok::<(), lifeboat_sim::Error>(())
+//! ```
+//!
+//! A handler is a plain function on the locked [`World`]; see [`route`]. What a call is refused for, delayed by or
+//! recorded as, before and after its handler, is the gate's business. `/__sim/*` offers the handle's methods over HTTP.
+//!
+//! Where the service's behaviour is not documented the stricter reading is taken: nothing directly below `/Users` can be
+//! made by a call, the entry of `admins` on `/` and on tokens cannot be left out of a PUT, `/Shared` keeps its
+//! permissions, pages are short.
 
 pub mod assignments;
 pub mod clock;

@@ -4,9 +4,6 @@
 //! change an object.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fmt;
-
-use serde_json::{Value, json};
 
 use crate::http::Caller;
 use crate::world::World;
@@ -20,16 +17,6 @@ pub enum Principal {
     Group(String),
     /// By application id.
     ServicePrincipal(String),
-}
-
-impl fmt::Display for Principal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::User(name) => write!(f, "user/{name}"),
-            Self::Group(name) => write!(f, "group/{name}"),
-            Self::ServicePrincipal(id) => write!(f, "service-principal/{id}"),
-        }
-    }
 }
 
 impl From<&Caller> for Principal {
@@ -269,37 +256,6 @@ fn grants(entries: &Entries, principals: &[Principal], enough: impl Fn(&str) -> 
         .iter()
         .filter_map(|principal| entries.get(principal))
         .any(|held| enough(held))
-}
-
-/// Entries as `{"user/ann@example.com": "CAN_READ"}`: for dumps.
-#[must_use]
-pub fn dump_entries(world: &World, name: &str, id: &str) -> Value {
-    world
-        .acls
-        .direct(name, id)
-        .iter()
-        .map(|(principal, level)| (principal.to_string(), json!(level)))
-        .collect()
-}
-
-/// Direct permissions of the workspace tree by path, and those of tokens; objects without entries are left out.
-#[must_use]
-pub fn dump(world: &World) -> Value {
-    let mut by_segment: BTreeMap<&str, BTreeMap<String, Value>> = BTreeMap::new();
-    for node in world.tree.walk() {
-        let name = node.object.segment();
-        let entries = dump_entries(world, name, &node.id.to_string());
-        if entries.as_object().is_some_and(|map| !map.is_empty()) {
-            let paths = by_segment.entry(name).or_default();
-            paths.insert(world.tree.path(node.id), entries);
-        }
-    }
-    let tokens = dump_entries(world, "authorization", "tokens");
-    by_segment.insert(
-        "authorization",
-        BTreeMap::from([("tokens".to_owned(), tokens)]),
-    );
-    json!(by_segment)
 }
 
 mod api;

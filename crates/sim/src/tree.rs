@@ -5,11 +5,9 @@
 use std::collections::{BTreeMap, HashMap};
 
 use bytes::Bytes;
-use serde_json::{Value, json};
 
 use crate::http::Caller;
 use crate::permissions::Principal;
-use crate::workspace::notebook;
 use crate::world::World;
 
 /// Object id of `/`.
@@ -407,39 +405,6 @@ pub fn rename(world: &mut World, from: &str, to: &str) -> bool {
     node.name = name.to_owned();
     tree.insert(node);
     true
-}
-
-/// The tree by path: directories, notebooks (language and digest of the source), files (digest), the rest by type.
-#[must_use]
-pub fn dump(world: &World) -> Value {
-    let mut directories = Vec::new();
-    let mut notebooks = BTreeMap::new();
-    let mut files = BTreeMap::new();
-    let mut others = BTreeMap::new();
-    for node in world.tree.walk() {
-        let path = world.tree.path(node.id);
-        match &node.object {
-            Object::Directory => directories.push(path),
-            Object::Notebook {
-                language,
-                content,
-                jupyter,
-            } => {
-                let source = notebook::source(language, content, *jupyter);
-                notebooks.insert(
-                    path,
-                    json!({"language": language, "source": digest(&source)}),
-                );
-            }
-            Object::File(content) => {
-                files.insert(path, json!(digest(content)));
-            }
-            other => {
-                others.insert(path, json!(other.object_type()));
-            }
-        }
-    }
-    json!({"directories": directories, "notebooks": notebooks, "files": files, "other-objects": others})
 }
 
 /// Length and FNV-1a of a content: enough to see a difference, short enough to print.
