@@ -28,7 +28,7 @@ pub(crate) fn handle(gate: &Gate, method: &str, name: &str, _query: &str, body: 
 
 fn answer(gate: &Gate, method: &str, name: &str, body: &Value) -> Result<Value, String> {
     match (method, name) {
-        ("POST", "fill") => fill::fill(&mut lock(&gate.world), &Fill::from_json(body)?),
+        ("POST", "fill") => fill_fresh(&mut lock(&gate.world), body)?,
         ("GET", "dump") => return Ok(lock(&gate.world).dump()),
         ("GET", "clock") => return Ok(json!({"now_ms": lock(&gate.world).clock.now_ms()})),
         ("POST", "clock") => set_clock(&mut lock(&gate.world), body)?,
@@ -55,6 +55,16 @@ fn answer(gate: &Gate, method: &str, name: &str, body: &Value) -> Result<Value, 
         _ => return Err(format!("no control {method} {name}")),
     }
     Ok(json!({}))
+}
+
+/// Names and paths of two fills would meet, so only a fresh workspace is filled.
+fn fill_fresh(world: &mut World, body: &Value) -> Result<(), String> {
+    let wanted = Fill::from_json(body)?;
+    if !world.tree.is_fresh() {
+        return Err("the workspace is not empty".to_owned());
+    }
+    fill::fill(world, &wanted);
+    Ok(())
 }
 
 fn number(body: &Value, key: &str) -> Result<u64, String> {

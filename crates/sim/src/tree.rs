@@ -161,6 +161,12 @@ impl Tree {
         self.children.get(&id).is_none_or(BTreeMap::is_empty)
     }
 
+    /// Whether only the folders that every workspace has are there, and the administrator's home.
+    #[must_use]
+    pub fn is_fresh(&self) -> bool {
+        self.nodes.len() <= 5
+    }
+
     /// The object and the folders above it, the root last.
     #[must_use]
     pub fn lineage(&self, id: i64) -> Vec<&Node> {

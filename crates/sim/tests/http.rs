@@ -312,6 +312,10 @@ fn the_control_panel_needs_no_token() {
     assert_eq!(control("DELETE", "calls", "").0, 200);
     assert_eq!(control("GET", "calls", "").1, "[]");
     assert_eq!(control("POST", "nonsense", "").0, 400);
+    assert_eq!(control("POST", "fill", r#"{"name":"no-such-fill"}"#).0, 400);
+    assert_eq!(control("POST", "fill", r#"{"name":"small"}"#).0, 200);
+    let (status, again) = control("POST", "fill", r#"{"name":"small"}"#);
+    assert!(status == 400 && again.contains("not empty"));
 }
 
 #[test]
