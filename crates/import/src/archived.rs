@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use lifeboat_archive::{Archive, Inventory, Listing, ReadError};
+use lifeboat_archive::{Archive, Fate, Inventory, LedgerLine, Listing, ReadError, Scope};
 use lifeboat_catalog::records::{self, AclLine, ContentRef, DbfsLine, ObjectRecord, WorkspaceLine};
 use lifeboat_catalog::{Layout, kinds};
 use serde::de::DeserializeOwned;
@@ -31,6 +31,11 @@ pub struct ArchiveState {
     pub acls: BTreeMap<String, HashMap<String, Value>>,
     /// Digests of Jupyter notebooks by path, in the form in which they are compared; only those that were needed.
     pub normal: BTreeMap<String, String>,
+    /// True when the whole workspace was asked for and everything could be listed: what is not in the archive did not
+    /// exist in the source.
+    pub complete: bool,
+    /// Ids, names and paths that the ledger lists as existing and not captured.
+    pub uncaptured: BTreeSet<String>,
     /// Kinds that this build does not know, with the number of objects that the summary counts.
     pub unknown: BTreeMap<String, u64>,
     /// What the operator should know before anything else: gaps of the archive that were allowed.
@@ -133,13 +138,17 @@ pub fn load(archive: &Archive, allow_incomplete: bool) -> Result<ArchiveState, E
             "the archive's inventory is incomplete; not in the archive: {gaps}"
         ));
     }
+    state.complete = summary.inventory == Inventory::Complete && summary.scope == Scope::Workspace;
+    load_ledger(archive, &mut state)?;
     let known: BTreeSet<&str> = kinds()
         .iter()
         .map(|kind| kind.name)
         .chain(["workspace", "dbfs", "acls"])
         .collect();
     for (kind, counts) in &summary.kinds {
-        if !known.contains(kind.as_str()) && counts.stored + counts.reused > 0 {
+        // Access control has rows of its own, `acls/<kind>`.
+        let name = kind.strip_prefix("acls/").unwrap_or(kind);
+        if !known.contains(name) && counts.stored + counts.reused > 0 {
             state
                 .unknown
                 .insert(kind.clone(), counts.stored + counts.reused);
@@ -170,6 +179,18 @@ fn missing(kinds: &BTreeMap<String, lifeboat_archive::KindSummary>) -> String {
     } else {
         gaps.join(", ")
     }
+}
+
+fn load_ledger(archive: &Archive, state: &mut ArchiveState) -> Result<(), Error> {
+    let ledger: Vec<LedgerLine> = lines(archive, "ledger")?;
+    for line in ledger {
+        // What vanished while it was read does not exist in the source either.
+        if line.fate != Fate::Vanished {
+            state.uncaptured.insert(line.id);
+            state.uncaptured.insert(line.name);
+        }
+    }
+    Ok(())
 }
 
 fn load_objects(archive: &Archive, state: &mut ArchiveState) -> Result<(), Error> {

@@ -40,6 +40,9 @@ pub struct Resolver {
     moved: Vec<(String, String)>,
     /// The source is the target: ids of kinds that are not carried mean the same.
     same_workspace: bool,
+    /// What is not in the archive did not exist in the source, except what the ledger names.
+    complete: bool,
+    uncaptured: BTreeSet<String>,
     source_host: String,
     source_workspace: String,
     /// Ids of the source that mean nothing in the target.
@@ -92,6 +95,8 @@ impl Resolver {
     pub fn new(archive: &ArchiveState, same_workspace: bool, source_ids: BTreeSet<String>) -> Self {
         Self {
             same_workspace,
+            complete: archive.complete,
+            uncaptured: archive.uncaptured.clone(),
             source_host: archive
                 .host
                 .trim_start_matches("https://")
@@ -409,46 +414,35 @@ impl Resolver {
         let path = self.path(&found.value);
         let known = self.tree.contains(&path)
             || tree::is_builtin_directory(&path)
-            || self
-                .git_folders
-                .iter()
-                .any(|folder| paths::is_below(&path, folder));
+            || self.git_folders.iter().any(|folder| paths::is_below(&path, folder));
         if path != found.value {
             Answer::Is(path)
         } else if known {
             Answer::Same
-        } else if found.required() {
-            Answer::Note(format!(
-                "path {path} is neither in the archive nor in the target"
-            ))
         } else {
-            Answer::Remark(format!(
-                "path {path} is neither in the archive nor in the target"
-            ))
+            self.nowhere(found, &path, format!("path {path}"))
         }
     }
 
     fn answer_dbfs(&self, found: &Found) -> Answer {
         let path = &found.value;
         if let Some(rule) = tree::dbfs_never_read(path) {
-            return Answer::Remark(format!(
-                "dbfs:{path} lies below {rule}, which archives never hold"
-            ));
+            return Answer::Remark(format!("dbfs:{path} lies below {rule}, which archives never hold"));
         }
-        if self
-            .dbfs
-            .iter()
-            .any(|known| known == path || paths::is_below(known, path))
-        {
-            Answer::Same
-        } else if found.required() {
-            Answer::Note(format!(
-                "dbfs:{path} is neither in the archive nor in the target"
-            ))
+        if self.dbfs.iter().any(|known| known == path || paths::is_below(known, path)) {
+            return Answer::Same;
+        }
+        self.nowhere(found, path, format!("dbfs:{path}"))
+    }
+
+    /// A path that leads nowhere is written as it is: it is a name, not an id. It is a gap when the source had it.
+    fn nowhere(&self, found: &Found, path: &str, what: String) -> Answer {
+        if self.uncaptured.contains(path) {
+            Answer::Note(format!("{what} was not captured by the archive"))
+        } else if self.complete || !found.required() {
+            Answer::Remark(format!("{what} leads nowhere, in the source already"))
         } else {
-            Answer::Remark(format!(
-                "dbfs:{path} is neither in the archive nor in the target"
-            ))
+            Answer::Note(format!("{what} is neither in the archive nor in the target"))
         }
     }
 }

@@ -1,0 +1,130 @@
+//! Two simulated workspaces, an archive between them, and the runs that the import tests make.
+
+#![allow(dead_code, reason = "each test file uses a part")]
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use lifeboat_archive::Archive;
+use lifeboat_databricks::{Client, ClientOptions, Config, Limits, Secret};
+use lifeboat_import::{Error, Options, Plan, Report, Silent};
+use lifeboat_sim::{Call, Fill, Sim};
+
+/// Workspace id of the source.
+pub const SOURCE: &str = "1111111111111111";
+/// Workspace id of the target.
+pub const TARGET: &str = "2222222222222222";
+
+/// A source with an archive of it, a target, and a place for journals.
+pub struct Stage {
+    pub source: Sim,
+    pub target: Sim,
+    pub folder: tempfile::TempDir,
+    pub archive: PathBuf,
+}
+
+pub fn client(sim: &Sim) -> Client {
+    client_with(sim, Duration::from_secs(5))
+}
+
+pub fn client_with(sim: &Sim, retry_budget: Duration) -> Client {
+    let config = Config::with_token(&sim.url(), Secret::new(sim.token().to_owned())).unwrap();
+    let options = ClientOptions {
+        limits: Limits::Off,
+        retry_budget,
+        max_concurrent: 32,
+        ..ClientOptions::default()
+    };
+    Client::new(config, options).unwrap()
+}
+
+/// An empty workspace whose clusters stop within the blink of an eye.
+pub fn workspace(id: &str) -> Sim {
+    let options = lifeboat_sim::Options { clock_rate: 2000, ..lifeboat_sim::Options::workspace(id) };
+    Sim::start(options).unwrap()
+}
+
+impl Stage {
+    /// A source with this fill, exported, and an empty target.
+    pub async fn new(fill: &Fill) -> Self {
+        let source = workspace(SOURCE);
+        source.fill(fill);
+        let folder = tempfile::tempdir().unwrap();
+        let target = workspace(TARGET);
+        // Both workspaces belong to one account, whose groups the target does not have yet.
+        target.with(|world| fill.join_account(world));
+        let stage =
+            Self { source, target, archive: folder.path().join("a.tar.zst"), folder };
+        stage.export().await;
+        stage
+    }
+
+    /// Exports the source anew.
+    pub async fn export(&self) {
+        self.export_with(|_| ()).await;
+    }
+
+    pub async fn export_with(&self, change: impl FnOnce(&mut lifeboat_export::Options)) {
+        let sink = fs_err::File::create(&self.archive).unwrap();
+        let mut options = lifeboat_export::Options::new("2026-11-22T01:00:00Z".parse().unwrap());
+        change(&mut options);
+        lifeboat_export::run(&client(&self.source), &options, sink.into_parts().0, &Nothing).await.unwrap();
+    }
+
+    pub fn open(&self) -> Archive {
+        Archive::open(&self.archive).unwrap()
+    }
+
+    pub fn options(&self) -> Options {
+        Options {
+            target: Some(TARGET.to_owned()),
+            state_home: Some(self.folder.path().join("state")),
+            home_wait: Duration::from_secs(2),
+            cluster_wait: Duration::from_secs(20),
+            ..Options::default()
+        }
+    }
+
+    pub fn journal(&self) -> PathBuf {
+        self.folder.path().join(format!("state/lifeboat/{SOURCE}-{TARGET}/journal.jsonl"))
+    }
+
+    pub async fn apply(&self, options: &Options) -> Result<Report, Error> {
+        lifeboat_import::apply(&self.open(), &client(&self.target), options, &Silent).await
+    }
+
+    pub async fn plan(&self, options: &Options) -> Result<Plan, Error> {
+        lifeboat_import::plan(&self.open(), &client(&self.target), options, &Silent).await
+    }
+
+    /// Calls of the target that change something.
+    pub fn writes(&self) -> Vec<Call> {
+        self.target.calls().into_iter().filter(|call| call.method != "GET").collect()
+    }
+
+    /// What differs between the two workspaces as the simulator itself sees them.
+    pub fn differences(&self) -> Vec<String> {
+        let differences = lifeboat_sim::compare(&self.source.dump(), &self.target.dump());
+        differences.iter().map(|one| format!("{} {}: {}", one.kind, one.key, one.what)).collect()
+    }
+}
+
+struct Nothing;
+
+impl lifeboat_export::Observer for Nothing {
+    fn event(&self, _: lifeboat_export::Event<'_>) {}
+}
+
+/// Every object of a report that did not come out well, as text.
+pub fn troubles(report: &Report) -> Vec<String> {
+    use lifeboat_import::Fate;
+    report
+        .objects
+        .iter()
+        .filter(|object| matches!(object.fate, Fate::Blocked | Fate::Failed) || !object.notes.is_empty())
+        .map(|object| {
+            let reason = object.reason.as_deref().unwrap_or("");
+            format!("{} {} {}: {reason} {:?}", object.kind, object.name, object.fate.word(), object.notes)
+        })
+        .collect()
+}
