@@ -1,6 +1,7 @@
 //! `lifeboat-demo`: the whole chain on two simulated workspaces, with the commands that a user would type.
 
 mod stage;
+mod verdict;
 mod workspaces;
 
 use std::path::PathBuf;

@@ -15,7 +15,7 @@ use crate::exit::Exit;
 pub(crate) enum Failure {
     #[error("cannot find out which workspace is meant and who asks")]
     Config(#[from] ConfigError),
-    #[error("cannot make a client for {host}")]
+    #[error("cannot reach {host}")]
     Client {
         host: String,
         #[source]

@@ -18,7 +18,8 @@ pub(crate) fn is_gap(result: &ObjectResult) -> bool {
     matches!(result.fate, Fate::Blocked | Fate::Failed) || !result.notes.is_empty()
 }
 
-/// What an archive says about each kind; columns that are empty for all kinds are left out.
+/// What an archive says about each kind; columns that are empty for all kinds are left out. The access control of a kind
+/// is a column of its row, and has a row of its own only when something is missing in it.
 pub(crate) fn captured(kinds: &BTreeMap<String, KindSummary>) -> Table {
     type Column = (&'static str, fn(&KindSummary) -> u64);
     const COLUMNS: [Column; 6] = [
@@ -29,17 +30,25 @@ pub(crate) fn captured(kinds: &BTreeMap<String, KindSummary>) -> Table {
         ("vanished", |kind| kind.vanished),
         ("failed", |kind| kind.failed),
     ];
+    let rows: Vec<(&String, &KindSummary)> = kinds
+        .iter()
+        .filter(|(name, kind)| access_of(kinds, name).is_none() || !is_whole(kind))
+        .collect();
     let shown: Vec<&Column> = COLUMNS
         .iter()
         .filter(|(name, value)| {
-            *name == "stored" || *name == "failed" || kinds.values().any(|kind| value(kind) > 0)
+            *name == "stored" || *name == "failed" || rows.iter().any(|(_, kind)| value(kind) > 0)
         })
         .collect();
     let mut header = vec![("kind", Align::Left), ("listed", Align::Right)];
     header.extend(shown.iter().map(|(name, _)| (*name, Align::Right)));
-    header.extend([("content", Align::Right), ("", Align::Left)]);
+    header.extend([
+        ("content", Align::Right),
+        ("acls", Align::Right),
+        ("", Align::Left),
+    ]);
     let mut table = Table::new(&header);
-    for (name, kind) in kinds {
+    for (name, kind) in rows {
         let mut row = vec![name.clone(), kind.listed.to_string()];
         row.extend(shown.iter().map(|(_, value)| value(kind).to_string()));
         row.push(if kind.bytes == 0 {
@@ -47,10 +56,26 @@ pub(crate) fn captured(kinds: &BTreeMap<String, KindSummary>) -> Table {
         } else {
             bytes(kind.bytes)
         });
+        row.push(
+            kinds
+                .get(&format!("acls/{name}"))
+                .map_or_else(String::new, |acls| acls.stored.to_string()),
+        );
         row.push(listing(kind.listing, kind.reason.as_deref()));
         table.row(row);
     }
     table
+}
+
+/// The kind whose access control this is.
+fn access_of<'n>(kinds: &BTreeMap<String, KindSummary>, name: &'n str) -> Option<&'n str> {
+    name.strip_prefix("acls/")
+        .filter(|kind| kinds.contains_key(*kind))
+}
+
+/// Everything that was listed is in the archive.
+fn is_whole(kind: &KindSummary) -> bool {
+    kind.listing == Listing::Listed && kind.listed == kind.stored + kind.reused
 }
 
 /// Nothing for a kind that was listed to the end, otherwise how its listing went.

@@ -1,11 +1,18 @@
 //! Which workspace, with which credentials, and how fast.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::Args;
-use lifeboat_databricks::{Client, ClientOptions, ConfigSource, LimitTable, Limits, resolve};
+use lifeboat_databricks::{
+    Client, ClientOptions, Config, ConfigSource, LimitTable, Limits, resolve,
+};
 
 use crate::failure::Failure;
+use crate::frame::block_on;
+
+/// How long the first call is repeated when the host does not answer.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Where the workspace is and how politely it is asked.
 #[derive(Args, Debug, Clone)]
@@ -29,7 +36,7 @@ pub(crate) struct ConnectionArgs {
 impl ConnectionArgs {
     /// A client for the workspace. Only an export may fall back to the profile DEFAULT: a restore never goes where
     /// nobody pointed.
-    pub(crate) fn client(&self, default_profile: bool) -> Result<Client, Failure> {
+    pub(crate) fn connect(&self, default_profile: bool) -> Result<Client, Failure> {
         let surroundings = match &self.isolated {
             Some(file) => ConfigSource {
                 config_file: Some(file.clone()),
@@ -44,12 +51,12 @@ impl ConnectionArgs {
             ..surroundings
         };
         let config = resolve(&source)?;
-        let host = config.host.clone();
         let options = ClientOptions {
             limits: self.limits()?,
             ..ClientOptions::default()
         };
-        Client::new(config, options).map_err(|source| Failure::Client { host, source })
+        knock(&config, &options)?;
+        client(config, options)
     }
 
     /// From now on only this configuration file counts, and nothing of the environment.
@@ -73,5 +80,29 @@ impl ConnectionArgs {
                 Ok(Limits::Table(table))
             }
         }
+    }
+}
+
+fn client(config: Config, options: ClientOptions) -> Result<Client, Failure> {
+    let host = config.host.clone();
+    Client::new(config, options).map_err(|source| Failure::Client { host, source })
+}
+
+/// A host that cannot be reached at all is most likely misspelt, so it is not tried for minutes. Whatever else fails here
+/// is left to the run, which repeats and reports it.
+fn knock(config: &Config, options: &ClientOptions) -> Result<(), Failure> {
+    let client = client(
+        config.clone(),
+        ClientOptions {
+            retry_budget: PATIENCE,
+            ..options.clone()
+        },
+    )?;
+    match block_on(async { Ok(client.identity().await) }, || {})? {
+        Err(source) if source.is_network() => Err(Failure::Client {
+            host: config.host.clone(),
+            source,
+        }),
+        _ => Ok(()),
     }
 }

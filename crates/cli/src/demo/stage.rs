@@ -12,6 +12,7 @@ use serde_json::json;
 use super::workspaces::Workspaces;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::show::to_json;
 use crate::{export, import, inspect};
 
 /// Everything that the steps share.
@@ -66,6 +67,8 @@ impl<'c> Stage<'c> {
             "primary",
             "--to",
             &archive,
+            "--dbfs",
+            "/FileStore",
             "--limits",
             "off",
         ])
@@ -77,9 +80,12 @@ impl<'c> Stage<'c> {
         self.lifeboat_inspect(&["verify", &archive])?;
         self.lifeboat_inspect(&["ls", &archive, "/"])?;
         match self.smallest_notebook()? {
-            Some(notebook) => self.lifeboat_inspect(&["cat", &archive, &notebook]),
-            None => Ok(()),
+            Some(notebook) => self.lifeboat_inspect(&["cat", &archive, &notebook])?,
+            None => return Ok(()),
         }
+        // A notebook need not end in a line end.
+        self.console.line("");
+        Ok(())
     }
 
     pub(super) fn restore(&mut self) -> Result<(), Failure> {
@@ -92,6 +98,7 @@ impl<'c> Stage<'c> {
             "secondary",
             "--journal",
             &journal,
+            "--admins",
             "--limits",
             "off",
         ];
@@ -105,17 +112,25 @@ impl<'c> Stage<'c> {
     /// The simulator has both states and compares them by itself: the importer does not mark its own work.
     pub(super) fn compare_workspaces(&mut self) {
         self.title("4. The simulator compares the two workspaces, object by object");
-        let (table, differences) = self.workspaces.compare();
-        self.console.table(&table);
+        let verdict = self.workspaces.compare();
+        let differences = verdict.differences;
+        self.console.table(&verdict.table);
         for line in &differences {
             self.console.line(&format!("- {line}"));
         }
+        if !verdict.meant.is_empty() {
+            self.console.line("");
+            self.console.line("Not equal, and meant so:");
+        }
+        for (reason, count) in &verdict.meant {
+            self.console.line(&format!("{count:>6} {reason}"));
+        }
         self.console.event(
             "workspaces-compared",
-            json!({"differences": differences}),
+            json!({"differences": differences, "meant": to_json(&verdict.meant)}),
             &match differences.len() {
-                0 => "the two workspaces are equal".to_owned(),
-                many => format!("{many} differences"),
+                0 => "Everything else is equal.".to_owned(),
+                many => format!("{many} differences that are not meant."),
             },
         );
         if !differences.is_empty() {
@@ -135,6 +150,7 @@ impl<'c> Stage<'c> {
                 "secondary",
                 "--journal",
                 &journal,
+                "--admins",
                 "--limits",
                 "off",
                 "--no-compare",

@@ -3,10 +3,9 @@
 use std::io::Write as _;
 use std::path::Path;
 
-use lifeboat_console::{Align, Table};
 use lifeboat_sim::{Fill, Options, Sim};
-use serde_json::Value;
 
+use super::verdict::Verdict;
 use crate::failure::Failure;
 
 /// Clusters start and stop this much faster than real ones.
@@ -36,6 +35,8 @@ impl Workspaces {
         let primary = start("7405609123456789", "dapi-simulated-primary", 1)?;
         let secondary = start("1184467440737095", "dapi-simulated-secondary", 2)?;
         primary.fill(&fill);
+        // Both belong to one account, so its groups can be assigned to the second workspace as well.
+        secondary.with(|world| fill.join_account(world));
         primary.set_limits(false);
         secondary.set_limits(false);
         Ok(Self { primary, secondary })
@@ -61,42 +62,8 @@ impl Workspaces {
         })
     }
 
-    /// Compares the two states kind by kind, without any code of the importer. Returns the table and the number of
-    /// differences.
-    pub(super) fn compare(&self) -> (Table, Vec<String>) {
-        let (first, second) = (self.primary.dump(), self.secondary.dump());
-        let differences = lifeboat_sim::compare(&first, &second);
-        let mut table = Table::new(&[
-            ("kind", Align::Left),
-            ("primary", Align::Right),
-            ("secondary", Align::Right),
-            ("differences", Align::Right),
-        ]);
-        for (kind, objects) in first.as_object().into_iter().flatten() {
-            let different = differences
-                .iter()
-                .filter(|difference| difference.kind == *kind)
-                .count();
-            let there = second.get(kind).map_or(0, count);
-            table.row([
-                kind.clone(),
-                count(objects).to_string(),
-                there.to_string(),
-                different.to_string(),
-            ]);
-        }
-        let lines = differences
-            .iter()
-            .map(|one| format!("{} {}: {}", one.kind, one.key, one.what))
-            .collect();
-        (table, lines)
-    }
-}
-
-fn count(objects: &Value) -> usize {
-    match objects {
-        Value::Array(array) => array.len(),
-        Value::Object(map) => map.len(),
-        _ => 1,
+    /// Compares the two states kind by kind, without any code of the importer.
+    pub(super) fn compare(&self) -> Verdict {
+        Verdict::new(&self.primary.dump(), &self.secondary.dump())
     }
 }

@@ -106,7 +106,7 @@ impl CaptureArgs {
 }
 
 pub(crate) fn run(args: &RunArgs, console: &Console) -> Result<Exit, Failure> {
-    let client = args.connection.client(true)?;
+    let client = args.connection.connect(true)?;
     let options = Options {
         strict: args.strict,
         level: args.level,

@@ -33,7 +33,7 @@ pub(crate) struct ApplyArgs {
 
 pub(crate) fn run(args: &ApplyArgs, console: &Console) -> Result<Exit, Failure> {
     let archive = open(&args.import.archive)?;
-    let client = args.import.connection.client(false)?;
+    let client = args.import.connection.connect(false)?;
     let mut options = Options {
         compare: !args.no_compare,
         ..args.import.options()

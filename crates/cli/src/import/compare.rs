@@ -25,7 +25,7 @@ pub(crate) struct CompareArgs {
 
 pub(crate) fn run(args: &CompareArgs, console: &Console) -> Result<Exit, Failure> {
     let archive = open(&args.import.archive)?;
-    let client = args.import.connection.client(false)?;
+    let client = args.import.connection.connect(false)?;
     let options = args.import.options();
     let observer = Observer::new(console);
     let work = async { Ok(compare(&archive, &client, &options, &observer).await?) };

@@ -26,7 +26,7 @@ pub(crate) struct PlanArgs {
 
 pub(crate) fn run(args: &PlanArgs, console: &Console) -> Result<Exit, Failure> {
     let archive = open(&args.import.archive)?;
-    let client = args.import.connection.client(false)?;
+    let client = args.import.connection.connect(false)?;
     let options = args.import.options();
     let observer = Observer::new(console);
     let work = async { Ok(plan(&archive, &client, &options, &observer).await?) };
@@ -55,13 +55,18 @@ pub(crate) fn show(console: &Console, plan: &Plan, exit: Exit) {
         console.warning(warning);
     }
     console.answer_table(&table(&plan.summary()));
-    checklist(console, &plan.checklist);
     let changes = plan
         .actions
         .iter()
         .filter(|action| action.writes_object || action.writes_access)
         .count();
     console.line("");
+    if !plan.checklist.is_empty() {
+        console.line(&format!(
+            "{} things are left to be done by hand after an apply, which lists them",
+            plan.checklist.len()
+        ));
+    }
     console.line(&format!(
         "{changes} of {} objects would be written into workspace {} at {}",
         plan.actions.len(),
@@ -118,6 +123,9 @@ fn table(kinds: &[(String, Counts)]) -> Table {
     table
 }
 
+/// So many lines of the checklist are printed without `-v`.
+const MOST_TODOS: usize = 8;
+
 /// What a person has to do, with the command for each line.
 pub(crate) fn checklist(console: &Console, todos: &[lifeboat_import::Todo]) {
     if todos.is_empty() {
@@ -125,10 +133,21 @@ pub(crate) fn checklist(console: &Console, todos: &[lifeboat_import::Todo]) {
     }
     console.line("");
     console.heading("to be done by hand, because no tool can carry it:");
-    for todo in todos {
+    let shown = if console.is_verbose() {
+        todos.len()
+    } else {
+        todos.len().min(MOST_TODOS)
+    };
+    for todo in &todos[..shown] {
         console.line(&format!("- {} {}: {}", todo.kind, todo.name, todo.what));
         if !todo.command.is_empty() {
             console.line(&format!("    {}", todo.command));
         }
+    }
+    if shown < todos.len() {
+        console.line(&format!(
+            "- and {} more; `-v` prints them all",
+            todos.len() - shown
+        ));
     }
 }

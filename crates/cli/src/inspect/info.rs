@@ -56,7 +56,6 @@ fn show(console: &Console, args: &InfoArgs, info: &Info) {
         ),
         ("started", info.header.started.to_string()),
         ("finished", info.finished.clone()),
-        ("finished", info.finished.clone()),
         ("scope", word(to_json(&info.summary.scope))),
         ("inventory", word(to_json(&info.summary.inventory))),
         ("archive id", info.archive_id.clone()),

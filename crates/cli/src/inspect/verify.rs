@@ -44,20 +44,24 @@ fn check(path: &Path, console: &Console) -> Result<Exit, Failure> {
     console.end_phases();
     let report = &verification.report;
     if verification.is_intact() {
-        let size = bytes(report.bytes);
-        console.line(&format!(
-            "intact: {} members, {size}, archive id {}",
-            report.members,
-            archive.archive_id().map_err(|source| Failure::Open {
+        let id = archive
+            .archive_id()
+            .map_err(|source| Failure::Open {
                 path: path.to_owned(),
-                source
+                source,
             })?
+            .to_string();
+        console.line(&format!(
+            "intact: {} members, {}, archive id {id}",
+            report.members,
+            bytes(report.bytes)
         ));
         console.summary(json!({
             "command": "lifeboat-inspect verify",
             "exit_code": Exit::Done.code(),
             "members": report.members,
             "bytes": report.bytes,
+            "archive_id": id,
         }));
         return Ok(Exit::Done);
     }
