@@ -7,6 +7,7 @@ use crate::costs::costs;
 use crate::dump::{Strictness, compare_all, dump};
 use crate::tree::Object;
 use crate::world::World;
+use crate::world::testing::{call, call_as, get};
 
 fn filled(preset: &Fill, id_seed: u64) -> World {
     let mut world = World::new("1", "token", id_seed, 0);
@@ -296,4 +297,121 @@ fn fills_come_from_json() {
     ] {
         assert!(Fill::from_json(&bad).is_err(), "{bad}");
     }
+}
+
+/// Fields of a read cluster that a caller may send again.
+fn cluster_request(read: &Value) -> Value {
+    let mut body = Value::Object(crate::clusters::writable(read));
+    body["cluster_id"] = read["cluster_id"].clone();
+    if body.get("instance_pool_id").is_some() {
+        let fields = body.as_object_mut().expect("object");
+        for decided_by_pool in ["node_type_id", "driver_node_type_id", "enable_elastic_disk"] {
+            fields.remove(decided_by_pool);
+        }
+    }
+    body
+}
+
+#[test]
+fn what_is_read_can_be_written_back_and_changes_nothing() {
+    let mut world = filled(&Fill::demo(), 1);
+    let before = dump(&world);
+    let (_, clusters) = get(&mut world, "/api/2.0/clusters/list");
+    for read in clusters["clusters"].as_array().expect("clusters") {
+        if read["cluster_source"] != "JOB" {
+            let reply = call(
+                &mut world,
+                "POST",
+                "/api/2.1/clusters/edit",
+                cluster_request(read),
+            );
+            assert_eq!(reply, (200, json!({})), "{read}");
+        }
+    }
+    let (_, pools) = get(&mut world, "/api/2.0/instance-pools/list");
+    for read in pools["instance_pools"].as_array().expect("pools") {
+        let reply = call(
+            &mut world,
+            "POST",
+            "/api/2.0/instance-pools/edit",
+            read.clone(),
+        );
+        assert_eq!(reply, (200, json!({})), "{read}");
+    }
+    let (_, policies) = get(&mut world, "/api/2.0/policies/clusters/list");
+    for read in policies["policies"].as_array().expect("policies") {
+        let mut body = read.clone();
+        if read.get("policy_family_id").is_some() {
+            body.as_object_mut().expect("object").remove("definition");
+        }
+        let reply = call(&mut world, "POST", "/api/2.0/policies/clusters/edit", body);
+        assert_eq!(reply, (200, json!({})), "{read}");
+    }
+    for id in world.jobs.all.keys().copied().collect::<Vec<i64>>() {
+        let settings = settings_in_pages(&mut world, id);
+        let body = json!({"job_id": id, "new_settings": settings});
+        let reply = call(&mut world, "POST", "/api/2.2/jobs/reset", body);
+        assert_eq!(reply, (200, json!({})), "{settings}");
+    }
+    let everything = Strictness {
+        passive: true,
+        secrets: true,
+    };
+    assert_eq!(
+        compare_all(&before, &dump(&world), everything).differences,
+        []
+    );
+}
+
+/// The settings of a job with the tasks of all pages.
+fn settings_in_pages(world: &mut World, id: i64) -> Value {
+    let (_, mut first) = get(world, &format!("/api/2.2/jobs/get?job_id={id}"));
+    let mut token = first["next_page_token"].clone();
+    while let Some(text) = token.as_str() {
+        let (_, page) = get(
+            world,
+            &format!("/api/2.2/jobs/get?job_id={id}&page_token={text}"),
+        );
+        let more = page["settings"]["tasks"]
+            .as_array()
+            .cloned()
+            .expect("tasks");
+        first["settings"]["tasks"]
+            .as_array_mut()
+            .expect("tasks")
+            .extend(more);
+        token = page["next_page_token"].clone();
+    }
+    first["settings"].take()
+}
+
+#[test]
+fn everybody_sees_what_is_theirs() {
+    let mut world = filled(&Fill::demo(), 1);
+    let stranger =
+        crate::identities::add_user(&mut world, "stranger@example.com", "A Stranger", false);
+    let caller = world.identities.caller(stranger).expect("caller");
+    let mut seen = |target: &str, key: &str| {
+        let reply = call_as(&mut world, caller.clone(), "GET", target, "", "");
+        reply.value()[key].as_array().map_or(0, Vec::len)
+    };
+    let (clusters, jobs) = (
+        seen("/api/2.0/clusters/list", "clusters"),
+        seen("/api/2.0/jobs/list", "jobs"),
+    );
+    assert!(clusters < 12 && jobs < 60, "{clusters} {jobs}");
+    let body = cluster_body();
+    let reply = call_as(
+        &mut world,
+        caller,
+        "POST",
+        "/api/2.1/clusters/create",
+        "application/json",
+        body.to_string(),
+    );
+    assert_eq!(reply.status, 403);
+}
+
+fn cluster_body() -> Value {
+    json!({"cluster_name": "c", "spark_version": "15.4.x-scala2.12", "node_type_id": "Standard_DS3_v2", "num_workers": 1})
 }
