@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::costs;
 use crate::faults::Fault;
 use crate::fill::{self, Fill};
 use crate::gate::{Call, Gate, lock};
@@ -29,7 +30,9 @@ pub(crate) fn handle(gate: &Gate, method: &str, name: &str, _query: &str, body: 
 fn answer(gate: &Gate, method: &str, name: &str, body: &Value) -> Result<Value, String> {
     match (method, name) {
         ("POST", "fill") => fill_fresh(&mut lock(&gate.world), body)?,
+        ("POST", "join-account") => Fill::from_json(body)?.join_account(&mut lock(&gate.world)),
         ("GET", "dump") => return Ok(lock(&gate.world).dump()),
+        ("GET", "costs") => return Ok(costs::costs(&mut lock(&gate.world)).to_json()),
         ("GET", "clock") => return Ok(json!({"now_ms": lock(&gate.world).clock.now_ms()})),
         ("POST", "clock") => set_clock(&mut lock(&gate.world), body)?,
         ("POST", "latency") => {

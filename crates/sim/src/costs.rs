@@ -148,4 +148,25 @@ mod tests {
             (0, vec!["p".to_owned()])
         );
     }
+
+    #[test]
+    fn the_control_panel_tells_the_costs_and_joins_an_account() {
+        let gate = crate::gate::Gate::new(World::for_tests());
+        let ask = |method: &str, name: &str, body: &str| {
+            crate::control::handle(&gate, method, name, "", body.as_bytes())
+        };
+        assert_eq!(ask("GET", "costs", "").value()["runs_started"], json!(0));
+        assert_eq!(
+            ask("POST", "join-account", "{\"name\": \"demo\"}").status,
+            200
+        );
+        let world = crate::gate::lock(&gate.world);
+        let group = &crate::Fill::demo().account_groups()[0];
+        assert!(
+            world
+                .identities
+                .find(crate::identities::Kind::Group, group)
+                .is_some()
+        );
+    }
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::sync::oneshot;
 
+use crate::costs::Costs;
 use crate::faults::Fault;
 use crate::fill::Fill;
 use crate::gate::{Call, Gate, lock};
@@ -184,6 +185,12 @@ impl Sim {
     #[must_use]
     pub fn dump(&self) -> Value {
         self.with(|world| world.dump())
+    }
+
+    /// What started and ran until now: to prove that a restore left nothing running.
+    #[must_use]
+    pub fn costs(&self) -> Costs {
+        self.with(crate::costs::costs)
     }
 
     /// Changes the workspace's habits.

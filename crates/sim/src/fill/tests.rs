@@ -176,6 +176,11 @@ fn a_demonstration_shows_many_forms() {
     ] {
         assert!(text.contains(form), "{form}");
     }
+}
+
+#[test]
+fn a_demonstration_has_pools_in_policies_four_languages_and_empty_folders() {
+    let world = filled(&Fill::demo(), 1);
     let policies: String = world
         .policies
         .all
