@@ -7,23 +7,14 @@ use std::sync::{Arc, Mutex};
 
 use crate::digest::{Digest, Hasher};
 use crate::error::WriteError;
-use crate::frame::Encoder;
+use crate::frame::{Encoder, Kind};
 use crate::seek::{Builder, MAX_FRAMES};
 use crate::source::lock;
-
-/// How a frame is stored.
-#[derive(Clone, Copy)]
-pub(crate) enum Form {
-    /// Compressed.
-    Compressed,
-    /// In raw blocks, for the last frame.
-    Raw,
-}
 
 /// A frame to compress and where its result goes.
 struct Job {
     raw: Vec<u8>,
-    form: Form,
+    kind: Kind,
     reply: SyncSender<Done>,
 }
 
@@ -75,13 +66,13 @@ impl<W: Write> FrameSink<W> {
     }
 
     /// Hands over one frame, uncompressed, and gives back an empty buffer.
-    pub(crate) fn submit(&mut self, raw: Vec<u8>, form: Form) -> Result<Vec<u8>, WriteError> {
+    pub(crate) fn submit(&mut self, raw: Vec<u8>, kind: Kind) -> Result<Vec<u8>, WriteError> {
         while self.in_flight.len() >= self.most_in_flight {
             self.write_next()?;
         }
         let (reply, result) = sync_channel(1);
         self.jobs
-            .send(Job { raw, form, reply })
+            .send(Job { raw, kind, reply })
             .map_err(|_| self.lost())?;
         self.in_flight.push_back(result);
         Ok(self.spare.pop().unwrap_or_default())
@@ -153,13 +144,10 @@ fn work(queue: &Mutex<Receiver<Job>>, encoder: &mut Encoder) {
     loop {
         // The lock is held only until a job arrives, and falls before the work begins.
         let job = lock(queue).recv();
-        let Ok(Job { raw, form, reply }) = job else {
+        let Ok(Job { raw, kind, reply }) = job else {
             return;
         };
-        let stored = match form {
-            Form::Compressed => encoder.encode(&raw),
-            Form::Raw => encoder.encode_raw(&raw),
-        };
+        let stored = encoder.encode(&raw, kind);
         if reply.send(Done { raw, stored }).is_err() {
             return;
         }

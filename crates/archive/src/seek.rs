@@ -150,17 +150,26 @@ pub(crate) enum Footer {
 /// Looks for the header of a seek table whose length reaches exactly to the end of the file.
 fn find_header(tail: &[u8], file_len: u64) -> Option<u64> {
     let first = file_len - tail.len() as u64;
-    (0..tail.len().saturating_sub(16)).rev().find_map(|at| {
-        let header = &tail[at..at + 8];
-        let length = u32::from_le_bytes([header[4], header[5], header[6], header[7]]);
-        let ends = first + at as u64 + 8 + u64::from(length) == file_len;
-        (header[..4] == SKIPPABLE_MAGIC && ends).then_some(first + at as u64)
-    })
+    (0..(tail.len() + 1).saturating_sub(OVERHEAD as usize))
+        .rev()
+        .find_map(|at| {
+            let header = &tail[at..at + 8];
+            let length = u32::from_le_bytes([header[4], header[5], header[6], header[7]]);
+            let ends = first + at as u64 + 8 + u64::from(length) == file_len;
+            (header[..4] == SKIPPABLE_MAGIC && ends).then_some(first + at as u64)
+        })
 }
 
 /// Parses the seek table; `bytes` are the last [`table_len`] bytes of the file.
 pub(crate) fn parse(bytes: &[u8], file_len: u64) -> Result<Frames, Box<Damage>> {
     let at = file_len - bytes.len() as u64;
+    if find_header(bytes, file_len) != Some(at) {
+        // The header is not where the footer's count puts it: either may be wrong, only the footer's place is known.
+        return Err(
+            Damage::new("the header and the footer of the seek table do not agree")
+                .at_offset(file_len - FOOTER as u64),
+        );
+    }
     let table = SeekTable::from_seekable(&mut BytesWrapper::new(bytes)).map_err(|error| {
         Damage::new(format!("the seek table is corrupt: {error}")).at_offset(at)
     })?;

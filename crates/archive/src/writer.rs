@@ -16,6 +16,7 @@ use crate::bag;
 use crate::digest::{Digest, Hasher};
 use crate::entry::Member;
 use crate::error::WriteError;
+use crate::frame::Kind;
 use crate::index::{self, Payload, Root, Span, TablePart};
 use crate::names::{self, NameError};
 use crate::pool::FrameSink;
@@ -127,7 +128,7 @@ impl<W: Write> Writer<W> {
         };
         writer.generate(bag::BAGIT, bag::DECLARATION.as_bytes())?;
         writer.generate(bag::HEADER, &json(bag::HEADER, header)?)?;
-        writer.stream.cut()?;
+        writer.stream.frame_of(Kind::Ordinary)?;
         Ok(writer)
     }
 
@@ -360,6 +361,7 @@ impl<W: Write> Writer<W> {
         let mut sorted = sorter.finish();
         let size = self.manifest_len;
         self.paths.take(bag::MANIFEST)?;
+        self.stream.frame_of(Kind::Digests)?;
         let offset = self.stream.begin(bag::MANIFEST, size)?;
         let mut hasher = Hasher::new();
         for member in sorted.iter().map_err(spill)? {
@@ -369,6 +371,7 @@ impl<W: Write> Writer<W> {
             self.stream.append(line.as_bytes())?;
         }
         self.stream.end(size)?;
+        self.stream.frame_of(Kind::Ordinary)?;
         let sha256 = hasher.finish();
         self.content_id = Some(sha256);
         self.tags.push(Member {

@@ -1,5 +1,6 @@
 //! An unpacked bag is read like the archive that it came from.
 #![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "a failure in a helper is a failed test")]
 
 mod common;
 

@@ -1,5 +1,7 @@
 //! What can be saved from a file that lost its tail or a part.
 
+#![allow(clippy::unwrap_used, reason = "a failure in a helper is a failed test")]
+
 mod common;
 
 use std::collections::BTreeMap;
@@ -33,7 +35,7 @@ fn members() -> Vec<(String, Vec<u8>)> {
     let mut members: Vec<(String, Vec<u8>)> = (0..8)
         .map(|i| (format!("data/{i}"), content(i, 600_000)))
         .collect();
-    members.insert(4, ("data/large".to_owned(), content(99, 9 << 20)));
+    members.insert(4, ("data/large".to_owned(), content(99, 5 << 20)));
     members
 }
 
@@ -52,14 +54,7 @@ fn a_whole_file_is_saved_whole() {
 #[test]
 fn a_file_without_its_tail_gives_every_member_that_is_there() {
     let (bytes, _) = archive_of(&members(), 2);
-    for cut in [
-        0,
-        10,
-        5_000,
-        bytes.len() / 4,
-        bytes.len() / 2,
-        bytes.len() - 3_000,
-    ] {
+    for cut in [10, bytes.len() / 4, bytes.len() / 2, bytes.len() - 3_000] {
         let (saved, report) = save(&bytes[..cut].to_vec());
         assert!(!report.complete, "cut at {cut}");
         assert!(report.readable <= cut as u64);

@@ -5,6 +5,7 @@ use std::io::Write;
 use super::{Writer, spill};
 use crate::entry::Member;
 use crate::error::WriteError;
+use crate::frame::Kind;
 use crate::index::{self, Page};
 
 impl<W: Write> Writer<W> {
@@ -44,9 +45,9 @@ impl<W: Write> Writer<W> {
 
     fn write_page(&mut self, page: PageBuilder, number: usize) -> Result<Page, WriteError> {
         let path = index::page_path(number);
-        self.stream.cut()?;
+        self.stream.frame_of(Kind::Digests)?;
         self.generate(&path, &page.lines)?;
-        self.stream.cut()?;
+        self.stream.frame_of(Kind::Ordinary)?;
         let written = self.tags.last().ok_or(WriteError::Broken)?;
         Ok(Page {
             path,

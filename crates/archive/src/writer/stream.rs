@@ -4,8 +4,8 @@ use std::io::Write;
 
 use crate::digest::Digest;
 use crate::error::WriteError;
-use crate::frame::{HARD, LAST_MAX, SOFT};
-use crate::pool::{Form, FrameSink};
+use crate::frame::{HARD, Kind, LAST_MAX, SOFT};
+use crate::pool::FrameSink;
 use crate::tarball;
 
 /// Appends members to frames and hands full frames on.
@@ -18,8 +18,8 @@ pub(super) struct Stream<W: Write> {
     before: u64,
     /// The current member is larger than a frame: it is cut as it comes and shares no frame.
     large: bool,
-    /// Everything from now on stays in one frame.
-    closing: bool,
+    /// What the current frame holds. Everything from `Last` on stays in one frame.
+    kind: Kind,
 }
 
 impl<W: Write> Stream<W> {
@@ -31,7 +31,7 @@ impl<W: Write> Stream<W> {
             buffer: Vec::new(),
             before: 0,
             large: false,
-            closing: false,
+            kind: Kind::Ordinary,
         }
     }
 
@@ -44,9 +44,9 @@ impl<W: Write> Stream<W> {
             },
         )?;
         let span = headers.len() as u64 + size + tarball::padding(size) as u64;
-        self.large = span > HARD as u64 && !self.closing;
+        self.large = span > HARD as u64 && self.kind != Kind::Last;
         let full = self.buffer.len() >= SOFT || self.buffer.len() as u64 + span > HARD as u64;
-        if full && !self.closing {
+        if full && self.kind != Kind::Last {
             self.cut()?;
         }
         self.append(&headers)?;
@@ -55,7 +55,7 @@ impl<W: Write> Stream<W> {
 
     /// Appends bytes of the current member.
     pub(super) fn append(&mut self, mut bytes: &[u8]) -> Result<(), WriteError> {
-        if self.closing && self.buffer.len() + bytes.len() > LAST_MAX {
+        if self.kind == Kind::Last && self.buffer.len() + bytes.len() > LAST_MAX {
             return Err(WriteError::Limit {
                 what: "bytes in the last frame",
                 limit: LAST_MAX as u64,
@@ -84,26 +84,27 @@ impl<W: Write> Stream<W> {
     }
 
     /// Ends the current frame, if anything is in it.
-    pub(super) fn cut(&mut self) -> Result<(), WriteError> {
+    fn cut(&mut self) -> Result<(), WriteError> {
         if self.buffer.is_empty() {
             return Ok(());
         }
         self.before += self.buffer.len() as u64;
         let full = std::mem::take(&mut self.buffer);
-        let form = if self.closing {
-            Form::Raw
-        } else {
-            Form::Compressed
-        };
-        self.buffer = self.frames.submit(full, form)?;
+        self.buffer = self.frames.submit(full, self.kind)?;
+        Ok(())
+    }
+
+    /// Ends the current frame; what follows is of another kind.
+    pub(super) fn frame_of(&mut self, kind: Kind) -> Result<(), WriteError> {
+        self.cut()?;
+        self.kind = kind;
         Ok(())
     }
 
     /// Ends the current frame and keeps everything after it in one frame, the last. Gives length and digest of the
     /// stored file up to there.
     pub(super) fn close(&mut self) -> Result<(u64, Digest), WriteError> {
-        self.cut()?;
-        self.closing = true;
+        self.frame_of(Kind::Last)?;
         self.frames.drain()
     }
 

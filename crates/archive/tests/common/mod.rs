@@ -1,5 +1,9 @@
 //! Archives for tests: made by the writer, or by hand where the writer would refuse.
-#![allow(dead_code, reason = "each test binary uses a part")]
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    reason = "each test binary uses a part, and fails where a helper fails"
+)]
 
 use std::io;
 use std::sync::Arc;
