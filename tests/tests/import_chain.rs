@@ -15,12 +15,20 @@ async fn a_workspace_comes_out_of_its_archive_equal_and_the_second_run_writes_no
     assert_eq!(stage.differences(), Vec::<String>::new());
 
     let plan = stage.plan(&stage.options()).await.unwrap();
-    let work: Vec<String> =
-        plan.actions.iter().filter(|action| action.has_work()).map(|action| format!("{action:?}")).collect();
+    let work: Vec<String> = plan
+        .actions
+        .iter()
+        .filter(|action| action.has_work())
+        .map(|action| format!("{action:?}"))
+        .collect();
     assert_eq!(work, Vec::<String>::new());
     stage.target.reset_calls();
     let again = stage.apply(&stage.options()).await.unwrap();
     assert_eq!(again.writes, 0);
     assert!(stage.writes().is_empty(), "{:?}", stage.writes());
-    assert!(stage.target.unhandled().is_empty(), "{:?}", stage.target.unhandled());
+    assert!(
+        stage.target.unhandled().is_empty(),
+        "{:?}",
+        stage.target.unhandled()
+    );
 }

@@ -16,7 +16,7 @@ use crate::engine::{homes_of, read_target};
 use crate::error::Error;
 use crate::journal::{Journal, Knowledge, LineKind};
 use crate::options::{Filter, Options};
-use crate::plan::{self, Action, Prepared, What};
+use crate::plan::{self, Action, Prepared};
 use crate::report::{Comparison, Difference, Fate, Report, Verdict, Verdicts};
 use crate::resolve::{Access, digest};
 use crate::target::{Reader, TargetState, Wanted, read_contents};
@@ -353,9 +353,7 @@ impl Judge<'_> {
     fn is_comparable(&self, action: &Action) -> bool {
         let known =
             lifeboat_catalog::kind(&action.kind).is_some() && action.kind != "workspace-objects";
-        let below_git = action.what == What::Skip
-            && matches!(action.kind.as_str(), "notebooks" | "files")
-            && !self.options.into_source;
+        let below_git = action.reason.as_deref() == Some(plan::GIT_CONTENT);
         known && !below_git
     }
 

@@ -172,7 +172,18 @@ pub(crate) async fn apply(
             journal: Some(&journal),
         };
         let clock = std::time::Instant::now();
-        let comparison = compare_with(&comparing, &mut start.state).await?;
+        let comparison = match compare_with(&comparing, &mut start.state).await {
+            Ok(comparison) => comparison,
+            Err(Error::Service { doing, source }) => {
+                let stopped = Stopped {
+                    doing,
+                    cause: source.to_string(),
+                    credentials: source.is_auth(),
+                };
+                return Err(stopped_error(stopped, report));
+            }
+            Err(error) => return Err(error),
+        };
         report
             .phases
             .push(("reading back".to_owned(), clock.elapsed().as_secs_f64()));

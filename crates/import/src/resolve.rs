@@ -414,7 +414,10 @@ impl Resolver {
         let path = self.path(&found.value);
         let known = self.tree.contains(&path)
             || tree::is_builtin_directory(&path)
-            || self.git_folders.iter().any(|folder| paths::is_below(&path, folder));
+            || self
+                .git_folders
+                .iter()
+                .any(|folder| paths::is_below(&path, folder));
         if path != found.value {
             Answer::Is(path)
         } else if known {
@@ -427,9 +430,15 @@ impl Resolver {
     fn answer_dbfs(&self, found: &Found) -> Answer {
         let path = &found.value;
         if let Some(rule) = tree::dbfs_never_read(path) {
-            return Answer::Remark(format!("dbfs:{path} lies below {rule}, which archives never hold"));
+            return Answer::Remark(format!(
+                "dbfs:{path} lies below {rule}, which archives never hold"
+            ));
         }
-        if self.dbfs.iter().any(|known| known == path || paths::is_below(known, path)) {
+        if self
+            .dbfs
+            .iter()
+            .any(|known| known == path || paths::is_below(known, path))
+        {
             return Answer::Same;
         }
         self.nowhere(found, path, format!("dbfs:{path}"))
@@ -442,7 +451,9 @@ impl Resolver {
         } else if self.complete || !found.required() {
             Answer::Remark(format!("{what} leads nowhere, in the source already"))
         } else {
-            Answer::Note(format!("{what} is neither in the archive nor in the target"))
+            Answer::Note(format!(
+                "{what} is neither in the archive nor in the target"
+            ))
         }
     }
 }

@@ -40,7 +40,10 @@ pub fn client_with(sim: &Sim, retry_budget: Duration) -> Client {
 
 /// An empty workspace whose clusters stop within the blink of an eye.
 pub fn workspace(id: &str) -> Sim {
-    let options = lifeboat_sim::Options { clock_rate: 2000, ..lifeboat_sim::Options::workspace(id) };
+    let options = lifeboat_sim::Options {
+        clock_rate: 200,
+        ..lifeboat_sim::Options::workspace(id)
+    };
     Sim::start(options).unwrap()
 }
 
@@ -53,22 +56,34 @@ impl Stage {
         let target = workspace(TARGET);
         // Both workspaces belong to one account, whose groups the target does not have yet.
         target.with(|world| fill.join_account(world));
-        let stage =
-            Self { source, target, archive: folder.path().join("a.tar.zst"), folder };
+        let stage = Self {
+            source,
+            target,
+            archive: folder.path().join("a.tar.zst"),
+            folder,
+        };
         stage.export().await;
         stage
     }
 
     /// Exports the source anew.
     pub async fn export(&self) {
-        self.export_with(|_| ()).await;
+        self.export_with(|options| options.dbfs = vec!["/".to_owned()])
+            .await;
     }
 
     pub async fn export_with(&self, change: impl FnOnce(&mut lifeboat_export::Options)) {
         let sink = fs_err::File::create(&self.archive).unwrap();
         let mut options = lifeboat_export::Options::new("2026-11-22T01:00:00Z".parse().unwrap());
         change(&mut options);
-        lifeboat_export::run(&client(&self.source), &options, sink.into_parts().0, &Nothing).await.unwrap();
+        lifeboat_export::run(
+            &client(&self.source),
+            &options,
+            sink.into_parts().0,
+            &Nothing,
+        )
+        .await
+        .unwrap();
     }
 
     pub fn open(&self) -> Archive {
@@ -78,6 +93,7 @@ impl Stage {
     pub fn options(&self) -> Options {
         Options {
             target: Some(TARGET.to_owned()),
+            admins: true,
             state_home: Some(self.folder.path().join("state")),
             home_wait: Duration::from_secs(2),
             cluster_wait: Duration::from_secs(20),
@@ -86,7 +102,9 @@ impl Stage {
     }
 
     pub fn journal(&self) -> PathBuf {
-        self.folder.path().join(format!("state/lifeboat/{SOURCE}-{TARGET}/journal.jsonl"))
+        self.folder
+            .path()
+            .join(format!("state/lifeboat/{SOURCE}-{TARGET}/journal.jsonl"))
     }
 
     pub async fn apply(&self, options: &Options) -> Result<Report, Error> {
@@ -99,14 +117,47 @@ impl Stage {
 
     /// Calls of the target that change something.
     pub fn writes(&self) -> Vec<Call> {
-        self.target.calls().into_iter().filter(|call| call.method != "GET").collect()
+        self.target
+            .calls()
+            .into_iter()
+            .filter(|call| call.method != "GET")
+            .collect()
     }
 
-    /// What differs between the two workspaces as the simulator itself sees them.
+    /// What differs between the two workspaces as the simulator itself sees them, less what no import can or should
+    /// carry.
     pub fn differences(&self) -> Vec<String> {
-        let differences = lifeboat_sim::compare(&self.source.dump(), &self.target.dump());
-        differences.iter().map(|one| format!("{} {}: {}", one.kind, one.key, one.what)).collect()
+        let (source, target) = (self.source.dump(), self.target.dump());
+        let account: Vec<String> = names(&source, "groups", |group| group["account"] == true);
+        let not_carried = |kind: &str, key: &str, what: &str| match kind {
+            "other-objects" | "acls/dashboards" | "acls/experiments" => true,
+            // Members of groups of the account are managed in the account.
+            "groups" => account.iter().any(|name| name == key) && what.starts_with("members"),
+            // Read as source, so that its outputs are gone.
+            "notebooks" => source[kind][key]["jupyter"] == true,
+            // Absent means its owner; restored, it is said.
+            "jobs" => what.starts_with("run_as: absent ->"),
+            _ => false,
+        };
+        lifeboat_sim::compare(&source, &target)
+            .iter()
+            .filter(|one| !not_carried(&one.kind, &one.key, &one.what))
+            .map(|one| format!("{} {}: {}", one.kind, one.key, one.what))
+            .collect()
     }
+}
+
+fn names(
+    dump: &serde_json::Value,
+    kind: &str,
+    wanted: impl Fn(&serde_json::Value) -> bool,
+) -> Vec<String> {
+    let objects = dump[kind].as_object().unwrap();
+    objects
+        .iter()
+        .filter(|(_, facts)| wanted(facts))
+        .map(|(name, _)| name.clone())
+        .collect()
 }
 
 struct Nothing;
@@ -121,10 +172,18 @@ pub fn troubles(report: &Report) -> Vec<String> {
     report
         .objects
         .iter()
-        .filter(|object| matches!(object.fate, Fate::Blocked | Fate::Failed) || !object.notes.is_empty())
+        .filter(|object| {
+            matches!(object.fate, Fate::Blocked | Fate::Failed) || !object.notes.is_empty()
+        })
         .map(|object| {
             let reason = object.reason.as_deref().unwrap_or("");
-            format!("{} {} {}: {reason} {:?}", object.kind, object.name, object.fate.word(), object.notes)
+            format!(
+                "{} {} {}: {reason} {:?}",
+                object.kind,
+                object.name,
+                object.fate.word(),
+                object.notes
+            )
         })
         .collect()
 }

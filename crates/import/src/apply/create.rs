@@ -66,7 +66,8 @@ where
             return Err(fail);
         };
         let unique = !matches!(kind.natural_key, NaturalKey::NameAndContent(_));
-        let taken_by_us = unique && error.is_already_exists() && (tries > 1 || error.tries() > 1);
+        let tried_before = tries > 1 || error.tries() > 1;
+        let taken_by_us = unique && error.is_already_exists() && tried_before;
         if !error.is_uncertain() && !taken_by_us {
             return Err(fail);
         }

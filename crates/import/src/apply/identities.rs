@@ -293,32 +293,71 @@ async fn assign(run: &Run<'_>, action: &Action) -> Result<Done, Fail> {
         run.target.workspace_id
     );
     let blocked = |why: &str| {
-        run.todo("groups", &action.name, "the group of the account is not assigned to the workspace", command.clone());
-        Fail::Blocked(format!("group of the account, not assigned to the target: {why}; run: {command}"))
+        run.todo(
+            "groups",
+            &action.name,
+            "the group of the account is not assigned to the workspace",
+            command.clone(),
+        );
+        Fail::Blocked(format!(
+            "group of the account, not assigned to the target: {why}; run: {command}"
+        ))
     };
-    let Some(id) = &id else { return Err(blocked("the account does not know it")) };
-    let path = format!("/api/2.0/preview/permissionassignments/principals/{}", segment(id));
+    let Some(id) = &id else {
+        return Err(blocked("the account does not know it"));
+    };
+    let path = format!(
+        "/api/2.0/preview/permissionassignments/principals/{}",
+        segment(id)
+    );
     let body = json!({ "permissions": ["USER"] });
     let step = Step::new(Op::Update, "groups", &action.id, &action.name);
-    let call = run.client.send("PUT", &path, &[], Body::Json(&body), Safety::Idempotent);
+    let call = run
+        .client
+        .send("PUT", &path, &[], Body::Json(&body), Safety::Idempotent);
     match run.write(&step, call, |_| None).await {
         Ok(_) => {}
         Err(Fail::Stopped) => return Err(Fail::Stopped),
         // Assigned already, by an earlier try.
-        Err(fail) if fail.error().is_some_and(|error| error.status() == Some(400)) => {}
+        Err(fail)
+            if fail
+                .error()
+                .is_some_and(|error| error.status() == Some(400)) => {}
         Err(fail) => return Err(blocked(&fail.text())),
     }
-    let found = run.read(list_whole(run.client, kind, Some(&action.name))).await?;
+    let found = run
+        .read(list_whole(run.client, kind, Some(&action.name)))
+        .await?;
     let Some(object) = found.into_iter().next() else {
-        return Err(blocked(&format!("principal {id} of the account has another name")));
+        return Err(blocked(&format!(
+            "principal {id} of the account has another name"
+        )));
     };
-    run.adopt("groups", &action.id, &action.name, &object.id, Made::Found, None)?;
-    let mut done = Done { target: Some(object.id.clone()), ..Done::default() };
-    done.remarks.push("group of the account, assigned to the workspace".to_owned());
+    run.adopt(
+        "groups",
+        &action.id,
+        &action.name,
+        &object.id,
+        Made::Found,
+        None,
+    )?;
+    let mut done = Done {
+        target: Some(object.id.clone()),
+        ..Done::default()
+    };
+    done.remarks
+        .push("group of the account, assigned to the workspace".to_owned());
     let record = run.record("groups", &action.id)?;
     let (add, _) = entitlement_changes(&record.body, &object.body, false);
     if !add.is_empty() {
-        patch(run, kind, action, &object.id, &scim::change_entitlements(&add, &[])).await?;
+        patch(
+            run,
+            kind,
+            action,
+            &object.id,
+            &scim::change_entitlements(&add, &[]),
+        )
+        .await?;
     }
     Ok(done)
 }
@@ -326,14 +365,22 @@ async fn assign(run: &Run<'_>, action: &Action) -> Result<Done, Fail> {
 /// The id of a group in the account; `None` when the account answered that it has no such group.
 async fn account_id(run: &Run<'_>, action: &Action) -> Result<Option<String>, Fail> {
     let filter = scim::filter("displayName", &action.name);
-    let query = [("filter", filter.as_str()), ("attributes", "id,displayName")];
-    match run.read(run.client.get("/api/2.0/account/scim/v2/Groups", &query)).await {
+    let query = [
+        ("filter", filter.as_str()),
+        ("attributes", "id,displayName"),
+    ];
+    match run
+        .read(run.client.get("/api/2.0/account/scim/v2/Groups", &query))
+        .await
+    {
         Ok(reply) => Ok(reply
             .get("Resources")
             .and_then(Value::as_array)
             .into_iter()
             .flatten()
-            .find(|group| places::text(group, "displayName").as_deref() == Some(action.name.as_str()))
+            .find(|group| {
+                places::text(group, "displayName").as_deref() == Some(action.name.as_str())
+            })
             .and_then(|group| places::text(group, "id"))),
         Err(Fail::Stopped) => Err(Fail::Stopped),
         Err(_) => Ok(Some(action.id.clone())),

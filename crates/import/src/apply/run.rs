@@ -307,7 +307,8 @@ impl<'a> Run<'a> {
             }
             Err(error) => {
                 line.ok = Some(false);
-                line.certain = Some(!error.is_uncertain());
+                // The error is that of the last try; an earlier one may have taken effect.
+                line.certain = Some(!error.is_uncertain() && error.tries() <= 1);
                 line.error = Some(error.to_string());
             }
         }

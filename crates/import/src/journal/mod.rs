@@ -72,10 +72,17 @@ impl Entry {
         self.made == Some(Made::Created)
     }
 
+    /// True when the object is known to exist in the target as this one. Its id may still be unknown: not every create
+    /// names it in its reply.
+    #[must_use]
+    pub fn is_linked(&self) -> bool {
+        self.made.is_some()
+    }
+
     /// True when a create may have happened whose answer was lost.
     #[must_use]
     pub fn is_create_pending(&self) -> bool {
-        self.target.is_none()
+        !self.is_linked()
             && self
                 .pending
                 .as_ref()

@@ -35,7 +35,7 @@ pub(super) fn decide(side: &Side<'_>, options: &Options) -> (What, Option<String
         return (What::Skip, Some("exists".to_owned()), false);
     }
     let equal = side.read == Some(side.archived);
-    let Some(entry) = side.entry.filter(|entry| entry.target.is_some()) else {
+    let Some(entry) = side.entry.filter(|entry| entry.is_linked()) else {
         return unlinked(side, equal, options);
     };
     if is_untouched(side, entry) {
@@ -173,7 +173,7 @@ fn undecided(
     let Some(entry) = entry else {
         return options.adopt;
     };
-    if entry.target.is_none() {
+    if !entry.is_linked() {
         return options.adopt || entry.is_create_pending();
     }
     options.recheck == Recheck::All

@@ -23,7 +23,7 @@ pub(crate) use objects::{
     desired, is_terminated, landing, library_changes, same_form, same_overrides, target_form,
 };
 pub(crate) use secrets::acl_changes;
-pub(crate) use tree::{directory_parents, parent, wanted_directories};
+pub(crate) use tree::{GIT_CONTENT, directory_parents, parent, wanted_directories};
 
 /// What is done with one object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]

@@ -82,7 +82,7 @@ impl Builder<'_> {
     ) -> Action {
         let kind = catalog_kind("secret-scopes");
         let entry = self.journal.entry(kind.name, &record.id);
-        let linked = entry.is_some_and(|entry| entry.target.is_some());
+        let linked = entry.is_some_and(Entry::is_linked);
         let interrupted = entry.is_some_and(Entry::is_create_pending);
         let id = places::text(target, "scope.name");
         let action = |what| Action::new(kind.name, &record.id, name, what).at(id.clone());

@@ -14,6 +14,8 @@ use crate::resolve::Resolver;
 
 const IMPORT: &str = "/api/2.0/workspace/import";
 const MKDIRS: &str = "/api/2.0/workspace/mkdirs";
+/// Why what lies in a git folder is left alone.
+pub(crate) const GIT_CONTENT: &str = "content of a git folder comes from its remote";
 
 /// The directory above a path; `None` for the root.
 pub(crate) fn parent(path: &str) -> Option<&str> {
@@ -165,7 +167,7 @@ impl<'a> Builder<'a> {
         let linked = self
             .journal
             .entry(kind.name, &line.path)
-            .is_some_and(|entry| entry.target.is_some() || entry.is_create_pending());
+            .is_some_and(|entry| entry.is_linked() || entry.is_create_pending());
         let refused = self.refused_above(&path, blocked);
         let mut action = match info {
             _ if refused.is_some() => action(What::Blocked).because(refused.unwrap_or_default()),
@@ -175,7 +177,9 @@ impl<'a> Builder<'a> {
                     info.object_type
                 )),
             Some(_) if self.options.into_source && !builtin => action(What::Skip).because("exists"),
-            Some(_) if builtin || linked => action(What::Unchanged),
+            Some(_) if builtin || linked || parent(&path) == Some("/Repos") => {
+                action(What::Unchanged)
+            }
             Some(_) if self.options.adopt => action(What::Adopt),
             Some(_) => {
                 self.conflict(kind, &path);
@@ -269,7 +273,7 @@ impl<'a> Builder<'a> {
                 line.object_type
             ))
         } else if below_git {
-            action(What::Skip).because("content of a git folder comes from its remote")
+            action(What::Skip).because(GIT_CONTENT)
         } else if let Some(reason) = self.refused_above(&path, blocked) {
             action(What::Blocked).because(reason)
         } else {

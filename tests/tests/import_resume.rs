@@ -1,0 +1,254 @@
+//! An import that dies is run again: the target ends equal, nothing is there twice, no cluster runs.
+
+mod import_support;
+
+use std::time::Duration;
+
+use import_support::{Stage, TARGET, client_with, troubles};
+use lifeboat_import::Silent;
+use lifeboat_sim::{Fault, FaultKind, Fill, When};
+
+fn tiny() -> Fill {
+    Fill {
+        notebooks: 5,
+        folders: 3,
+        files: 2,
+        users: 3,
+        service_principals: 1,
+        groups: 3,
+        clusters: 2,
+        jobs: 3,
+        pools: 1,
+        policies: 1,
+        init_scripts: 2,
+        scopes: 1,
+        git_folders: 1,
+        dbfs_files: 1,
+        ..Fill::small()
+    }
+}
+
+/// Runs an import against a server that dies at one call, then again against one that lives.
+async fn dies_at(stage: &Stage, call: u64, when: When) {
+    stage.target.fault(Fault {
+        kind: FaultKind::Kill,
+        skip: call,
+        times: 1,
+        when,
+        ..Fault::default()
+    });
+    let impatient = client_with(&stage.target, Duration::from_millis(50));
+    let died = lifeboat_import::apply(&stage.open(), &impatient, &stage.options(), &Silent).await;
+    stage.target.clear_faults();
+    assert!(died.is_err(), "call {call} was never made");
+}
+
+async fn count_calls(fill: &Fill) -> u64 {
+    let stage = Stage::new(fill).await;
+    stage.target.reset_calls();
+    let report = stage.apply(&stage.options()).await.unwrap();
+    assert_eq!(troubles(&report), Vec::<String>::new());
+    stage.target.calls().len() as u64
+}
+
+fn running(stage: &Stage) -> Vec<String> {
+    let dump = stage.target.dump();
+    let clusters = dump["clusters"].as_object().unwrap();
+    clusters
+        .iter()
+        .filter(|(_, facts)| {
+            facts["state"]
+                .as_str()
+                .is_some_and(|state| state != "TERMINATED")
+        })
+        .map(|(name, _)| name.clone())
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_anywhere_and_run_again_it_ends_equal_without_duplicates() {
+    let calls = count_calls(&tiny()).await;
+    // Every position is tried by a longer suite; here a spread of them, before and after the effect.
+    let step = (calls / 8).max(1);
+    for (turn, call) in (0..calls)
+        .step_by(usize::try_from(step).unwrap())
+        .enumerate()
+    {
+        let stage = Stage::new(&tiny()).await;
+        let when = if turn % 2 == 0 {
+            When::After
+        } else {
+            When::Before
+        };
+        dies_at(&stage, call, when).await;
+        let report = stage.apply(&stage.options()).await.unwrap();
+        assert_eq!(
+            troubles(&report),
+            Vec::<String>::new(),
+            "after call {call} of {calls}, {when:?}"
+        );
+        assert_eq!(
+            stage.differences(),
+            Vec::<String>::new(),
+            "after call {call} of {calls}, {when:?}"
+        );
+        assert_eq!(running(&stage), Vec::<String>::new());
+        let again = stage.apply(&stage.options()).await.unwrap();
+        assert_eq!(again.writes, 0, "after call {call} of {calls}, {when:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_create_whose_answer_is_lost_is_found_again() {
+    for path in [
+        "/api/2.2/jobs/create",
+        "/api/2.1/clusters/create",
+        "/api/2.0/instance-pools/create",
+        "/api/2.0/policies/clusters/create",
+        "/api/2.0/preview/scim/v2/Users",
+        "/api/2.0/preview/scim/v2/Groups",
+        "/api/2.0/workspace/import",
+        "/api/2.0/secrets/scopes/create",
+        "/api/2.0/global-init-scripts",
+    ] {
+        let stage = Stage::new(&tiny()).await;
+        let fault = Fault {
+            method: "POST".to_owned(),
+            path: path.to_owned(),
+            kind: FaultKind::Reset,
+            when: When::After,
+            times: 1,
+            ..Fault::default()
+        };
+        stage.target.fault(fault);
+        let report = stage.apply(&stage.options()).await.unwrap();
+        assert_eq!(troubles(&report), Vec::<String>::new(), "{path}");
+        assert_eq!(stage.differences(), Vec::<String>::new(), "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_changed_source_updates_and_a_changed_target_is_kept() {
+    let stage = Stage::new(&tiny()).await;
+    stage.apply(&stage.options()).await.unwrap();
+    let path = notebook(&stage);
+    import(
+        &stage.source,
+        &path,
+        "# Databricks notebook source\nprint('new')\n",
+    )
+    .await;
+    stage.export().await;
+
+    import(
+        &stage.target,
+        &path,
+        "# Databricks notebook source\nprint('mine')\n",
+    )
+    .await;
+    let plan = stage.plan(&stage.options()).await.unwrap();
+    let action = plan
+        .actions
+        .iter()
+        .find(|action| action.name == path)
+        .unwrap();
+    assert_eq!(action.what, lifeboat_import::What::Skip, "{action:?}");
+    assert!(
+        action
+            .reason
+            .as_deref()
+            .unwrap()
+            .contains("--overwrite-changed")
+    );
+    let report = stage.apply(&stage.options()).await.unwrap();
+    assert_eq!(report.writes, 0);
+    let differences = report.comparison.unwrap().differences;
+    assert_eq!(differences.len(), 1, "{differences:?}");
+    assert_eq!(differences[0].name, path);
+
+    let overwrite = lifeboat_import::Options {
+        overwrite_changed: true,
+        ..stage.options()
+    };
+    let report = stage.apply(&overwrite).await.unwrap();
+    assert_eq!(
+        report.writes, 1,
+        "only the notebook: its access control did not change"
+    );
+    assert_eq!(stage.differences(), Vec::<String>::new());
+}
+
+fn notebook(stage: &Stage) -> String {
+    let dump = stage.source.dump();
+    let notebooks = dump["notebooks"].as_object().unwrap();
+    let python = notebooks
+        .iter()
+        .find(|(_, facts)| facts["language"] == "PYTHON" && facts["jupyter"] != true);
+    python.unwrap().0.clone()
+}
+
+async fn import(sim: &lifeboat_sim::Sim, path: &str, text: &str) {
+    use lifeboat_databricks::{Body, Safety};
+    // The clock of a change must be another than that of the last one.
+    sim.advance(Duration::from_secs(1));
+    let content: String = base64(text.as_bytes());
+    let body = serde_json::json!({
+        "path": path, "format": "SOURCE", "language": "PYTHON", "overwrite": true, "content": content
+    });
+    let client = import_support::client(sim);
+    client
+        .send(
+            "POST",
+            "/api/2.0/workspace/import",
+            &[],
+            Body::Json(&body),
+            Safety::Idempotent,
+        )
+        .await
+        .unwrap();
+}
+
+fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::new();
+    for chunk in bytes.chunks(3) {
+        let word = chunk
+            .iter()
+            .fold(0_u32, |word, byte| word << 8 | u32::from(*byte))
+            << (8 * (3 - chunk.len()));
+        for digit in 0..4 {
+            let at = (word >> (18 - 6 * digit)) & 63;
+            text.push(if digit > chunk.len() {
+                '='
+            } else {
+                char::from(DIGITS[at as usize])
+            });
+        }
+    }
+    text
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_imports_at_once_and_a_torn_journal() {
+    let stage = Stage::new(&tiny()).await;
+    stage.apply(&stage.options()).await.unwrap();
+    let journal = stage.journal();
+    let mut text = fs_err::read(&journal).unwrap();
+    text.extend_from_slice(br#"{"v":1,"at":"2026-11-22T01:0"#);
+    fs_err::write(&journal, &text).unwrap();
+    let report = stage.apply(&stage.options()).await.unwrap();
+    assert_eq!(report.writes, 0);
+    let text = fs_err::read_to_string(&journal).unwrap();
+    assert!(
+        text.lines()
+            .all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok())
+    );
+    assert!(text.contains(&format!(r#""target":"{TARGET}""#)));
+
+    let lock = lifeboat_import::journal::Lock::take(&journal).unwrap();
+    let refused = stage.apply(&stage.options()).await.unwrap_err();
+    assert!(refused.is_refusal(), "{refused}");
+    assert!(refused.to_string().contains("process"), "{refused}");
+    drop(lock);
+    stage.apply(&stage.options()).await.unwrap();
+}
