@@ -95,7 +95,7 @@ impl Acls {
         let mut running = FuturesUnordered::new();
         let mut open = true;
         while open || !running.is_empty() {
-            let free = running.len() < ctx.concurrency();
+            let free = running.len() < ctx.acls_at_a_time();
             tokio::select! {
                 request = requests.recv(), if open && free => match request {
                     Some(request) => {

@@ -83,8 +83,20 @@ impl<'a> Context<'a> {
         }
     }
 
+    /// Calls of one sort that are in flight at most.
     pub(crate) fn concurrency(&self) -> usize {
         self.options.concurrency.max(1)
+    }
+
+    /// Contents in flight at most. Together with access control and listings about as many as the client lets through,
+    /// so that listings, on which everything else waits, do not queue behind the rest.
+    pub(crate) fn contents_at_a_time(&self) -> usize {
+        (self.options.concurrency / 2).max(1)
+    }
+
+    /// Calls for access control in flight at most.
+    pub(crate) fn acls_at_a_time(&self) -> usize {
+        (self.options.concurrency * 3 / 8).max(1)
     }
 
     /// Remembers what an object names outside itself.

@@ -117,6 +117,7 @@ impl Error {
             Self::Cancelled => 130,
             Self::Identity { source, .. } if source.is_auth() || source.is_refused() => 12,
             Self::Stopped { stop } => stop.exit_code(),
+            Self::Destination(DestinationError::NoName { .. }) => 2,
             Self::Destination(source) if source.is_refusal() => 14,
             _ => 1,
         }

@@ -18,7 +18,7 @@ use crate::window::Share;
 /// Members that wait in the queue at most.
 const QUEUE: usize = 32;
 /// Bytes of table lines that go through the queue together.
-const BATCH: usize = 256 * 1024;
+const BATCH: usize = 32 * 1024;
 
 type Job<W> = Box<dyn FnOnce(&mut Desk<W>) -> Result<(), WriteError> + Send>;
 

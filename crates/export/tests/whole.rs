@@ -2,8 +2,10 @@
 
 mod common;
 
-use common::{client, export, options, seed, sim};
+use common::{SOURCE, client, export, notebook, options, post, put, seed, sim};
 use lifeboat_archive::{Fate, Inventory, Listing, Scope};
+use lifeboat_sim::tree::Object;
+use serde_json::{Value, json};
 
 #[tokio::test]
 async fn a_workspace_goes_into_one_archive() {
@@ -186,4 +188,149 @@ async fn members_stand_in_the_order_of_stages() {
         .filter(|path| path.starts_with("data/workspace/content/"))
         .collect();
     assert!(contents.is_sorted(), "{contents:?}");
+}
+
+#[tokio::test]
+async fn generated_workspaces_are_captured_whole() {
+    for fill in [lifeboat_sim::Fill::small(), lifeboat_sim::Fill::awkward()] {
+        let sim = sim();
+        sim.fill(&fill);
+        let client = client(&sim);
+        let written = export(&client, &options()).await;
+        let summary = &written.outcome.summary;
+        assert_eq!(summary.inventory, Inventory::Complete, "{summary:#?}");
+        let failed: Vec<String> = written
+            .ledger(Fate::Failed)
+            .into_iter()
+            .filter(|line| !line.message.contains("10485760"))
+            .map(|line| format!("{line:?}"))
+            .collect();
+        assert_eq!(failed, Vec::<String>::new());
+        assert!(sim.unhandled().is_empty(), "{:?}", sim.unhandled());
+        let again = export(&client, &options()).await;
+        assert_eq!(
+            written.outcome.sealed.content_id,
+            again.outcome.sealed.content_id
+        );
+    }
+}
+
+#[tokio::test]
+async fn git_folders_are_recorded_and_their_files_on_demand() {
+    let sim = sim();
+    let client = client(&sim);
+    sim.with(|world| put(world, "/Repos/admin@example.com", Object::Directory));
+    let made = post(
+        &client,
+        "/api/2.0/repos",
+        json!({
+            "url": "https://github.com/example/etl",
+            "provider": "gitHub",
+            "path": "/Repos/admin@example.com/etl",
+        }),
+    )
+    .await;
+    let id = made["id"].as_i64().unwrap().to_string();
+    sim.with(|world| put(world, "/Repos/admin@example.com/etl/nb", notebook(SOURCE)));
+    let written = export(&client, &options()).await;
+    let record: Value =
+        serde_json::from_str(&written.text(&format!("data/git-folders/{id}.json"))).unwrap();
+    assert_eq!(record["body"]["url"], "https://github.com/example/etl");
+    assert!(record["body"]["branch"].is_string() && record["body"]["head_commit_id"].is_string());
+    assert_eq!(
+        written.record("/Repos/admin@example.com/etl").unwrap()["object_type"],
+        "REPO"
+    );
+    assert!(written.record("/Repos/admin@example.com/etl/nb").is_none());
+    assert_eq!(
+        (
+            written.kind("git-folders").listed,
+            written.kind("git-folders").stored
+        ),
+        (1, 1)
+    );
+    assert_eq!(written.kind("git-folder-files").unsupported, 1);
+    assert_eq!(written.lines("data/acls/git-folders").len(), 1);
+    let mut with_files = options();
+    with_files.git_folder_files = true;
+    let written = export(&client, &with_files).await;
+    assert_eq!(written.content("/Repos/admin@example.com/etl/nb"), SOURCE);
+    assert!(
+        !written
+            .outcome
+            .summary
+            .kinds
+            .contains_key("git-folder-files")
+    );
+    let mut without = options();
+    without.selection.exclude = vec!["/Repos/**".to_owned()];
+    let written = export(&client, &without).await;
+    assert_eq!(
+        (
+            written.kind("git-folders").stored,
+            written.kind("git-folders").excluded
+        ),
+        (0, 1)
+    );
+}
+
+#[tokio::test]
+async fn long_jobs_and_members_of_groups_are_whole() {
+    let sim = sim();
+    let client = client(&sim);
+    let tasks: Vec<Value> = (0..250)
+        .map(|index| {
+            let path = "/Shared/x";
+            json!({ "task_key": format!("t{index:03}"), "notebook_task": { "notebook_path": path } })
+        })
+        .collect();
+    post(
+        &client,
+        "/api/2.2/jobs/create",
+        json!({ "name": "long", "tasks": tasks }),
+    )
+    .await;
+    let user = post(
+        &client,
+        "/api/2.0/preview/scim/v2/Users",
+        json!({ "userName": "u@example.com" }),
+    )
+    .await;
+    let members = json!({ "displayName": "team", "members": [{ "value": user["id"] }] });
+    post(&client, "/api/2.0/preview/scim/v2/Groups", members).await;
+    let written = export(&client, &options()).await;
+    let job: Value =
+        serde_json::from_str(&written.text(&written.members("data/jobs/")[0])).unwrap();
+    assert_eq!(
+        job["body"]["settings"]["tasks"].as_array().unwrap().len(),
+        250
+    );
+    let groups = written.lines("data/groups");
+    let team = groups.iter().find(|group| group["name"] == "team").unwrap();
+    assert_eq!(team["body"]["members"][0]["value"], user["id"]);
+}
+
+#[tokio::test]
+async fn a_second_export_makes_the_same_calls() {
+    let sim = sim();
+    let client = client(&sim);
+    seed(&sim, &client).await;
+    let mut counts = Vec::new();
+    for _ in 0..2 {
+        sim.reset_calls();
+        export(&client, &options()).await;
+        let mut calls: Vec<(String, String)> = sim
+            .calls()
+            .into_iter()
+            .map(|call| (call.method, call.path))
+            .collect();
+        calls.sort();
+        counts.push(calls);
+    }
+    assert_eq!(counts[0], counts[1]);
+    assert!(
+        counts[0].iter().all(|(method, _)| method == "GET"),
+        "an export only reads: {:?}",
+        counts[0]
+    );
 }

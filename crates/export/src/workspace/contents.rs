@@ -76,7 +76,7 @@ pub(crate) async fn fetch_all(
                 (request, share, read)
             }
         })
-        .buffered(ctx.concurrency());
+        .buffered(ctx.contents_at_a_time());
     let mut fetched = std::pin::pin!(fetched);
     while let Some((request, mut share, read)) = fetched.next().await {
         match read {
