@@ -25,13 +25,24 @@ use crate::workspace::{NodeId, Tree};
 #[derive(Debug)]
 pub(crate) enum AclRequest {
     /// An object outside the tree.
-    Object {
-        kind: &'static Kind,
-        id: String,
-        name: String,
-    },
+    Object(Box<Object>),
     /// An object of the workspace tree.
     Node(NodeId),
+}
+
+/// An object outside the tree.
+#[derive(Debug)]
+pub(crate) struct Object {
+    kind: &'static Kind,
+    id: String,
+    name: String,
+}
+
+impl AclRequest {
+    /// For an object outside the tree.
+    pub(crate) fn object(kind: &'static Kind, id: String, name: String) -> Self {
+        Self::Object(Box::new(Object { kind, id, name }))
+    }
 }
 
 /// What was read so far.
@@ -41,7 +52,7 @@ pub(crate) struct Acls {
 
 struct State {
     spill: Spill,
-    objects: BTreeMap<&'static str, Vec<Row>>,
+    objects: BTreeMap<&'static str, Vec<(Box<Object>, Slot)>>,
     nodes: Vec<(NodeId, Slot)>,
     failed_nodes: Vec<(NodeId, Failure)>,
     /// Kinds whose access control is not to be had.
@@ -58,10 +69,9 @@ struct AclText<'a> {
 }
 
 /// A reply that was read.
-struct Row {
-    id: String,
-    name: String,
-    slot: Slot,
+enum Row {
+    Object(Box<Object>, Slot),
+    Node(NodeId, Slot),
 }
 
 /// Texts of one table in the order of their keys.
@@ -99,18 +109,18 @@ impl Acls {
             tokio::select! {
                 request = requests.recv(), if open && free => match request {
                     Some(request) => {
-                        phase.expect(1);
                         if let Some((kind, id)) = target(tree, &request)
                             && !self.lock().off.contains(kind.name)
                         {
-                            running.push(async move { (read(ctx, kind, &id).await, kind, id, request) });
+                            phase.expect(1);
+                            running.push(async move { (read(ctx, kind, &id).await, kind, request) });
                         }
                     }
                     None => open = false,
                 },
-                Some((reply, kind, id, request)) = running.next(), if !running.is_empty() => {
+                Some((reply, kind, request)) = running.next(), if !running.is_empty() => {
                     phase.step(0);
-                    self.keep(ctx, reply, kind, id, request).await?;
+                    self.keep(ctx, reply, kind, request).await?;
                 }
             }
         }
@@ -122,7 +132,6 @@ impl Acls {
         ctx: &Context<'_>,
         reply: Result<String, Failure>,
         kind: &'static Kind,
-        id: String,
         request: AclRequest,
     ) -> Result<(), Error> {
         let row = row(kind);
@@ -132,16 +141,13 @@ impl Acls {
                 let slot = state.spill.put(&text).map_err(Error::temporary)?;
                 match request {
                     AclRequest::Node(node) => state.nodes.push((node, slot)),
-                    AclRequest::Object { name, .. } => {
+                    AclRequest::Object(object) => {
                         state
                             .objects
                             .entry(kind.name)
                             .or_default()
-                            .push(Row { id, name, slot });
-                        ctx.ledger.stored(
-                            &row,
-                            u64::from(u32::try_from(text.len()).unwrap_or(u32::MAX)),
-                        );
+                            .push((object, slot));
+                        ctx.ledger.stored(&row, u64::from(slot.length()));
                     }
                 }
             }
@@ -156,13 +162,14 @@ impl Acls {
             (Err(failure), AclRequest::Node(node)) => {
                 self.lock().failed_nodes.push((node, failure))
             }
-            (Err(failure), AclRequest::Object { name, .. }) => {
-                let fate = if failure.is_gone() && is_gone(ctx, kind, &id).await {
+            (Err(failure), AclRequest::Object(object)) => {
+                let fate = if failure.is_gone() && is_gone(ctx, kind, &object.id).await {
                     Fate::Vanished
                 } else {
                     Fate::Failed
                 };
-                ctx.ledger.gap(&failure.line(&row, &id, &name, fate));
+                ctx.ledger
+                    .gap(&failure.line(&row, &object.id, &object.name, fate));
             }
         }
         Ok(())
@@ -174,29 +181,33 @@ impl Acls {
             .state
             .into_inner()
             .unwrap_or_else(PoisonError::into_inner);
-        let mut tables = state.objects;
         for (node, failure) in state.failed_nodes {
-            let Some((kind, id, path)) = tree.recorded(node) else {
-                continue;
-            };
-            if !state.off.contains(kind.name) {
+            if let Some((kind, id, path)) = tree.recorded(node)
+                && !state.off.contains(kind.name)
+            {
                 ctx.ledger
                     .gap(&failure.line(&row(kind), id, &path, Fate::Failed));
             }
         }
+        let mut tables: BTreeMap<&'static str, Vec<Row>> = BTreeMap::new();
+        for (kind, objects) in state.objects {
+            let rows = objects
+                .into_iter()
+                .map(|(object, slot)| Row::Object(object, slot));
+            tables.insert(kind, rows.collect());
+        }
         for (node, slot) in state.nodes {
-            let Some((kind, id, path)) = tree.recorded(node) else {
-                continue;
-            };
-            ctx.ledger.stored(&row(kind), u64::from(slot.length()));
-            tables.entry(kind.name).or_default().push(Row {
-                id: id.to_owned(),
-                name: path,
-                slot,
-            });
+            if tree.is_recorded(node) {
+                let (kind, _) = tree.kind_and_id(node);
+                ctx.ledger.stored(&row(kind), u64::from(slot.length()));
+                tables
+                    .entry(kind.name)
+                    .or_default()
+                    .push(Row::Node(node, slot));
+            }
         }
         for rows in tables.values_mut() {
-            rows.sort_by(|a, b| a.id.cmp(&b.id));
+            rows.sort_by(|a, b| a.id(tree).cmp(b.id(tree)));
         }
         let tables = tables
             .into_iter()
@@ -215,21 +226,37 @@ pub(crate) struct AclTexts {
     spill: Spill,
 }
 
+impl Row {
+    fn id<'r>(&'r self, tree: &'r Tree) -> &'r str {
+        match self {
+            Self::Object(object, _) => &object.id,
+            Self::Node(node, _) => tree.kind_and_id(*node).1,
+        }
+    }
+}
+
 impl AclTable {
     /// The lines of the table.
-    pub(crate) fn lines(self, texts: &mut AclTexts) -> impl Iterator<Item = Result<String, Error>> {
+    pub(crate) fn lines(
+        self,
+        texts: &mut AclTexts,
+        tree: &Tree,
+    ) -> impl Iterator<Item = Result<String, Error>> {
+        const WHAT: &str = "an access control list";
         let kind = self.kind;
-        self.rows.into_iter().map(move |Row { id, name, slot }| {
+        self.rows.into_iter().map(move |row| {
+            let (name, slot) = match &row {
+                Row::Object(object, slot) => (object.name.clone(), *slot),
+                Row::Node(node, slot) => (tree.path(*node), *slot),
+            };
             let body = texts.spill.get(slot).map_err(Error::temporary)?;
-            let body = RawValue::from_string(body).map_err(|source| Error::Serialise {
-                what: "an access control list",
-                source,
-            })?;
+            let body = RawValue::from_string(body)
+                .map_err(|source| Error::Serialise { what: WHAT, source })?;
             objects::serialise(
-                "an access control list",
+                WHAT,
                 &AclText {
                     kind,
-                    id: &id,
+                    id: row.id(tree),
                     name: &name,
                     body: &body,
                 },
@@ -259,7 +286,7 @@ pub(crate) fn state_rows(ctx: &Context<'_>) {
 
 fn target(tree: &Mutex<Tree>, request: &AclRequest) -> Option<(&'static Kind, String)> {
     match request {
-        AclRequest::Object { kind, id, .. } => Some((kind, id.clone())),
+        AclRequest::Object(object) => Some((object.kind, object.id.clone())),
         AclRequest::Node(node) => {
             let tree = tree.lock().unwrap_or_else(PoisonError::into_inner);
             let (kind, id) = tree.kind_and_id(*node);

@@ -56,11 +56,7 @@ impl KindRecords {
         let name = self.keep_record(ctx, &id, body)?;
         if self.kind.permissions.is_some() {
             // The receiver outlives every sender but in a run that failed.
-            drop(acls.send(AclRequest::Object {
-                kind: self.kind,
-                id,
-                name,
-            }));
+            drop(acls.send(AclRequest::object(self.kind, id, name)));
         }
         Ok(())
     }

@@ -331,13 +331,16 @@ impl<W: Write + Send + 'static> Payload<'_, '_, W> {
         }
         let lines: Vec<_> = {
             let mut tree = lock(self.tree);
+            if let Some(error) = tree.take_broken() {
+                return Err(Error::temporary(error));
+            }
             table::take_stored(&mut tree, stored);
             table::settle(self.ctx, &mut tree);
             table::order(&tree)
         };
         let lines = lines
             .into_iter()
-            .map(|(path, id)| table::record(&lock(self.tree), path, id));
+            .map(|(path, id)| table::record(&mut lock(self.tree), path, id));
         let workspace =
             lifeboat_archive::TableWriter::new(lifeboat_catalog::records::WORKSPACE_TABLE);
         self.writer.table(workspace, lines).await?;

@@ -51,12 +51,13 @@ pub(crate) async fn seal<W: Write + Send + 'static>(
     } = sealing;
     let tree = tree.into_inner().unwrap_or_else(PoisonError::into_inner);
     let (mut texts, tables) = acls.finish(&ctx, &tree);
-    drop(tree);
     for table in tables {
         let writer_of = TableWriter::new(&records::acl_table(table.kind));
-        writer.table(writer_of, table.lines(&mut texts)).await?;
+        writer
+            .table(writer_of, table.lines(&mut texts, &tree))
+            .await?;
     }
-    drop(texts);
+    drop((texts, tree));
     let finished = now(ctx.options);
     let stopped = ctx.gate.stopped();
     let run = run_record(&ctx, identity, stopped.as_ref(), finished);

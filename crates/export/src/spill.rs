@@ -3,12 +3,11 @@
 //! Results arrive in the order of the network and go into the archive in the order of their keys. In between they lie in
 //! a temporary file without a name (small amounts in memory); only keys and places are kept.
 
+use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 
-use tempfile::SpooledTempFile;
-
-/// Bytes that one spill keeps in memory before it takes a file.
-const IN_MEMORY: usize = 256 * 1024;
+/// Bytes that one spill keeps in memory before it writes them to its file.
+const IN_MEMORY: usize = 128 * 1024;
 
 /// Where a text lies in a [`Spill`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,31 +24,32 @@ impl Slot {
 }
 
 /// Texts by place.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Spill {
-    file: SpooledTempFile,
-    end: u64,
+    /// Holds everything before `flushed`.
+    file: Option<File>,
+    flushed: u64,
+    /// What comes after.
+    tail: Vec<u8>,
 }
 
 impl Spill {
     pub(crate) fn new() -> Self {
-        Self {
-            file: SpooledTempFile::new(IN_MEMORY),
-            end: 0,
-        }
+        Self::default()
     }
 
     /// Puts a text away.
     pub(crate) fn put(&mut self, text: &str) -> io::Result<Slot> {
         let length =
             u32::try_from(text.len()).map_err(|_| io::Error::other("a text of more than 4 GiB"))?;
+        if !self.tail.is_empty() && self.tail.len() + text.len() > IN_MEMORY {
+            self.flush()?;
+        }
         let slot = Slot {
-            offset: self.end,
+            offset: self.flushed + self.tail.len() as u64,
             length,
         };
-        self.file.seek(SeekFrom::Start(self.end))?;
-        self.file.write_all(text.as_bytes())?;
-        self.end += u64::from(length);
+        self.tail.extend_from_slice(text.as_bytes());
         Ok(slot)
     }
 
@@ -57,9 +57,33 @@ impl Spill {
     pub(crate) fn get(&mut self, slot: Slot) -> io::Result<String> {
         let length = usize::try_from(slot.length).map_err(io::Error::other)?;
         let mut bytes = vec![0; length];
-        self.file.seek(SeekFrom::Start(slot.offset))?;
-        self.file.read_exact(&mut bytes)?;
+        match (slot.offset.checked_sub(self.flushed), &mut self.file) {
+            (Some(start), _) => {
+                let start = usize::try_from(start).map_err(io::Error::other)?;
+                let tail = self.tail.get(start..start + length);
+                bytes.copy_from_slice(
+                    tail.ok_or_else(|| io::Error::other("a place outside the texts"))?,
+                );
+            }
+            (None, Some(file)) => {
+                file.seek(SeekFrom::Start(slot.offset))?;
+                file.read_exact(&mut bytes)?;
+            }
+            (None, None) => return Err(io::Error::other("a place outside the texts")),
+        }
         String::from_utf8(bytes).map_err(io::Error::other)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let file = match &mut self.file {
+            Some(file) => file,
+            none => none.insert(tempfile::tempfile()?),
+        };
+        file.seek(SeekFrom::Start(self.flushed))?;
+        file.write_all(&self.tail)?;
+        self.flushed += self.tail.len() as u64;
+        self.tail.clear();
+        Ok(())
     }
 }
 

@@ -1,4 +1,8 @@
 //! Runs that end early, and where archives appear.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a helper that fails is a test that fails"
+)]
 
 mod common;
 

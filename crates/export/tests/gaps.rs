@@ -1,4 +1,8 @@
 //! What cannot be read: the run goes on and says so.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a helper that fails is a test that fails"
+)]
 
 mod common;
 

@@ -1,4 +1,8 @@
 //! Parts of a workspace, and a look without an archive.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a helper that fails is a test that fails"
+)]
 
 mod common;
 

@@ -1,4 +1,8 @@
 //! Whole exports of a simulated workspace over HTTP.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a helper that fails is a test that fails"
+)]
 
 mod common;
 
@@ -29,7 +33,7 @@ async fn a_workspace_goes_into_one_archive() {
             kind.name
         );
     }
-    assert_eq!(written.content("/Shared/team/etl"), common::SOURCE);
+    assert_eq!(written.content("/Shared/team/etl"), SOURCE);
     assert_eq!(written.content("/Shared/team/data.csv"), "a,b\n1,2\n");
     assert_eq!(
         written.record("/Shared/empty").unwrap()["object_type"],
@@ -117,7 +121,7 @@ async fn pins_libraries_and_observed_fields_are_kept() {
     seed(&sim, &client).await;
     let written = export(&client, &options()).await;
     let cluster = written.text(&written.members("data/clusters/")[0]);
-    let cluster: serde_json::Value = serde_json::from_str(&cluster).unwrap();
+    let cluster: Value = serde_json::from_str(&cluster).unwrap();
     assert_eq!(cluster["body"]["pinned_by_user_name"], "admin@example.com");
     assert_eq!(cluster["body"].get("state"), None);
     let observed = written.lines("observed/clusters");
@@ -136,7 +140,7 @@ async fn the_run_says_who_called_and_when() {
     let client = client(&sim);
     seed(&sim, &client).await;
     let written = export(&client, &options()).await;
-    let run: serde_json::Value = serde_json::from_str(&written.text("run.json")).unwrap();
+    let run: Value = serde_json::from_str(&written.text("run.json")).unwrap();
     assert_eq!(run["caller"]["user-name"], "admin@example.com");
     assert_eq!(run["caller"]["admin"], true);
     assert!(run["kinds"]["jobs"]["began"].is_string());

@@ -147,7 +147,7 @@ fn compare(
         match known.get(&(entry.name.clone(), entry.object_id.clone())) {
             Some(child) => {
                 pass.seen_twice.insert(*child);
-                if update(tree, *child, entry) {
+                if update(tree, *child, &entry) {
                     pass.wanted.push(*child);
                 }
             }
@@ -165,30 +165,35 @@ fn compare(
 }
 
 /// Takes the newer facts of a known object; true when its content is to be read again.
-fn update(tree: &mut Tree, id: NodeId, entry: Entry) -> bool {
-    let node = tree.node_mut(id);
-    let changed = node.raw != entry.raw && facts_changed(&node.raw, &entry.raw);
-    match node.state {
-        State::Out => false,
-        State::Passing | State::Plain | State::Inventoried => {
-            node.raw = entry.raw;
-            false
-        }
-        State::Content(_) if !changed => false,
-        State::Wanted | State::Content(_) | State::Missing(_) => {
-            node.raw = entry.raw;
-            node.state = State::Wanted;
-            true
-        }
+fn update(tree: &mut Tree, id: NodeId, entry: &Entry) -> bool {
+    if matches!(tree.node(id).state, State::Out) || tree.has_facts(id, &entry.raw) {
+        return retry(tree, id);
     }
+    if !matches!(tree.node(id).state, State::Content(_)) {
+        tree.set_facts(id, &entry.raw);
+        return retry(tree, id);
+    }
+    let changed = facts_changed(tree.facts(id).as_deref(), Some(&entry.raw));
+    if changed {
+        tree.set_facts(id, &entry.raw);
+        tree.node_mut(id).state = State::Wanted;
+    }
+    changed
 }
 
-fn facts_changed(before: &str, after: &str) -> bool {
-    match (
-        serde_json::from_str::<Value>(before),
-        serde_json::from_str::<Value>(after),
-    ) {
-        (Ok(before), Ok(after)) => rules::changed(&before, &after),
+/// A content that answered "not found" is tried once more, now that the object is known to be there.
+fn retry(tree: &mut Tree, id: NodeId) -> bool {
+    let again = matches!(tree.node(id).state, State::Wanted | State::Missing(_));
+    if again {
+        tree.node_mut(id).state = State::Wanted;
+    }
+    again
+}
+
+fn facts_changed(before: Option<&str>, after: Option<&str>) -> bool {
+    let parse = |text: Option<&str>| serde_json::from_str::<Value>(text?).ok();
+    match (parse(before), parse(after)) {
+        (Some(before), Some(after)) => rules::changed(&before, &after),
         _ => true,
     }
 }
@@ -269,7 +274,8 @@ fn resolve_moved(tree: &mut Tree, pass: &mut Pass) -> Vec<NodeId> {
 /// Gives the content that was read at the earlier place to the later one, when nothing changed in between.
 fn hand_over(tree: &mut Tree, earlier: NodeId, later: NodeId) {
     let member = tree.first_member(earlier);
-    let unchanged = !facts_changed(&tree.node(earlier).raw, &tree.node(later).raw);
+    let (before, after) = (tree.facts(earlier), tree.facts(later));
+    let unchanged = !facts_changed(before.as_deref(), after.as_deref());
     let state = std::mem::replace(&mut tree.node_mut(earlier).state, State::Out);
     if let (State::Content(mut facts), State::Wanted, true) =
         (state, &tree.node(later).state, unchanged)

@@ -3,6 +3,7 @@
 //! Owns the choice of call and format; the size rule of the service (10 MB) makes more than one necessary. Specified in
 //! `spec/export.md`, "Contents".
 
+use std::borrow::Cow;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -62,7 +63,7 @@ pub(crate) async fn fetch_all(
     let fetched = nodes
         .then(|node| {
             phase.expect(1);
-            let request = Request::of(&lock(tree), node);
+            let request = Request::of(&mut lock(tree), node);
             let reserve = sizes.reserve(&request);
             async move { (request, window.share(reserve).await) }
         })
@@ -119,14 +120,15 @@ struct Request {
 }
 
 impl Request {
-    fn of(tree: &Tree, id: NodeId) -> Self {
-        let node = tree.node(id);
-        let kind = node.kind.name;
-        let size = if kind == "files" {
-            listed_size(&node.raw)
+    fn of(tree: &mut Tree, id: NodeId) -> Self {
+        let facts = if tree.node(id).kind.name == "files" {
+            tree.facts(id)
         } else {
             None
         };
+        let node = tree.node(id);
+        let kind = node.kind.name;
+        let size = facts.as_deref().and_then(listed_size);
         Self {
             node: id,
             path: tree.path(id),
@@ -149,12 +151,21 @@ fn keep(tree: &Mutex<Tree>, request: &Request, read: &Read) -> String {
     let (path, member) = tree.next_member(request.node);
     tree.node_mut(request.node).state = State::Content(Box::new(ContentFacts {
         format: read.format,
-        file_type: read.file_type.as_deref().map(Into::into),
+        file_type: read.file_type.as_deref().map(interned),
         member,
         token: request.node,
         stored: None,
     }));
     path
+}
+
+/// File types as the service names them, without an allocation for each notebook.
+fn interned(file_type: &str) -> Cow<'static, str> {
+    const KNOWN: [&str; 6] = ["py", "sql", "scala", "r", "ipynb", "auto"];
+    match KNOWN.iter().find(|known| **known == file_type) {
+        Some(known) => Cow::Borrowed(known),
+        None => Cow::Owned(file_type.to_owned()),
+    }
 }
 
 fn settle(

@@ -85,7 +85,7 @@ pub(crate) fn order(tree: &Tree) -> Vec<(String, NodeId)> {
             matches!(
                 node.state,
                 State::Plain | State::Content(_) | State::Inventoried
-            ) && !node.raw.is_empty()
+            ) && node.has_any_facts()
         })
         .map(|id| (tree.path(id), id))
         .collect();
@@ -94,9 +94,13 @@ pub(crate) fn order(tree: &Tree) -> Vec<(String, NodeId)> {
 }
 
 /// One line of the table.
-pub(crate) fn record(tree: &Tree, path: String, id: NodeId) -> Result<String, Error> {
+pub(crate) fn record(tree: &mut Tree, path: String, id: NodeId) -> Result<String, Error> {
+    let text = tree.facts(id).unwrap_or_default();
+    if let Some(error) = tree.take_broken() {
+        return Err(Error::temporary(error));
+    }
     let node = tree.node(id);
-    let facts: Value = serde_json::from_str(&node.raw).map_err(|source| Error::Serialise {
+    let facts: Value = serde_json::from_str(&text).map_err(|source| Error::Serialise {
         what: "the facts of a workspace object",
         source,
     })?;

@@ -1,7 +1,11 @@
-//! The inventory of the tree, compact: one node per object, the listed facts as text.
+//! The inventory of the tree, compact: one node per object, the listed facts as text elsewhere.
 //!
-//! A hundred thousand parsed entries would take more memory than a whole run may; the text of an entry is parsed when
-//! its record is written.
+//! A hundred thousand parsed entries would take more memory than a whole run may; the text of an entry lies in a
+//! temporary file and is parsed when its record is written.
+
+use std::borrow::Cow;
+use std::hash::{Hash as _, Hasher as _};
+use std::io;
 
 use lifeboat_archive::Stored;
 use lifeboat_archive::names::{self, Sibling};
@@ -10,6 +14,7 @@ use lifeboat_catalog::{Kind, tree as rules};
 
 use super::entry::Entry;
 use crate::gate::Failure;
+use crate::spill::{Slot, Spill};
 
 /// Index of a node.
 pub(crate) type NodeId = u32;
@@ -17,6 +22,10 @@ pub(crate) type NodeId = u32;
 /// All nodes; the first is the root.
 pub(crate) struct Tree {
     nodes: Vec<Node>,
+    /// The listed facts of all nodes.
+    facts: Spill,
+    /// Why facts could not be kept or read; the run ends with it.
+    broken: Option<io::Error>,
 }
 
 /// One object.
@@ -25,14 +34,23 @@ pub(crate) struct Node {
     pub(crate) name: Box<str>,
     pub(crate) object_id: Box<str>,
     pub(crate) kind: &'static Kind,
-    /// Name in the archive, where it differs from `name`.
-    archive_name: Option<Box<str>>,
-    /// The ObjectInfo as listed; empty when the object is not in the archive.
-    pub(crate) raw: Box<str>,
+    archive_name: ArchiveName,
+    /// Where the ObjectInfo as listed lies, and its hash; absent when the object is not in the archive.
+    facts: Option<(Slot, u64)>,
     pub(crate) folder: Folder,
     pub(crate) state: State,
     /// How many contents of this node went into the archive.
     deliveries: u8,
+}
+
+/// Name of a node in the archive.
+enum ArchiveName {
+    /// Its own.
+    Same,
+    /// Its own with an extension.
+    Extended(&'static str),
+    /// Another one.
+    Other(Box<str>),
 }
 
 /// Whether a node is a folder of the walk.
@@ -68,7 +86,7 @@ pub(crate) enum State {
 /// What is known about a stored content.
 pub(crate) struct ContentFacts {
     pub(crate) format: &'static str,
-    pub(crate) file_type: Option<Box<str>>,
+    pub(crate) file_type: Option<Cow<'static, str>>,
     /// Member path, where it is not the first one of this node.
     pub(crate) member: Option<Box<str>>,
     /// The node under which the content was handed to the writer.
@@ -85,13 +103,17 @@ impl Tree {
             name: Box::default(),
             object_id: Box::default(),
             kind: rules::kind_of("DIRECTORY"),
-            archive_name: None,
-            raw: Box::default(),
+            archive_name: ArchiveName::Same,
+            facts: None,
             folder: Folder::Pending,
             state: root,
             deliveries: 0,
         };
-        Self { nodes: vec![root] }
+        Self {
+            nodes: vec![root],
+            facts: Spill::new(),
+            broken: None,
+        }
     }
 
     pub(crate) fn node(&self, id: NodeId) -> &Node {
@@ -100,6 +122,40 @@ impl Tree {
 
     pub(crate) fn node_mut(&mut self, id: NodeId) -> &mut Node {
         &mut self.nodes[index(id)]
+    }
+
+    /// The listed facts of a node as text; nothing for one that is not in the archive.
+    pub(crate) fn facts(&mut self, id: NodeId) -> Option<String> {
+        let (slot, _) = self.node(id).facts?;
+        match self.facts.get(slot) {
+            Ok(text) => Some(text),
+            Err(error) => {
+                self.broken.get_or_insert(error);
+                None
+            }
+        }
+    }
+
+    /// Keeps the listed facts of a node.
+    pub(crate) fn set_facts(&mut self, id: NodeId, text: &str) {
+        match self.facts.put(text) {
+            Ok(slot) => self.node_mut(id).facts = Some((slot, hash(text))),
+            Err(error) => {
+                self.broken.get_or_insert(error);
+            }
+        }
+    }
+
+    /// Whether a node has exactly these facts.
+    pub(crate) fn has_facts(&self, id: NodeId, text: &str) -> bool {
+        self.node(id)
+            .facts
+            .is_some_and(|(_, known)| known == hash(text))
+    }
+
+    /// Why facts could not be kept or read, if so.
+    pub(crate) fn take_broken(&mut self) -> Option<io::Error> {
+        self.broken.take()
     }
 
     /// Ids of all nodes.
@@ -116,9 +172,14 @@ impl Tree {
     /// Kind, object id and path of a node that has a record in the archive.
     pub(crate) fn recorded(&self, id: NodeId) -> Option<(&'static Kind, &str, String)> {
         let node = self.node(id);
-        let recorded =
-            matches!(node.state, State::Plain | State::Content(_)) && !node.raw.is_empty();
-        recorded.then(|| (node.kind, &*node.object_id, self.path(id)))
+        self.is_recorded(id)
+            .then(|| (node.kind, &*node.object_id, self.path(id)))
+    }
+
+    /// Whether a node has a record in the archive and counts as captured.
+    pub(crate) fn is_recorded(&self, id: NodeId) -> bool {
+        let node = self.node(id);
+        matches!(node.state, State::Plain | State::Content(_)) && node.facts.is_some()
     }
 
     /// Takes a node out of the archive; its fate is stated by the caller.
@@ -136,7 +197,7 @@ impl Tree {
         if id == 0 {
             "/".to_owned()
         } else {
-            self.join(id, &|node| &node.name)
+            self.join(id, false)
         }
     }
 
@@ -145,7 +206,7 @@ impl Tree {
         let mut key = if id == 0 {
             String::new()
         } else {
-            self.join(id, &Node::archive_name)
+            self.join(id, true)
         };
         key.push('/');
         key
@@ -153,7 +214,7 @@ impl Tree {
 
     /// Member path of the first content of a node.
     pub(crate) fn first_member(&self, id: NodeId) -> String {
-        format!("{WORKSPACE_CONTENT}{}", self.join(id, &Node::archive_name))
+        format!("{WORKSPACE_CONTENT}{}", self.join(id, true))
     }
 
     /// Member path for the next content of a node. A member cannot be replaced, so a later content of the same object
@@ -166,12 +227,11 @@ impl Tree {
             return (path, None);
         }
         let node = self.node(id);
-        let name = &*node.name;
-        let extension = node
-            .archive_name()
+        let archive_name = node.archive_name();
+        let extension = archive_name
             .rfind('.')
-            .map_or("", |dot| &node.archive_name()[dot..]);
-        let stem = name.strip_suffix(extension).unwrap_or(name);
+            .map_or("", |dot| &archive_name[dot..]);
+        let stem = node.name.strip_suffix(extension).unwrap_or(&node.name);
         // The long form of a name belongs to ids only, so it cannot meet the name of a sibling.
         let later = format!("{}-{deliveries}", node.object_id);
         let both = [
@@ -206,13 +266,14 @@ impl Tree {
             };
         let old = children.len();
         let archive_names = {
-            let before = children.iter().map(|child| {
-                let node = self.node(*child);
-                Sibling {
-                    name: node.archive_name(),
-                    extension: "",
-                    id: &node.object_id,
-                }
+            let before: Vec<Cow<'_, str>> = children
+                .iter()
+                .map(|child| self.node(*child).archive_name())
+                .collect();
+            let before = children.iter().zip(&before).map(|(child, name)| Sibling {
+                name,
+                extension: "",
+                id: &self.node(*child).object_id,
             });
             let added = entries.iter().map(|(entry, ..)| Sibling {
                 name: &entry.name,
@@ -229,15 +290,18 @@ impl Tree {
             let gone = matches!(state, State::Out);
             self.nodes.push(Node {
                 parent: folder,
-                archive_name: (archive_name != *entry.name).then(|| archive_name.into()),
+                archive_name: ArchiveName::of(&entry, archive_name),
                 name: entry.name,
                 object_id: entry.object_id,
                 kind: entry.kind,
-                raw: if gone { Box::default() } else { entry.raw },
+                facts: None,
                 folder: if walked { Folder::Pending } else { Folder::No },
                 state,
                 deliveries: 0,
             });
+            if !gone {
+                self.set_facts(id, &entry.raw);
+            }
             added.push(id);
         }
         children.extend(&added);
@@ -255,12 +319,17 @@ impl Tree {
         added
     }
 
-    fn join<'t>(&'t self, id: NodeId, name: &dyn Fn(&'t Node) -> &'t str) -> String {
+    fn join(&self, id: NodeId, in_archive: bool) -> String {
         let mut parts = Vec::new();
         let mut at = id;
         while at != 0 {
-            parts.push(name(self.node(at)));
-            at = self.node(at).parent;
+            let node = self.node(at);
+            parts.push(if in_archive {
+                node.archive_name()
+            } else {
+                Cow::Borrowed(&*node.name)
+            });
+            at = node.parent;
         }
         let mut path = String::with_capacity(parts.iter().map(|part| part.len() + 1).sum());
         for part in parts.iter().rev() {
@@ -271,10 +340,35 @@ impl Tree {
     }
 }
 
-impl Node {
-    fn archive_name(&self) -> &str {
-        self.archive_name.as_deref().unwrap_or(&self.name)
+impl ArchiveName {
+    fn of(entry: &Entry, name: String) -> Self {
+        match name.strip_prefix(&*entry.name) {
+            Some("") => Self::Same,
+            Some(rest) if rest == entry.extension => Self::Extended(entry.extension),
+            _ => Self::Other(name.into()),
+        }
     }
+}
+
+impl Node {
+    fn archive_name(&self) -> Cow<'_, str> {
+        match &self.archive_name {
+            ArchiveName::Same => Cow::Borrowed(&self.name),
+            ArchiveName::Extended(extension) => Cow::Owned(format!("{}{extension}", self.name)),
+            ArchiveName::Other(name) => Cow::Borrowed(name),
+        }
+    }
+
+    /// Whether the object has facts, and so a record when its state says so.
+    pub(crate) fn has_any_facts(&self) -> bool {
+        self.facts.is_some()
+    }
+}
+
+fn hash(text: &str) -> u64 {
+    let mut hasher = std::hash::DefaultHasher::new();
+    text.hash(&mut hasher);
+    hasher.finish()
 }
 
 fn index(id: NodeId) -> usize {

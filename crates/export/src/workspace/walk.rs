@@ -86,13 +86,11 @@ async fn read_root(ctx: &Context<'_>, tree: &Mutex<Tree>, outlets: &Outlets<'_>)
     let mut tree = lock(tree);
     match reply {
         Ok(facts) => {
-            let root = tree.node_mut(0);
-            root.object_id = facts
+            let object_id = facts
                 .get("object_id")
-                .and_then(lifeboat_catalog::places::scalar)
-                .unwrap_or_default()
-                .into();
-            root.raw = facts.to_string().into();
+                .and_then(lifeboat_catalog::places::scalar);
+            tree.node_mut(0).object_id = object_id.unwrap_or_default().into();
+            tree.set_facts(0, &facts.to_string());
             drop(outlets.acls.send(AclRequest::Node(0)));
         }
         Err(failure) => {
@@ -273,7 +271,7 @@ fn include_folders_above(
     let mut at = tree.parent(id);
     while matches!(tree.node(at).state, State::Passing) && tree.node(at).kind.name == "directories"
     {
-        if tree.node(at).raw.is_empty() {
+        if !tree.node(at).has_any_facts() {
             break;
         }
         tree.node_mut(at).state = State::Plain;

@@ -1,5 +1,9 @@
 //! A simulated workspace, a client for it, and an archive to look into.
 #![allow(dead_code, reason = "each test file uses its part")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a helper that fails is a test that fails"
+)]
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -79,6 +83,14 @@ pub async fn seed(sim: &Sim, client: &Client) {
             notebook(SOURCE),
         );
     });
+    seed_identities(client).await;
+    let cluster = seed_compute(client).await;
+    dbfs(client, "/scripts/setup.sh", b"#!/bin/sh\n").await;
+    dbfs(client, "/databricks/init/old/legacy.sh", b"#!/bin/bash\n").await;
+    seed_work(client, &cluster).await;
+}
+
+async fn seed_identities(client: &Client) {
     for name in ["a@example.com", "b@example.com"] {
         post(
             client,
@@ -93,6 +105,10 @@ pub async fn seed(sim: &Sim, client: &Client) {
         json!({ "displayName": "team" }),
     )
     .await;
+}
+
+/// A pool and a cluster in it; gives the cluster's id.
+async fn seed_compute(client: &Client) -> Value {
     let pool = post(
         client,
         "/api/2.0/instance-pools/create",
@@ -112,18 +128,20 @@ pub async fn seed(sim: &Sim, client: &Client) {
         }),
     )
     .await;
-    dbfs(client, "/scripts/setup.sh", b"#!/bin/sh\n").await;
-    dbfs(client, "/databricks/init/old/legacy.sh", b"#!/bin/bash\n").await;
+    cluster["cluster_id"].clone()
+}
+
+async fn seed_work(client: &Client, cluster: &Value) {
     post(
         client,
         "/api/2.0/libraries/install",
-        json!({ "cluster_id": cluster["cluster_id"], "libraries": [{ "pypi": { "package": "simplejson" } }] }),
+        json!({ "cluster_id": cluster, "libraries": [{ "pypi": { "package": "simplejson" } }] }),
     )
     .await;
     post(
         client,
         "/api/2.1/clusters/pin",
-        json!({ "cluster_id": cluster["cluster_id"] }),
+        json!({ "cluster_id": cluster }),
     )
     .await;
     post(
@@ -133,7 +151,7 @@ pub async fn seed(sim: &Sim, client: &Client) {
             "name": "nightly",
             "tasks": [{
                 "task_key": "one",
-                "existing_cluster_id": cluster["cluster_id"],
+                "existing_cluster_id": cluster,
                 "notebook_task": { "notebook_path": "/Shared/team/etl" },
             }],
         }),
