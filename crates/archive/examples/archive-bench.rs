@@ -45,6 +45,9 @@ fn main() {
     let mut sealed = None;
     let write = best(|| sealed = Some(write_archive(&files, &archive)));
     let sealed = sealed.unwrap();
+    if let Some(peak) = peak_memory() {
+        println!("peak memory      {peak} after writing");
+    }
     let unpack = work.path().join("unpacked");
     fs::create_dir(&unpack).unwrap();
     run(Command::new("tar")
@@ -96,9 +99,6 @@ fn main() {
         overhead(&archive) as f64 / sealed.payload_members as f64
     );
     one_object(&archive, &files);
-    if let Some(peak) = peak_memory() {
-        println!("peak memory      {peak} of this process");
-    }
 }
 
 /// What each part took.

@@ -74,15 +74,15 @@ fn changed_missing_and_extra_files() {
     assert_eq!(
         paths(&report),
         [
-            (
-                "index/root.json",
-                "the payload has other totals than the index root states"
-            ),
             ("data/extra", "no manifest lists the member"),
             ("data/extra", "the index does not list the member"),
             ("data/jobs/7.json", "the content does not have its digest"),
             ("data/jobs/7.json", "the index places the member elsewhere"),
             ("run.json", "the member is missing"),
+            (
+                "index/root.json",
+                "the payload has other totals than the index root states"
+            ),
         ]
     );
     let archive = Archive::open(&bag).unwrap();

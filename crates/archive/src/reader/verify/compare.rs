@@ -17,14 +17,13 @@ use crate::statement::Header;
 /// Compares everything and completes the report.
 pub(super) fn compare(archive: &Archive, found: Found) -> Result<VerifyReport, ReadError> {
     let Found {
-        mut report,
+        report,
         mut members,
         payload,
         bad,
         stored,
     } = found;
-    check_totals(archive, payload, stored, bad.is_empty(), &mut report);
-    check_versions(archive, &mut report)?;
+    let all_frames_read = bad.is_empty();
     let manifest = find_manifest(archive, &mut members)?;
     let manifest_read = manifest.is_some();
     let mut join = Join {
@@ -36,7 +35,12 @@ pub(super) fn compare(archive: &Archive, found: Found) -> Result<VerifyReport, R
         duplicate: None,
     };
     join.run(members.iter().map_err(spill)?.peekable(), manifest)?;
-    Ok(join.finish())
+    let mut report = join.finish();
+    if all_frames_read {
+        check_totals(archive, payload, stored, &mut report);
+    }
+    check_versions(archive, &mut report)?;
+    Ok(report)
 }
 
 /// The payload manifest as it was found, when it is intact.
@@ -56,12 +60,8 @@ fn check_totals(
     archive: &Archive,
     payload: (u64, u64),
     stored: Option<(u64, Digest)>,
-    all_frames_read: bool,
     report: &mut VerifyReport,
 ) {
-    if !all_frames_read {
-        return;
-    }
     let root = &archive.closing.root;
     if payload != (root.payload.members, root.payload.bytes) {
         report.add(
