@@ -292,7 +292,8 @@ impl Resolver {
         }
         kind.rewrite(&mut out.body, &mut |found| match answers.get(&key(found)) {
             Some(Answer::Is(value)) => Some(value.clone()),
-            Some(Answer::Waits) => Some(format!("planned {}", found.value)),
+            // Never sent: an object that waits is not written before its references are there.
+            Some(Answer::Waits) => Some("planned".to_owned()),
             _ => None,
         });
         self.lint(&mut out);
