@@ -39,7 +39,7 @@ const DBFS_FILES: usize = 64;
 /// The share of the window that is for DBFS, whose contents are written after those of the tree.
 pub(crate) const DBFS_WINDOW: u64 = 4 << 20;
 
-/// Writes the workspace into `sink` as one archive.
+/// Writes the workspace into `sink` as one archive. The future is made for `block_on`; it need not be `Send`.
 ///
 /// # Errors
 /// The caller cannot be identified, the options cannot be used, the run was cancelled, the sink refused, or the service

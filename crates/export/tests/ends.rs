@@ -297,3 +297,92 @@ async fn a_full_disk_is_an_error_with_its_cause() {
         assert_eq!(error.exit_code(), 1);
     }
 }
+
+/// Bytes of contents that arrived so far, told by the run and waited for by the sink.
+#[derive(Default)]
+struct Arrived {
+    bytes: std::sync::Mutex<u64>,
+    more: std::sync::Condvar,
+}
+
+/// Tells how much arrived.
+struct Arrivals(std::sync::Arc<Arrived>);
+
+impl Observer for Arrivals {
+    fn event(&self, event: Event<'_>) {
+        if let Event::Progress {
+            phase: "contents",
+            bytes,
+            ..
+        } = event
+        {
+            *self.0.bytes.lock().unwrap() = bytes;
+            self.0.more.notify_all();
+        }
+    }
+}
+
+/// A sink that takes nothing until nothing more arrives, and then everything.
+struct Slow {
+    arrived: std::sync::Arc<Arrived>,
+    most: std::sync::Arc<std::sync::Mutex<u64>>,
+    released: bool,
+}
+
+impl std::io::Write for Slow {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let mut arrived = self.arrived.bytes.lock().unwrap();
+        while !self.released {
+            let before = *arrived;
+            let pause = std::time::Duration::from_millis(700);
+            arrived = self.arrived.more.wait_timeout(arrived, pause).unwrap().0;
+            self.released = *arrived == before && before > 0;
+            *self.most.lock().unwrap() = *arrived;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_slow_sink_holds_the_reading_within_the_window() {
+    let sim = sim();
+    let client = client(&sim);
+    sim.with(|world| {
+        for index in 0..80_u32 {
+            // Bytes that do not shrink, so that frames leave the writer as they come.
+            let mut state = index + 1;
+            let bytes: Vec<u8> = std::iter::repeat_with(|| {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                (state >> 24) as u8
+            })
+            .take(900_000)
+            .collect();
+            put(
+                world,
+                &format!("/Shared/f{index:02}.bin"),
+                lifeboat_sim::tree::Object::File(bytes.into()),
+            );
+        }
+    });
+    let arrived = std::sync::Arc::new(Arrived::default());
+    let most = std::sync::Arc::new(std::sync::Mutex::new(0));
+    let sink = Slow {
+        arrived: arrived.clone(),
+        most: most.clone(),
+        released: false,
+    };
+    let (_, outcome) = lifeboat_export::run(&client, &options(), sink, &Arrivals(arrived))
+        .await
+        .unwrap();
+    assert_eq!(outcome.summary.kinds["files"].bytes, 80 * 900_000);
+    let most = *most.lock().unwrap();
+    assert!(most > 900_000, "{most} bytes were read ahead");
+    assert!(
+        most < 60_000_000,
+        "{most} bytes of 72,000,000 were read while nothing was written"
+    );
+}

@@ -95,8 +95,11 @@ async fn read_root(ctx: &Context<'_>, tree: &Mutex<Tree>, outlets: &Outlets<'_>)
         }
         Err(failure) => {
             tree.node_mut(0).state = State::Out;
-            ctx.ledger
-                .gap(&failure.line("directories", "", "/", Fate::Failed));
+            // No listing shows the root; where it cannot be asked for either, there is nothing to miss.
+            if !failure.is_gone() {
+                ctx.ledger
+                    .gap(&failure.line("directories", "", "/", Fate::Failed));
+            }
         }
     }
 }
