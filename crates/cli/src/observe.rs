@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use lifeboat_archive::LedgerLine;
 use lifeboat_console::Console;
-use lifeboat_import::{Fate, ObjectResult};
+use lifeboat_import::ObjectResult;
 use serde_json::{Value, json};
 
 use crate::show::{is_gap, to_json};
@@ -35,10 +35,10 @@ impl<'c> Observer<'c> {
         }
     }
 
-    fn gap(&self, fields: Value, text: &str) {
+    fn gap(&self, event: &str, fields: Value, text: &str) {
         let before = self.gaps.fetch_add(1, Ordering::Relaxed);
         if before < MOST_GAPS || self.console.is_json() || self.console.is_verbose() {
-            self.console.warning_with("gap", fields, text);
+            self.console.warning_with(event, fields, text);
         }
     }
 
@@ -78,7 +78,7 @@ impl lifeboat_export::Observer for Observer<'_> {
             } => console.progress(phase, done, total, bytes),
             Event::PhaseDone { name, .. } => console.end_phase(name),
             Event::Warning { text } => console.warning(text),
-            Event::Gap(line) => self.gap(to_json(line), &gap_text(line)),
+            Event::Gap(line) => self.gap("gap", to_json(line), &gap_text(line)),
             Event::Stopped(stop) => console.warning(&stop.to_string()),
             // The table at the end shows all kinds together.
             _ => {}
@@ -130,9 +130,7 @@ impl Observer<'_> {
     fn result(&self, result: &ObjectResult) {
         let text = result_text(result);
         if is_gap(result) {
-            self.gap(to_json(result), &text);
-        } else if result.fate == Fate::Unchanged {
-            self.console.detail("object", to_json(result), &text);
+            self.gap("object", to_json(result), &text);
         } else {
             self.console.detail("object", to_json(result), &text);
         }

@@ -137,7 +137,7 @@ fn import(error: &lifeboat_import::Error) -> Option<String> {
 
 fn disk(error: &io::Error) -> Option<String> {
     Some(match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
             "make room on that disk, or use another one; nothing was left behind".to_owned()
         }
         io::ErrorKind::PermissionDenied => "check who owns the file and the folder".to_owned(),

@@ -1,0 +1,308 @@
+//! What bad hosts, credentials and rights get, and an export that is refused, cut short or out of room.
+
+mod common;
+
+use std::io::Read as _;
+use std::process::Stdio;
+use std::time::Duration;
+
+use common::{Room, process, stderr, stdout};
+use lifeboat_sim::Fault;
+
+#[test]
+fn whoever_is_not_let_in_hears_why_and_what_to_do() {
+    let room = Room::new();
+    for (profile, said, hint) in [
+        (
+            "nowhere",
+            "profile nowhere is not in",
+            "expired, nobody, primary, secondary",
+        ),
+        (
+            "nobody",
+            "cannot reach http://127.0.0.1:9",
+            "check the host",
+        ),
+        ("expired", "403", "expired"),
+    ] {
+        let assert = room
+            .tool(
+                "lifeboat-export",
+                &["run", "--profile", profile, "--to", "out/"],
+            )
+            .assert()
+            .code(12);
+        let text = stderr(&assert);
+        assert!(
+            text.starts_with("error: ") && text.contains(said),
+            "{profile}: {text}"
+        );
+        assert!(
+            text.lines()
+                .any(|line| line.starts_with("hint: ") && line.contains(hint)),
+            "{profile}: {text}"
+        );
+        assert_eq!(stdout(&assert), "", "{profile}");
+    }
+    assert_eq!(room.files("out"), Vec::<String>::new());
+}
+
+#[test]
+fn no_credentials_at_all_is_12() {
+    let room = Room::new();
+    std::fs::remove_file(room.path("profiles")).unwrap();
+    let assert = room.tool("lifeboat-export", &["check"]).assert().code(12);
+    assert!(
+        stderr(&assert).contains("hint: name a profile"),
+        "{}",
+        stderr(&assert)
+    );
+}
+
+#[test]
+fn a_login_page_is_recognised() {
+    let room = Room::new();
+    room.primary.set_login_page(true);
+    let assert = room
+        .tool(
+            "lifeboat-export",
+            &["run", "--profile", "primary", "--to", "out/"],
+        )
+        .assert()
+        .code(12);
+    assert!(
+        stderr(&assert).contains("login page"),
+        "{}",
+        stderr(&assert)
+    );
+    assert!(
+        stderr(&assert).contains("hint: the host answers people"),
+        "{}",
+        stderr(&assert)
+    );
+}
+
+#[test]
+fn the_import_does_not_fall_back_to_the_default_profile() {
+    let room = Room::filled();
+    let archive = room.export("a.tar.zst");
+    let profiles = std::fs::read_to_string(room.path("profiles")).unwrap();
+    std::fs::write(
+        room.path("profiles"),
+        profiles.replace("[primary]", "[DEFAULT]"),
+    )
+    .unwrap();
+    room.tool("lifeboat-export", &["check", "-q"])
+        .assert()
+        .success();
+    room.primary.reset_calls();
+    room.tool("lifeboat-import", &["plan"])
+        .arg(&archive)
+        .assert()
+        .code(12);
+    assert_eq!(room.primary.calls().len(), 0);
+}
+
+#[test]
+fn a_token_never_appears() {
+    let room = Room::filled();
+    let archive = room.path("a.tar.zst");
+    let assert = room
+        .tool(
+            "lifeboat-export",
+            &["run", "-v", "--profile", "primary", "--to", "a.tar.zst"],
+        )
+        .assert()
+        .success();
+    let token = room.primary.token();
+    assert!(!stdout(&assert).contains(token) && !stderr(&assert).contains(token));
+    let member = |name: &str| {
+        stdout(
+            &room
+                .tool("lifeboat-inspect", &["cat"])
+                .arg(&archive)
+                .arg(name)
+                .assert()
+                .success(),
+        )
+    };
+    for name in ["lifeboat.json", "run.json", "summary.json"] {
+        assert!(!member(name).contains(token), "{name}");
+    }
+}
+
+#[test]
+fn an_existing_archive_is_never_replaced() {
+    let room = Room::new();
+    std::fs::write(room.path("a.tar.zst"), "mine").unwrap();
+    let assert = room
+        .tool(
+            "lifeboat-export",
+            &["run", "--profile", "primary", "--to", "a.tar.zst"],
+        )
+        .assert()
+        .code(14);
+    assert!(stderr(&assert).contains("exists"), "{}", stderr(&assert));
+    assert_eq!(
+        std::fs::read_to_string(room.path("a.tar.zst")).unwrap(),
+        "mine"
+    );
+}
+
+#[test]
+fn a_kind_that_cannot_be_listed_is_a_gap() {
+    let room = Room::filled();
+    room.primary
+        .fault(Fault::status("GET", "*/instance-pools/list", 403));
+    let assert = room
+        .tool(
+            "lifeboat-export",
+            &[
+                "run",
+                "--profile",
+                "primary",
+                "--limits",
+                "off",
+                "--to",
+                "a.tar.zst",
+            ],
+        )
+        .assert()
+        .code(3);
+    assert!(stdout(&assert).contains("unknown"), "{}", stdout(&assert));
+    assert!(
+        stderr(&assert).contains("finished with gaps"),
+        "{}",
+        stderr(&assert)
+    );
+    let archive = room.path("a.tar.zst");
+    let info = room
+        .tool("lifeboat-inspect", &["info"])
+        .arg(&archive)
+        .assert()
+        .success();
+    assert!(stdout(&info).contains("incomplete"), "{}", stdout(&info));
+    // Such an archive is not imported by mistake.
+    let refused = room
+        .import("plan", &archive, &["--target", "2222222222222222"])
+        .code(14);
+    assert!(
+        stderr(&refused).contains("--allow-incomplete"),
+        "{}",
+        stderr(&refused)
+    );
+}
+
+#[test]
+fn check_names_what_a_caller_may_not_read() {
+    let room = Room::filled();
+    room.primary
+        .fault(Fault::status("GET", "*/instance-pools/list", 403));
+    let assert = room
+        .tool("lifeboat-export", &["check", "--profile", "primary"])
+        .assert()
+        .code(3);
+    assert!(
+        stdout(&assert).contains("instance-pools"),
+        "{}",
+        stdout(&assert)
+    );
+    assert_eq!(
+        room.primary
+            .calls()
+            .iter()
+            .filter(|call| call.method != "GET")
+            .count(),
+        0
+    );
+}
+
+#[test]
+#[cfg(unix)]
+fn a_signal_ends_with_its_code_and_leaves_nothing() {
+    for (signal, code) in [("-INT", 130), ("-TERM", 143)] {
+        let room = Room::filled();
+        room.primary.set_latency(Duration::from_millis(300));
+        let mut child = process(
+            room.dir.path(),
+            "lifeboat-export",
+            &["run", "--profile", "primary", "--to", "out/"],
+        )
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+        // The first line says that the run has begun; the calls after it take seconds.
+        let mut begun = [0; 1];
+        child
+            .stdout
+            .as_mut()
+            .unwrap()
+            .read_exact(&mut begun)
+            .unwrap();
+        let killed = std::process::Command::new("kill")
+            .arg(signal)
+            .arg(child.id().to_string())
+            .status()
+            .unwrap();
+        assert!(killed.success());
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(
+            output.status.code(),
+            Some(code),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        assert_eq!(room.files("out"), Vec::<String>::new());
+    }
+}
+
+/// A file system of a few KiB, where the system lets us have one; else a limit on the size of files, which ends in the
+/// same place.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_full_disk_leaves_nothing_and_says_so() {
+    let room = Room::filled();
+    std::fs::create_dir(room.path("disk")).unwrap();
+    let export = format!(
+        "'{}' run --profile primary --limits off --to disk/a.tar.zst; code=$?; ls -A disk; exit $code",
+        common::binary("lifeboat-export")
+    );
+    let tiny = format!("mount -t tmpfs -o size=16k tmpfs disk && {export}");
+    let limited = format!("trap '' XFSZ; ulimit -f 8; {export}");
+    let run = |program: &str, arguments: &[&str]| {
+        let surroundings = process(room.dir.path(), "lifeboat-export", &[]);
+        let variables = surroundings
+            .get_envs()
+            .filter_map(|(key, value)| Some((key, value?)));
+        std::process::Command::new(program)
+            .args(arguments)
+            .current_dir(room.dir.path())
+            .env_clear()
+            .envs(variables)
+            .output()
+    };
+    let output = match run("unshare", &["-rm", "sh", "-c", &tiny]) {
+        Ok(output)
+            if output.status.code() == Some(1)
+                && String::from_utf8_lossy(&output.stderr).contains("error:") =>
+        {
+            output
+        }
+        _ => run("sh", &["-c", &limited]).unwrap(),
+    };
+    let (out, err) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    assert_eq!(output.status.code(), Some(1), "{out}{err}");
+    assert!(
+        err.contains("cannot write the archive") || err.contains("cannot place the archive"),
+        "{err}"
+    );
+    assert!(err.contains("hint: make room"), "{err}");
+    assert!(
+        !out.contains("a.tar.zst") && !out.contains(".part"),
+        "{out}"
+    );
+}

@@ -1,0 +1,97 @@
+//! Wrong usage, help, and what needs no workspace.
+
+mod common;
+
+use common::{stderr, stdout, tool};
+
+fn run(name: &str, arguments: &[&str]) -> assert_cmd::assert::Assert {
+    tool(&std::env::temp_dir(), name, arguments).assert()
+}
+
+#[test]
+fn wrong_usage_is_2_and_names_the_argument() {
+    for (name, arguments, said) in [
+        ("lifeboat-export", &["run"][..], "--to"),
+        ("lifeboat-export", &[], "Usage"),
+        ("lifeboat-export", &["fly"], "fly"),
+        (
+            "lifeboat-export",
+            &["run", "--to", "x", "--kinds", "jobs,planes"],
+            "known kinds",
+        ),
+        (
+            "lifeboat-export",
+            &["run", "--to", "x", "--max-file", "1MB"],
+            "use KiB",
+        ),
+        (
+            "lifeboat-export",
+            &["run", "--to", "x", "--level", "99"],
+            "99",
+        ),
+        (
+            "lifeboat-export",
+            &["run", "--to", "x", "-q", "-v"],
+            "cannot be used with",
+        ),
+        ("lifeboat-import", &["apply"], "<ARCHIVE>"),
+        (
+            "lifeboat-import",
+            &["plan", "a", "--recheck", "some"],
+            "some",
+        ),
+        ("lifeboat-inspect", &["cat", "a"], "<NAME>"),
+        ("lifeboat-inspect", &["extract", "a"], "--to"),
+    ] {
+        let assert = run(name, arguments).code(2);
+        assert!(
+            stderr(&assert).contains(said),
+            "{name} {arguments:?}: {}",
+            stderr(&assert)
+        );
+        assert_eq!(stdout(&assert), "", "{name} {arguments:?}");
+    }
+}
+
+#[test]
+fn help_and_version_are_no_failure() {
+    for name in [
+        "lifeboat-export",
+        "lifeboat-import",
+        "lifeboat-inspect",
+        "lifeboat-demo",
+    ] {
+        assert!(stdout(&run(name, &["--help"]).success()).contains("Usage"));
+        assert!(stdout(&run(name, &["--version"]).success()).contains(env!("CARGO_PKG_VERSION")));
+    }
+}
+
+#[test]
+fn a_broken_limits_file_is_named_with_its_line() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(
+        dir.path().join("limits"),
+        "workspace-export = 60/s\nworkspace-export = fast\n",
+    )
+    .unwrap();
+    let assert = tool(
+        dir.path(),
+        "lifeboat-export",
+        &["run", "--to", "x", "--limits", "limits"],
+    )
+    .env("DATABRICKS_HOST", "http://127.0.0.1:9")
+    .env("DATABRICKS_TOKEN", "t")
+    .assert()
+    .code(2);
+    assert!(stderr(&assert).contains("line 2"), "{}", stderr(&assert));
+}
+
+#[test]
+fn an_address_is_not_mistaken_for_a_path() {
+    let assert = run("lifeboat-inspect", &["info", "az://container/x.tar.zst"]).code(2);
+    assert!(
+        stderr(&assert).contains("only local paths"),
+        "{}",
+        stderr(&assert)
+    );
+}
