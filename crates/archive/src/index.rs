@@ -4,8 +4,11 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
+use crate::entry::Member;
 use crate::version::FormatVersion;
 
+/// The folder of the index.
+pub(crate) const FOLDER: &str = "index/";
 /// Path of the root.
 pub(crate) const ROOT: &str = "index/root.json";
 /// Entries on a full page.
@@ -67,6 +70,29 @@ pub(crate) struct Page {
     pub(crate) length: u64,
     /// Digest of its content.
     pub(crate) sha256: Digest,
+}
+
+impl Page {
+    /// The page as a member.
+    pub(crate) fn member(&self) -> Member {
+        Member {
+            path: self.path.clone(),
+            offset: self.offset,
+            size: self.length,
+            sha256: self.sha256,
+        }
+    }
+}
+
+impl Root {
+    /// The page of the index at `path`.
+    pub(crate) fn page_at(&self, path: &str) -> Option<Member> {
+        if !path.starts_with(FOLDER) {
+            return None;
+        }
+        let page = self.pages.iter().find(|page| page.path == path)?;
+        Some(page.member())
+    }
 }
 
 /// One part of a table.

@@ -228,7 +228,12 @@ impl<W: Write> Writer<W> {
             pages,
             tables: std::mem::take(&mut self.tables),
         };
-        self.generate(index::ROOT, &json(index::ROOT, &root)?)?;
+        // Not indented: it is read over a network whenever an archive is opened.
+        let root = serde_json::to_vec(&root).map_err(|source| WriteError::Json {
+            path: index::ROOT.to_owned(),
+            source,
+        })?;
+        self.generate(index::ROOT, &root)?;
         self.tags.sort_unstable();
         let tagmanifest: String = self
             .tags

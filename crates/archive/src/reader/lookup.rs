@@ -30,10 +30,10 @@ pub(super) fn find(archive: &Archive, path: &str) -> Result<Option<Member>, Read
     {
         return Ok(Some(member.clone()));
     }
-    let pages = &archive.closing.root.pages;
-    if let Some(page) = pages.iter().find(|page| page.path == path) {
-        return Ok(Some(as_member(page)));
+    if let Some(page) = archive.closing.root.page_at(path) {
+        return Ok(Some(page));
     }
+    let pages = &archive.closing.root.pages;
     let after = pages.partition_point(|page| page.first.as_str() <= path);
     let Some(number) = after.checked_sub(1) else {
         return Ok(None);
@@ -41,15 +41,6 @@ pub(super) fn find(archive: &Archive, path: &str) -> Result<Option<Member>, Read
     let members = page(archive, number)?;
     let found = members.binary_search_by(|member| member.path.as_str().cmp(path));
     Ok(found.ok().map(|at| members[at].clone()))
-}
-
-fn as_member(page: &Page) -> Member {
-    Member {
-        path: page.path.clone(),
-        offset: page.offset,
-        size: page.length,
-        sha256: page.sha256,
-    }
 }
 
 fn part_member(part: &TablePart) -> Member {
@@ -71,7 +62,7 @@ pub(super) fn page(archive: &Archive, number: usize) -> Result<Arc<Vec<Member>>,
         return Ok(members);
     }
     let pages = &archive.closing.root.pages;
-    let bytes = archive.read_limited(&as_member(&pages[number]), MAX_PAGE)?;
+    let bytes = archive.read_limited(&pages[number].member(), MAX_PAGE)?;
     let next = pages.get(number + 1).map(|page| page.first.as_str());
     let members =
         parse_page(&pages[number], &bytes, next).map_err(|damage| archive.damaged(damage))?;

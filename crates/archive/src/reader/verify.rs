@@ -77,7 +77,7 @@ pub(super) fn verify(
 ) -> Result<VerifyReport, ReadError> {
     let found = match &archive.store {
         Store::Packed(packed) => scan::packed(packed, progress)?,
-        Store::Folder(folder) => scan::folder(folder, progress)?,
+        Store::Folder(folder) => scan::folder(folder, archive.payload().1, progress)?,
     };
     compare::compare(archive, found)
 }

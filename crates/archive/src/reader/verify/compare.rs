@@ -283,14 +283,7 @@ impl Join<'_> {
     /// The members of the last frame and the pages are placed by the seek table and the root, not by a page.
     fn closing_entry(&self, path: &str) -> Option<Member> {
         let closing: &Closing = &self.archive.closing;
-        let page = closing.root.pages.iter().find(|page| page.path == path);
-        let page = page.map(|page| Member {
-            path: page.path.clone(),
-            offset: page.offset,
-            size: page.length,
-            sha256: page.sha256,
-        });
-        page.or_else(|| {
+        closing.root.page_at(path).or_else(|| {
             closing
                 .members
                 .iter()

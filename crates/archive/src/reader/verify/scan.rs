@@ -249,9 +249,10 @@ impl Visitor for Facts {
     }
 }
 
-/// Reads an unpacked bag.
+/// Reads an unpacked bag that should hold about `total` bytes.
 pub(super) fn folder(
     folder: &Folder,
+    total: u64,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Found, ReadError> {
     let mut facts = Facts::new();
@@ -291,7 +292,7 @@ pub(super) fn folder(
             Err(error) => return Err(error),
         };
         done += size;
-        progress(done, done);
+        progress(done, total.max(done));
         facts.add(Member {
             path,
             offset: 0,
