@@ -1,8 +1,14 @@
 //! Tables. Aligned columns without borders, so that they read well in a terminal, in a log and in a mail.
 
-use comfy_table::{Cell, CellAlignment, ContentArrangement, presets};
+use comfy_table::{Cell, CellAlignment, ColumnConstraint, ContentArrangement, presets};
 
 use crate::escape::escape;
+
+/// Tables are fitted to terminals of at least so many columns.
+const NARROWEST: u16 = 40;
+
+/// Names up to so many characters are never broken into lines.
+const SHORT_NAME: usize = 24;
 
 /// Where the text of a column stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +52,9 @@ impl Table {
     pub(crate) fn lines(&self, terminal: bool) -> Vec<String> {
         let mut table = comfy_table::Table::new();
         table.load_style(presets::NOTHING);
-        table.set_content_arrangement(if terminal {
+        // A terminal that does not tell its width, or a very narrow one, is better left to break lines itself.
+        let fits = terminal && table.width().is_some_and(|width| width >= NARROWEST);
+        table.set_content_arrangement(if fits {
             ContentArrangement::Dynamic
         } else {
             ContentArrangement::Disabled
@@ -62,6 +70,14 @@ impl Table {
             }));
         }
         for (index, column) in table.column_iter_mut().enumerate() {
+            // A number that is broken into lines is no number any more, a short name hardly a name.
+            let short = self.rows.iter().all(|row| {
+                row.get(index)
+                    .is_none_or(|text| text.chars().count() <= SHORT_NAME)
+            });
+            if self.columns[index].1 == Align::Right || short {
+                column.set_constraint(ColumnConstraint::ContentWidth);
+            }
             column.set_padding((if index == 0 { 0 } else { 1 }, 1));
         }
         table
