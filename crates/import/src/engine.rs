@@ -1,12 +1,12 @@
 //! The four commands: contact, plan, apply, compare. Guards first, then what they guard.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use lifeboat_archive::Archive;
 use lifeboat_databricks::{Client, Identity};
 
-use crate::apply::{self, Run, Stopped};
+use crate::apply::{self, Record, Run, Stopped};
 use crate::archived::{self, ArchiveState};
 use crate::compare::{Comparing, compare_with};
 use crate::error::Error;
@@ -145,12 +145,10 @@ pub(crate) async fn apply(
         resolver,
     );
     apply::execute(&run, &plan).await;
-    let writes = apply::writes(&run);
-    let (results, checklist, phases, stopped) = run.into_parts();
+    let mut record = run.into_record();
     journal.sync()?;
-    let mut report = report(&plan, results, checklist);
-    report.phases = phases;
-    report.writes = writes;
+    let stopped = record.stopped.take();
+    let report = report(&plan, record);
     if let Some(stopped) = stopped {
         return Err(stopped_error(stopped, report));
     }
@@ -159,37 +157,50 @@ pub(crate) async fn apply(
             name: "reading back",
             total: None,
         });
-        let knowledge = journal.knowledge();
-        let comparing = Comparing {
-            archive,
-            client,
-            options,
-            filter: &start.filter,
-            identity: &start.identity,
-            workspace_id: &start.target,
-            knowledge: &knowledge,
-            report: Some(&report),
-            journal: Some(&journal),
-        };
-        let clock = std::time::Instant::now();
-        let comparison = match compare_with(&comparing, &mut start.state).await {
-            Ok(comparison) => comparison,
-            Err(Error::Service { doing, source }) => {
-                let stopped = Stopped {
-                    doing,
-                    cause: source.to_string(),
-                    credentials: source.is_auth(),
-                };
-                return Err(stopped_error(stopped, report));
-            }
-            Err(error) => return Err(error),
-        };
-        report
-            .phases
-            .push(("reading back".to_owned(), clock.elapsed().as_secs_f64()));
-        report.comparison = Some(comparison);
-        journal.sync()?;
+        return read_back(archive, client, options, &mut start, &journal, report).await;
     }
+    Ok(report)
+}
+
+/// Compares what an apply left in the target, and records it as seen.
+async fn read_back(
+    archive: &Archive,
+    client: &Client,
+    options: &Options,
+    start: &mut Start,
+    journal: &Journal,
+    mut report: Report,
+) -> Result<Report, Error> {
+    let knowledge = journal.knowledge();
+    let comparing = Comparing {
+        archive,
+        client,
+        options,
+        filter: &start.filter,
+        identity: &start.identity,
+        workspace_id: &start.target,
+        knowledge: &knowledge,
+        report: Some(&report),
+        journal: Some(journal),
+    };
+    let clock = std::time::Instant::now();
+    let comparison = match compare_with(&comparing, &mut start.state).await {
+        Ok(comparison) => comparison,
+        Err(Error::Service { doing, source }) => {
+            let (cause, credentials) = (source.to_string(), source.is_auth());
+            let stopped = Stopped {
+                doing,
+                cause,
+                credentials,
+            };
+            return Err(stopped_error(stopped, report));
+        }
+        Err(error) => return Err(error),
+    };
+    let seconds = clock.elapsed().as_secs_f64();
+    report.phases.push(("reading back".to_owned(), seconds));
+    report.comparison = Some(comparison);
+    journal.sync()?;
     Ok(report)
 }
 
@@ -371,11 +382,14 @@ fn make_folder(journal: &Path) -> Result<(), Error> {
     })
 }
 
-fn report(
-    plan: &Plan,
-    mut results: HashMap<usize, ObjectResult>,
-    mut checklist: Vec<crate::report::Todo>,
-) -> Report {
+fn report(plan: &Plan, record: Record) -> Report {
+    let Record {
+        mut results,
+        mut checklist,
+        phases,
+        writes,
+        ..
+    } = record;
     let objects: Vec<ObjectResult> = (0..plan.actions.len())
         .filter_map(|index| results.remove(&index))
         .collect();
@@ -399,7 +413,9 @@ fn report(
         checklist,
         warnings: plan.warnings.clone(),
         unknown_kinds: plan.unknown_kinds,
-        ..Report::default()
+        phases,
+        writes,
+        comparison: None,
     }
 }
 

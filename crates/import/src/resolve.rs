@@ -36,8 +36,8 @@ pub struct Resolver {
     tree: BTreeSet<String>,
     dbfs: BTreeSet<String>,
     git_folders: Vec<String>,
-    /// Homes that stand elsewhere in the target: (path in the source, path in the target).
-    moved: Vec<(String, String)>,
+    /// Homes that stand elsewhere in the target: name of the folder below `/Users` to path in the target.
+    moved: HashMap<String, String>,
     /// The source is the target: ids of kinds that are not carried mean the same.
     same_workspace: bool,
     /// What is not in the archive did not exist in the source, except what the ledger names.
@@ -181,29 +181,29 @@ impl Resolver {
         self.git_folders.push(path.to_owned());
     }
 
-    /// Records that a home stands elsewhere in the target.
+    /// Records that a home, by its path in the source, stands elsewhere in the target.
     pub fn move_home(&mut self, from: &str, to: &str) {
-        self.moved.push((from.to_owned(), to.to_owned()));
+        if let Some(name) = tree::home_owner(from) {
+            self.moved.insert(name.to_owned(), to.to_owned());
+        }
     }
 
     /// The path in the target of a path in the source.
     #[must_use]
     pub fn path(&self, path: &str) -> String {
-        for (from, to) in &self.moved {
-            if paths::is_below(path, from) {
-                return format!("{to}{}", &path[from.len()..]);
-            }
+        match (self.moved_home(path), tree::home_owner(path)) {
+            (Some(to), Some(name)) => format!("{to}{}", &path["/Users/".len() + name.len()..]),
+            _ => path.to_owned(),
         }
-        path.to_owned()
     }
 
-    /// Where the home of this name went, when it did not stay.
+    /// Where the home in which a path of the source lies went, when it did not stay.
     #[must_use]
     pub fn moved_home(&self, path: &str) -> Option<&str> {
-        self.moved
-            .iter()
-            .find(|(from, _)| paths::is_below(path, from))
-            .map(|(_, to)| to.as_str())
+        if self.moved.is_empty() {
+            return None;
+        }
+        self.moved.get(tree::home_owner(path)?).map(String::as_str)
     }
 
     /// The name of a user as the target spells it.
@@ -521,5 +521,185 @@ fn noun(target: Target) -> &'static str {
         Target::Alert => "alert",
         Target::GitFolder => "git folder",
         _ => "object",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn kind(name: &str) -> &'static Kind {
+        lifeboat_catalog::kind(name).unwrap()
+    }
+
+    fn caller() -> Principal {
+        Principal {
+            kind: Target::User,
+            name: "admin@example.com".to_owned(),
+        }
+    }
+
+    fn acl(entries: &[(&str, &str, &str)]) -> Value {
+        let list: Vec<Value> = entries
+            .iter()
+            .map(|(field, name, level)| {
+                json!({ *field: name, "all_permissions": [{ "permission_level": level, "inherited": false }] })
+            })
+            .collect();
+        json!({ "access_control_list": list })
+    }
+
+    #[test]
+    fn grantees_that_exist_nowhere_are_named_and_the_others_are_granted() {
+        let mut resolver = Resolver::default();
+        resolver.add_user("Ada@Example.com");
+        let archived = acl(&[
+            ("user_name", "ada@example.com", "CAN_EDIT"),
+            ("group_name", "gone", "CAN_READ"),
+        ]);
+        let access = resolver.access(kind("notebooks"), &archived, &caller());
+        assert_eq!(access.grants.len(), 1);
+        assert_eq!(access.grants[0].principal.name, "Ada@Example.com");
+        assert_eq!(
+            access.notes,
+            ["not granted: group gone exists nowhere"],
+            "as the target spells it"
+        );
+    }
+
+    #[test]
+    fn a_job_has_exactly_one_owner_and_a_missing_one_is_said() {
+        let mut resolver = Resolver::default();
+        resolver.add_user("ada@example.com");
+        for (owner, expected, notes) in [
+            ("ada@example.com", "ada@example.com", 0),
+            ("gone@example.com", "admin@example.com", 1),
+        ] {
+            let archived = acl(&[
+                ("user_name", owner, "IS_OWNER"),
+                ("group_name", "users", "CAN_VIEW"),
+            ]);
+            let mut resolver = resolver.clone();
+            resolver.add_group("users");
+            let access = resolver.access(kind("jobs"), &archived, &caller());
+            assert_eq!(acl::owners(&access.grants)[0].name, expected);
+            assert_eq!(acl::owners(&access.grants).len(), 1);
+            assert_eq!(access.notes.len(), notes, "{:?}", access.notes);
+        }
+    }
+
+    #[test]
+    fn nobody_runs_as_the_importer_silently() {
+        let resolver = Resolver::default();
+        let body =
+            json!({ "settings": { "name": "j", "run_as": { "user_name": "gone@example.com" } } });
+        let rewritten = resolver.rewrite(kind("jobs"), &body);
+        assert!(rewritten.missing.is_empty());
+        assert!(rewritten.body["settings"].get("run_as").is_none());
+        assert!(
+            rewritten.notes[0].starts_with("owner missing: run_as gone@example.com"),
+            "{:?}",
+            rewritten.notes
+        );
+    }
+
+    #[test]
+    fn paths_follow_their_home_and_ids_inside_policy_texts_follow_their_pool() {
+        let mut resolver = Resolver::default();
+        resolver.move_home("/Users/gone@x", "/Shared/Restored-homes/gone@x");
+        resolver.link("instance-pools", "pool-1", Link::Id("pool-2".to_owned()));
+        let job = json!({ "settings": { "tasks": [
+            { "task_key": "t", "notebook_task": { "notebook_path": "/Workspace/Users/gone@x/a/nb" } },
+        ] } });
+        let rewritten = resolver.rewrite(kind("jobs"), &job);
+        assert_eq!(
+            rewritten.body["settings"]["tasks"][0]["notebook_task"]["notebook_path"],
+            "/Workspace/Shared/Restored-homes/gone@x/a/nb"
+        );
+        assert_eq!(resolver.path("/Users/gone@xy/a"), "/Users/gone@xy/a");
+        let policy = json!({ "name": "p", "definition":
+            "{\"instance_pool_id\": {\"type\": \"fixed\", \"value\": \"pool-1\"}}" });
+        let rewritten = resolver.rewrite(kind("cluster-policies"), &policy);
+        assert_eq!(
+            rewritten.body["definition"],
+            "{\"instance_pool_id\": {\"type\": \"fixed\", \"value\": \"pool-2\"}}"
+        );
+    }
+
+    #[test]
+    fn ids_of_the_source_that_stay_in_texts_are_pointed_out() {
+        let archive = ArchiveState {
+            host: "https://adb-1.2.azuredatabricks.net".to_owned(),
+            workspace_id: "7405609000000001".to_owned(),
+            ..ArchiveState::default()
+        };
+        let ids = BTreeSet::from(["0101-000000-abcdefgh".to_owned()]);
+        let resolver = Resolver::new(&archive, false, ids);
+        let body = json!({ "settings": { "parameters": [
+            { "name": "cluster", "default": "0101-000000-abcdefgh" },
+            { "name": "url", "default": "https://adb-1.2.azuredatabricks.net/?o=1" },
+        ] } });
+        let remarks = resolver.rewrite(kind("jobs"), &body).remarks;
+        assert_eq!(remarks.len(), 2, "{remarks:?}");
+    }
+
+    proptest! {
+        #[test]
+        fn every_id_is_mapped_or_missing_and_nothing_else_changes(
+            clusters in proptest::collection::vec((0_u32..20, any::<bool>()), 1..30),
+            known in proptest::collection::btree_set(0_u32..20, 0..20),
+        ) {
+            let tasks: Vec<Value> = clusters
+                .iter()
+                .enumerate()
+                .map(|(at, (id, nested))| {
+                    let task = json!({ "task_key": format!("t{at}"), "existing_cluster_id": format!("s-{id}") });
+                    if *nested {
+                        json!({ "task_key": format!("f{at}"), "for_each_task": { "inputs": "[1]", "task": task } })
+                    } else {
+                        task
+                    }
+                })
+                .collect();
+            let body = json!({ "settings": { "name": "s-1", "tasks": tasks, "tags": { "s-2": "s-3" } } });
+            let mut resolver = Resolver::default();
+            for id in &known {
+                resolver.link("clusters", &format!("s-{id}"), Link::Id(format!("t-{id}")));
+            }
+            let rewritten = resolver.rewrite(kind("jobs"), &body);
+            let unknown: BTreeSet<u32> =
+                clusters.iter().map(|(id, _)| *id).filter(|id| !known.contains(id)).collect();
+            for id in &unknown {
+                let named = rewritten.missing.iter().any(|missing| missing.contains(&format!("cluster s-{id} ")));
+                prop_assert!(named);
+            }
+            prop_assert_eq!(rewritten.missing.is_empty(), unknown.is_empty());
+            for found in kind("jobs").found_references(&rewritten.body) {
+                let (side, id) = found.value.split_once('-').unwrap();
+                prop_assert_eq!(side == "t", known.contains(&id.parse::<u32>().unwrap()));
+            }
+            // The name and the tags only look like ids.
+            prop_assert_eq!(&rewritten.body["settings"]["name"], "s-1");
+            prop_assert_eq!(&rewritten.body["settings"]["tags"], &json!({ "s-2": "s-3" }));
+            // Back again it is what it was.
+            let mut back = Resolver::default();
+            for id in 0..20 {
+                back.link("clusters", &format!("t-{id}"), Link::Id(format!("s-{id}")));
+                back.link("clusters", &format!("s-{id}"), Link::Id(format!("s-{id}")));
+            }
+            prop_assert_eq!(back.rewrite(kind("jobs"), &rewritten.body).body, body);
+        }
+
+        #[test]
+        fn a_digest_does_not_know_the_order_of_keys(values in proptest::collection::btree_map("[a-z]{1,4}", any::<i64>(), 0..10)) {
+            let forward: serde_json::Map<String, Value> =
+                values.iter().map(|(key, value)| (key.clone(), json!(value))).collect();
+            let backward: serde_json::Map<String, Value> =
+                values.iter().rev().map(|(key, value)| (key.clone(), json!(value))).collect();
+            prop_assert_eq!(digest(&Value::Object(forward)), digest(&Value::Object(backward)));
+        }
     }
 }

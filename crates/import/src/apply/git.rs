@@ -1,8 +1,8 @@
 //! Git folders: cloned again from their remote, at the branch that was recorded. A commit cannot be set.
 
-use lifeboat_catalog::places;
+use lifeboat_catalog::{Kind, places};
 use lifeboat_databricks::{Body, Safety, segment};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::objects::wanted;
 use super::run::{Done, Fail, Run, Step};
@@ -17,48 +17,13 @@ pub(super) async fn folder(run: &Run<'_>, action: &Action) -> Result<Done, Fail>
     let record = run.record(kind.name, &action.id)?;
     let wanted = wanted(run, kind, &record.body)?;
     let form = digest(&kind.compare_form(&wanted.body));
-    let url = places::text(&wanted.body, "url").unwrap_or_default();
     let mut done = Done {
         notes: wanted.notes,
         remarks: wanted.remarks,
         ..Done::default()
     };
     let id = match &action.target {
-        None => {
-            if url.is_empty() {
-                run.todo(
-                    kind.name,
-                    &action.name,
-                    "a git folder without a remote",
-                    format!(
-                        "databricks repos create URL PROVIDER --path '{}'",
-                        action.name
-                    ),
-                );
-                return Err(Fail::Blocked("it has no remote to clone from".to_owned()));
-            }
-            let body = kind
-                .create_body(&wanted.body)
-                .ok_or_else(|| Fail::Other("no create call".to_owned()))?;
-            let step = create::step(kind.name, &action.id, &action.name, form.clone(), false);
-            match create::object(run, kind, &step, &body, &wanted.body).await {
-                Ok(id) => id,
-                Err(Fail::Service(error)) if !error.is_auth() => {
-                    let provider = places::text(&wanted.body, "provider").unwrap_or_default();
-                    let path = places::text(&wanted.body, "path").unwrap_or_default();
-                    let command =
-                        format!("databricks repos create {url} {provider} --path '{path}'");
-                    run.todo(
-                        kind.name,
-                        &action.name,
-                        "the git folder was not cloned: the remote may need a credential",
-                        command,
-                    );
-                    return Err(Fail::Blocked(format!("not cloned: {error}")));
-                }
-                Err(fail) => return Err(fail),
-            }
-        }
+        None => clone(run, kind, action, &wanted.body, form.clone()).await?,
         Some(id) => {
             if action.what == What::Adopt {
                 let made = if action.recovered {
@@ -98,6 +63,42 @@ pub(super) async fn folder(run: &Run<'_>, action: &Action) -> Result<Done, Fail>
         ));
     }
     Ok(done)
+}
+
+/// Clones it. A remote that does not let the caller in is nothing that an import can mend: it is blocked, with the
+/// command that does it once there is a credential.
+async fn clone(
+    run: &Run<'_>,
+    kind: &'static Kind,
+    action: &Action,
+    wanted: &Value,
+    form: String,
+) -> Result<String, Fail> {
+    let text = |place| places::text(wanted, place).unwrap_or_default();
+    let (url, provider, path) = (text("url"), text("provider"), text("path"));
+    if url.is_empty() {
+        let command = format!("databricks repos create URL PROVIDER --path '{path}'");
+        run.todo(
+            kind.name,
+            &action.name,
+            "a git folder without a remote",
+            command,
+        );
+        return Err(Fail::Blocked("it has no remote to clone from".to_owned()));
+    }
+    let body = kind
+        .create_body(wanted)
+        .ok_or_else(|| Fail::Other("no create call".to_owned()))?;
+    let step = create::step(kind.name, &action.id, &action.name, form, false);
+    match create::object(run, kind, &step, &body, wanted).await {
+        Err(Fail::Service(error)) if !error.is_auth() => {
+            let command = format!("databricks repos create {url} {provider} --path '{path}'");
+            let what = "the git folder was not cloned: the remote may need a credential";
+            run.todo(kind.name, &action.name, what, command);
+            Err(Fail::Blocked(format!("not cloned: {error}")))
+        }
+        other => other,
+    }
 }
 
 async fn branch(

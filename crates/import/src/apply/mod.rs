@@ -13,13 +13,12 @@ mod git;
 mod identities;
 mod libraries;
 mod objects;
+mod results;
 mod run;
 mod secrets;
 mod tree;
 
-use std::sync::atomic::Ordering;
-
-pub(crate) use run::{Run, Stopped};
+pub(crate) use run::{Record, Run, Stopped};
 
 use crate::plan::{Action, Plan, What};
 
@@ -75,9 +74,4 @@ fn of_kind<'p>(plan: &'p Plan, kind: &str) -> Vec<(usize, &'p Action)> {
         .enumerate()
         .filter(|(_, action)| action.kind == kind && action.has_work())
         .collect()
-}
-
-/// Number of writes so far.
-pub(crate) fn writes(run: &Run<'_>) -> u64 {
-    run.writes.load(Ordering::Relaxed)
 }

@@ -18,9 +18,8 @@ use crate::error::Error;
 use crate::events::{Event, Observer};
 use crate::journal::{Journal, LineKind, Made, Op};
 use crate::options::Options;
-use crate::plan::{Action, What};
 use crate::report::{Fate, ObjectResult, Todo};
-use crate::resolve::{Link, Resolver};
+use crate::resolve::Resolver;
 use crate::target::TargetState;
 
 /// Calls in a row without any reply after which the network counts as lost.
@@ -71,7 +70,7 @@ impl Fail {
         }
     }
 
-    fn fate(&self) -> Fate {
+    pub(super) fn fate(&self) -> Fate {
         match self {
             Self::Blocked(_) => Fate::Blocked,
             _ => Fate::Failed,
@@ -123,6 +122,20 @@ impl<'a> Step<'a> {
     }
 }
 
+/// What a run leaves behind.
+pub(crate) struct Record {
+    /// Results by position in the plan.
+    pub results: HashMap<usize, ObjectResult>,
+    /// What a person has to do.
+    pub checklist: Vec<Todo>,
+    /// Seconds per phase.
+    pub phases: Vec<(String, f64)>,
+    /// Why it stopped before its end.
+    pub stopped: Option<Stopped>,
+    /// Calls that wrote.
+    pub writes: u64,
+}
+
 /// One run.
 pub(crate) struct Run<'a> {
     pub archive: &'a Archive,
@@ -141,14 +154,14 @@ pub(crate) struct Run<'a> {
     pub budget: Semaphore,
     pub writes: AtomicU64,
     resolver: Mutex<Resolver>,
-    results: Mutex<HashMap<usize, ObjectResult>>,
-    checklist: Mutex<Vec<Todo>>,
+    pub(super) results: Mutex<HashMap<usize, ObjectResult>>,
+    pub(super) checklist: Mutex<Vec<Todo>>,
     phases: Mutex<Vec<(String, f64)>>,
     stopped: Mutex<Option<Stopped>>,
     silent: AtomicU32,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Nothing panics while holding one of these; should it, what is inside is still whole.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -383,138 +396,14 @@ impl<'a> Run<'a> {
         Fail::Stopped
     }
 
-    /// Records what came of an object, and tells everybody who waits for it.
-    pub fn finish(&self, index: usize, action: &Action, outcome: Result<Done, Fail>) {
-        let mut result = blank(action);
-        match outcome {
-            Ok(done) => {
-                result.fate = match action.what {
-                    What::Create => Fate::Created,
-                    What::Update => Fate::Updated,
-                    What::Adopt => Fate::Adopted,
-                    What::Unchanged => Fate::Unchanged,
-                    What::Skip => Fate::Skipped,
-                    What::Blocked => Fate::Blocked,
-                };
-                result.target = done.target.or_else(|| action.target.clone());
-                add(&mut result.notes, done.notes);
-                add(&mut result.remarks, done.remarks);
-            }
-            Err(fail) => {
-                result.fate = fail.fate();
-                result.reason = Some(fail.text());
-            }
-        }
-        self.record_result(index, result);
-    }
-
-    /// Records the result of an action that has nothing to do.
-    pub fn settle(&self, index: usize, action: &Action) {
-        self.finish(index, action, Ok(Done::default()));
-    }
-
-    /// Records what nobody got to.
-    pub fn settle_rest(&self, index: usize, action: &Action) {
-        if !lock(&self.results).contains_key(&index) {
-            let fail = match self.check() {
-                Err(fail) => fail,
-                Ok(()) if !action.has_work() => return self.settle(index, action),
-                Ok(()) => Fail::Other("not attempted".to_owned()),
-            };
-            self.finish(index, action, Err(fail));
-        }
-    }
-
-    fn record_result(&self, index: usize, result: ObjectResult) {
-        self.observer.event(Event::Result(&result));
-        if let Some(kind) = lifeboat_catalog::kind(&result.kind) {
-            self.relink(kind.name, &result);
-        }
-        lock(&self.results).insert(index, result);
-    }
-
-    /// Later objects build on this one: on its id, or on the fact that it is not there.
-    fn relink(&self, kind: &'static str, result: &ObjectResult) {
-        if matches!(
-            kind,
-            "directories" | "notebooks" | "files" | "dbfs" | "libraries" | "workspace-objects"
-        ) {
-            return;
-        }
-        let mut resolver = self.resolver();
-        let link = match (&result.target, result.fate) {
-            (Some(id), Fate::Created | Fate::Updated | Fate::Unchanged | Fate::Adopted) => {
-                Link::Id(id.clone())
-            }
-            (_, Fate::Blocked | Fate::Failed) => {
-                if matches!(resolver.linked(kind, &result.id), Some(Link::Id(_))) {
-                    return;
-                }
-                if matches!(kind, "users" | "groups" | "service-principals") {
-                    resolver.remove_principal(kind, &result.name);
-                }
-                Link::Absent(format!(
-                    "it was not restored: {}",
-                    result.reason.as_deref().unwrap_or("unknown")
-                ))
-            }
-            _ => return,
-        };
-        resolver.link(kind, &result.id, link);
-    }
-
-    /// Adds to the checklist.
-    pub fn todo(&self, kind: &str, name: &str, what: &str, command: String) {
-        lock(&self.checklist).push(Todo {
-            kind: kind.to_owned(),
-            name: name.to_owned(),
-            what: what.to_owned(),
-            command,
-        });
-    }
-
-    /// Everything that was recorded: results by position in the plan, checklist, phases, why it stopped.
-    pub fn into_parts(
-        self,
-    ) -> (
-        HashMap<usize, ObjectResult>,
-        Vec<Todo>,
-        Vec<(String, f64)>,
-        Option<Stopped>,
-    ) {
-        let inner = PoisonError::into_inner;
-        (
-            self.results.into_inner().unwrap_or_else(inner),
-            self.checklist
-                .into_inner()
-                .unwrap_or_else(PoisonError::into_inner),
-            self.phases
-                .into_inner()
-                .unwrap_or_else(PoisonError::into_inner),
-            self.stopped
-                .into_inner()
-                .unwrap_or_else(PoisonError::into_inner),
-        )
-    }
-}
-
-fn blank(action: &Action) -> ObjectResult {
-    ObjectResult {
-        kind: action.kind.clone(),
-        id: action.id.clone(),
-        name: action.name.clone(),
-        target: action.target.clone(),
-        fate: Fate::Skipped,
-        reason: action.reason.clone(),
-        notes: action.notes.clone(),
-        remarks: action.remarks.clone(),
-    }
-}
-
-fn add(list: &mut Vec<String>, more: Vec<String>) {
-    for text in more {
-        if !list.contains(&text) {
-            list.push(text);
+    /// Everything that was recorded.
+    pub fn into_record(self) -> Record {
+        Record {
+            results: std::mem::take(&mut *lock(&self.results)),
+            checklist: std::mem::take(&mut *lock(&self.checklist)),
+            phases: std::mem::take(&mut *lock(&self.phases)),
+            stopped: lock(&self.stopped).take(),
+            writes: self.writes.load(Ordering::Relaxed),
         }
     }
 }

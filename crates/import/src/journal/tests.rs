@@ -1,1 +1,180 @@
-//! Tests of the journal.
+//! What lines add up to, what a torn or foreign file does.
+
+use std::path::PathBuf;
+
+use super::*;
+use crate::error::{Error, Rule};
+
+fn step(kind: LineKind, op: Op, id: &str) -> Line {
+    let mut line = Line::new(kind, "archive");
+    line.op = Some(op);
+    line.kind = Some("jobs".to_owned());
+    line.id = Some(id.to_owned());
+    line
+}
+
+fn file() -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.jsonl");
+    (folder, path)
+}
+
+fn open(path: &std::path::Path) -> Journal {
+    Journal::open(path, Lock::take(path).unwrap(), "1", "2", "archive").unwrap()
+}
+
+#[test]
+fn a_create_is_known_by_its_result_and_pending_without() {
+    let mut knowledge = Knowledge::default();
+    let mut intent = step(LineKind::Intent, Op::Create, "7");
+    intent.digest = Some("d".to_owned());
+    intent.token = Some("t".to_owned());
+    knowledge.apply(&intent);
+    let entry = knowledge.entry("jobs", "7").unwrap();
+    assert!(entry.is_create_pending() && !entry.is_linked());
+    assert_eq!(entry.pending.as_ref().unwrap().token.as_deref(), Some("t"));
+
+    let mut result = step(LineKind::Result, Op::Create, "7");
+    result.ok = Some(true);
+    result.target = Some("70".to_owned());
+    knowledge.apply(&result);
+    let entry = knowledge.entry("jobs", "7").unwrap();
+    assert!(entry.is_ours() && !entry.is_create_pending());
+    assert_eq!(
+        (entry.target.as_deref(), entry.digest.as_deref()),
+        (Some("70"), Some("d"))
+    );
+}
+
+#[test]
+fn an_uncertain_failure_stays_pending_and_a_certain_one_does_not() {
+    for certain in [true, false] {
+        let mut knowledge = Knowledge::default();
+        knowledge.apply(&step(LineKind::Intent, Op::Create, "7"));
+        let mut result = step(LineKind::Result, Op::Create, "7");
+        result.ok = Some(false);
+        result.certain = Some(certain);
+        knowledge.apply(&result);
+        assert_eq!(
+            knowledge.entry("jobs", "7").unwrap().is_create_pending(),
+            !certain
+        );
+    }
+}
+
+#[test]
+fn a_write_forgets_what_was_seen_before_it() {
+    let mut knowledge = Knowledge::default();
+    let mut seen = step(LineKind::Seen, Op::Update, "7");
+    seen.modified_at = Some(5);
+    seen.digest = Some("form".to_owned());
+    knowledge.apply(&seen);
+    assert_eq!(knowledge.entry("jobs", "7").unwrap().modified_at, Some(5));
+    let mut result = step(LineKind::Result, Op::Update, "7");
+    result.ok = Some(true);
+    knowledge.apply(&result);
+    let entry = knowledge.entry("jobs", "7").unwrap();
+    assert_eq!((entry.modified_at, entry.seen.as_deref()), (None, None));
+}
+
+#[test]
+fn what_is_written_is_read_again_and_numbers_go_on() {
+    let (_folder, path) = file();
+    let journal = open(&path);
+    assert_eq!(
+        journal
+            .intent(step(LineKind::Intent, Op::Create, "7"), true)
+            .unwrap(),
+        1
+    );
+    let mut result = step(LineKind::Result, Op::Create, "7");
+    result.ok = Some(true);
+    result.target = Some("70".to_owned());
+    journal.append(&result, false).unwrap();
+    journal.set_state(State::Active).unwrap();
+    let known = journal.knowledge();
+    drop(journal);
+    assert_eq!(Journal::read(&path, "1", "2").unwrap(), known);
+    assert_eq!(known.state, State::Active);
+    let journal = open(&path);
+    assert_eq!(
+        journal
+            .intent(step(LineKind::Intent, Op::Update, "7"), false)
+            .unwrap(),
+        2
+    );
+}
+
+#[test]
+fn a_torn_last_line_is_cut_off_and_any_other_bad_line_is_an_error() {
+    let (_folder, path) = file();
+    drop(open(&path));
+    let whole = fs_err::read(&path).unwrap();
+    let mut torn = whole.clone();
+    torn.extend_from_slice(b"{\"v\":1,\"at\":\"20");
+    fs_err::write(&path, &torn).unwrap();
+    drop(open(&path));
+    assert!(fs_err::read(&path).unwrap().starts_with(&whole));
+    assert!(Journal::read(&path, "1", "2").unwrap().confirmed);
+
+    torn.extend_from_slice(b"\n");
+    fs_err::write(&path, &torn).unwrap();
+    match Journal::read(&path, "1", "2") {
+        Err(Error::Journal { line, .. }) => assert_eq!(line, 2),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn another_pair_and_a_newer_format_are_refused() {
+    let (_folder, path) = file();
+    drop(open(&path));
+    let refused = Journal::read(&path, "1", "3").unwrap_err();
+    assert!(matches!(
+        refused,
+        Error::Refused {
+            rule: Rule::JournalOfAnotherPair,
+            ..
+        }
+    ));
+    let text = fs_err::read_to_string(&path)
+        .unwrap()
+        .replace("\"v\":1", "\"v\":2");
+    fs_err::write(&path, text).unwrap();
+    assert!(
+        Journal::read(&path, "1", "2")
+            .unwrap_err()
+            .to_string()
+            .contains("newer")
+    );
+}
+
+#[test]
+fn a_second_writer_is_told_who_the_first_is() {
+    let (_folder, path) = file();
+    let first = Lock::take(&path).unwrap();
+    match Lock::take(&path) {
+        Err(Error::Refused {
+            rule: Rule::JournalLocked,
+            detail,
+            ..
+        }) => {
+            assert!(
+                detail.contains(&format!("process {}", std::process::id())),
+                "{detail}"
+            );
+            assert!(detail.contains("s ago"), "{detail}");
+        }
+        other => panic!("{other:?}"),
+    }
+    drop(first);
+    Lock::take(&path).unwrap();
+}
+
+#[test]
+fn an_absent_journal_knows_nothing() {
+    let (_folder, path) = file();
+    let knowledge = Journal::read(&path, "1", "2").unwrap();
+    assert!(knowledge.is_empty() && !knowledge.confirmed);
+    assert_eq!(knowledge.state, State::Standby);
+}

@@ -12,7 +12,7 @@ use crate::journal::Knowledge;
 use crate::options::{Filter, Options};
 use crate::report::Todo;
 use crate::resolve::{Link, Resolver};
-use crate::target::TargetState;
+use crate::target::{Listed, TargetObject, TargetState};
 
 /// A plan with what an apply needs besides.
 #[derive(Debug, Clone, Default)]
@@ -69,6 +69,7 @@ fn prepare(
         checklist: Vec::new(),
         conflicts: Vec::new(),
         taken: HashMap::new(),
+        by_key: index(target),
         git_folders: Vec::new(),
         comparing,
         warnings: archive.warnings.clone(),
@@ -90,6 +91,8 @@ pub(super) struct Builder<'a> {
     pub conflicts: Vec<String>,
     /// Objects of the target, by kind, that belong to an object of the source already.
     pub taken: HashMap<&'static str, HashSet<String>>,
+    /// Objects of the target by kind and natural key.
+    by_key: HashMap<String, HashMap<String, Vec<&'a TargetObject>>>,
     /// Git folders of the archive, by path in the source.
     pub git_folders: Vec<&'a str>,
     /// Objects of the same natural key are the same object, whoever made them.
@@ -97,7 +100,13 @@ pub(super) struct Builder<'a> {
     pub warnings: Vec<String>,
 }
 
-impl Builder<'_> {
+impl<'a> Builder<'a> {
+    /// The objects of the target with this natural key.
+    pub fn of_key(&self, kind: &str, key: Option<&str>) -> &[&'a TargetObject] {
+        let found = key.and_then(|key| self.by_key.get(kind)?.get(key));
+        found.map_or(&[], Vec::as_slice)
+    }
+
     fn run(&mut self) {
         if !self.target.is_admin {
             let text = "the caller is no workspace administrator: what it may not see looks absent, \
@@ -264,6 +273,27 @@ impl Builder<'_> {
             command,
         });
     }
+}
+
+fn index(target: &TargetState) -> HashMap<String, HashMap<String, Vec<&TargetObject>>> {
+    let mut index: HashMap<String, HashMap<String, Vec<&TargetObject>>> = HashMap::new();
+    for (name, listed) in &target.kinds {
+        let (Some(kind), Listed::Yes(objects)) = (lifeboat_catalog::kind(name), listed) else {
+            continue;
+        };
+        let keys = index.entry(name.clone()).or_default();
+        for object in objects {
+            if let Some(key) = kind.key_of(&object.body) {
+                // Paths come with and without their alias.
+                let key = match kind.name {
+                    "git-folders" => catalog_tree::without_alias(&key).to_owned(),
+                    _ => key,
+                };
+                keys.entry(key).or_default().push(object);
+            }
+        }
+    }
+    index
 }
 
 /// Ids of the source that mean nothing in the target.

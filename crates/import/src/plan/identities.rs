@@ -56,11 +56,7 @@ impl Builder<'_> {
             "users" => label(kind, &record.body, &record.id),
             _ => places::text(&record.body, "applicationId").unwrap_or_else(|| record.id.clone()),
         };
-        let found = self
-            .target
-            .of_kind(kind_name)
-            .iter()
-            .find(|object| kind.key_of(&object.body) == key);
+        let found = self.of_key(kind_name, key.as_deref()).first().copied();
         let path = if kind_name == "users" {
             USERS
         } else {
@@ -145,10 +141,7 @@ impl Builder<'_> {
     fn group_in_target(&self, record: &ObjectRecord) -> Option<&TargetObject> {
         let kind = catalog_kind("groups");
         let key = kind.key_of(&record.body);
-        self.target
-            .of_kind("groups")
-            .iter()
-            .find(|object| kind.key_of(&object.body) == key)
+        self.of_key("groups", key.as_deref()).first().copied()
     }
 
     fn group(&mut self, record: &ObjectRecord) {

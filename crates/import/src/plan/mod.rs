@@ -223,3 +223,6 @@ impl Plan {
                 .any(|action| action.what == What::Blocked)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -317,17 +317,12 @@ impl Builder<'_> {
             return Match::Linked(object.clone());
         }
         let key = self.key(kind, &record.body);
+        let taken = self.taken.get(kind.name);
         let free: Vec<&TargetObject> = self
-            .target
-            .of_kind(kind.name)
+            .of_key(kind.name, key.as_deref())
             .iter()
-            .filter(|object| {
-                !self
-                    .taken
-                    .get(kind.name)
-                    .is_some_and(|taken| taken.contains(&object.id))
-            })
-            .filter(|object| key.is_some() && self.key(kind, &object.body) == key)
+            .copied()
+            .filter(|object| !taken.is_some_and(|taken| taken.contains(&object.id)))
             .collect();
         if let Some(entry) = entry.filter(|entry| entry.is_create_pending()) {
             if let Some(object) = free
@@ -366,7 +361,7 @@ impl Builder<'_> {
         }
     }
 
-    /// The natural key, in the words of the target.
+    /// The natural key of an archived object, in the words of the target.
     fn key(&self, kind: &Kind, body: &Value) -> Option<String> {
         let key = kind.key_of(body)?;
         if kind.name == "git-folders" {

@@ -31,11 +31,9 @@ impl Builder<'_> {
         let name = label(kind, &record.body, &record.id);
         let key = kind.key_of(&record.body);
         let found = self
-            .target
-            .of_kind(kind.name)
-            .iter()
-            .find(|object| kind.key_of(&object.body) == key)
-            .cloned();
+            .of_key(kind.name, key.as_deref())
+            .first()
+            .map(|found| (*found).clone());
         if !self.filter.kind(kind.name) {
             let link = found.map_or(Link::Absent("not selected".to_owned()), |object| {
                 Link::Id(object.id)

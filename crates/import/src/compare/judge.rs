@@ -1,300 +1,30 @@
-//! The target read back and compared with the archive, object by object (`spec/import.md`, "Compare").
-//!
-//! What should be there is the archived object in the words of the target and passive; two bodies are equal when their
-//! compare forms are. Reads may be stale: what differs is read again before it is reported.
+//! How one object of the archive compares with the target.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::time::Duration;
+use std::collections::BTreeSet;
 
-use lifeboat_archive::Archive;
 use lifeboat_catalog::{Kind, acl, groups, places, tree};
-use lifeboat_databricks::{Client, Identity};
 use serde_json::Value;
 
 use crate::archived::ArchiveState;
-use crate::engine::{homes_of, read_target};
-use crate::error::Error;
-use crate::journal::{Journal, Knowledge, LineKind};
-use crate::options::{Filter, Options};
+use crate::journal::Knowledge;
+use crate::options::Options;
 use crate::plan::{self, Action, Prepared};
-use crate::report::{Comparison, Difference, Fate, Report, Verdict, Verdicts};
+use crate::report::Verdict;
 use crate::resolve::{Access, digest};
-use crate::target::{Reader, TargetState, Wanted, read_contents};
-
-/// Pauses before differing objects are read again.
-const AGAIN: [Duration; 2] = [Duration::from_millis(300), Duration::from_secs(1)];
-
-/// What is compared.
-pub(crate) struct Comparing<'a> {
-    pub archive: &'a Archive,
-    pub client: &'a Client,
-    pub options: &'a Options,
-    pub filter: &'a Filter,
-    pub identity: &'a Identity,
-    pub workspace_id: &'a str,
-    pub knowledge: &'a Knowledge,
-    /// What an apply says of its objects: why something is missing.
-    pub report: Option<&'a Report>,
-    /// Where to record what was read back.
-    pub journal: Option<&'a Journal>,
-}
+use crate::target::TargetState;
 
 /// One object and how it compares.
-struct Judged {
-    kind: String,
-    id: String,
-    name: String,
-    verdict: Verdict,
-    places: Vec<String>,
+pub(super) struct Judged {
+    pub kind: String,
+    pub id: String,
+    pub name: String,
+    pub verdict: Verdict,
+    pub places: Vec<String>,
     /// The target's form, to be recorded as seen.
-    form: Option<String>,
+    pub form: Option<String>,
 }
 
-pub(crate) async fn compare_with(
-    comparing: &Comparing<'_>,
-    state: &mut ArchiveState,
-) -> Result<Comparison, Error> {
-    let explained: BTreeMap<(&str, &str), &str> = comparing
-        .report
-        .into_iter()
-        .flat_map(|report| &report.objects)
-        .filter(|object| matches!(object.fate, Fate::Blocked | Fate::Failed | Fate::Skipped))
-        .map(|object| {
-            (
-                (object.kind.as_str(), object.id.as_str()),
-                object.reason.as_deref().unwrap_or(""),
-            )
-        })
-        .collect();
-    let mut judged: BTreeMap<(String, String), Judged> = BTreeMap::new();
-    let mut only: Option<HashSet<(String, String)>> = None;
-    for pause in std::iter::once(None).chain(AGAIN.map(Some)) {
-        if let Some(pause) = pause {
-            tokio::time::sleep(pause).await;
-        }
-        for one in pass(comparing, state, only.as_ref()).await? {
-            judged.insert((one.kind.clone(), one.id.clone()), one);
-        }
-        let doubtful: HashSet<(String, String)> = judged
-            .iter()
-            .filter(|(_, one)| one.verdict != Verdict::Equal)
-            .filter(|((kind, id), _)| !explained.contains_key(&(kind.as_str(), id.as_str())))
-            .map(|(key, _)| key.clone())
-            .collect();
-        if doubtful.is_empty() {
-            break;
-        }
-        only = Some(doubtful);
-    }
-    if let Some(journal) = comparing.journal {
-        record(journal, comparing.knowledge, &judged)?;
-    }
-    Ok(summed(judged, &explained))
-}
-
-fn summed(
-    judged: BTreeMap<(String, String), Judged>,
-    explained: &BTreeMap<(&str, &str), &str>,
-) -> Comparison {
-    let mut comparison = Comparison::default();
-    for (key, mut one) in judged {
-        let counts: &mut Verdicts = comparison.kinds.entry(one.kind.clone()).or_default();
-        match one.verdict {
-            Verdict::Equal => counts.equal += 1,
-            Verdict::Different => counts.different += 1,
-            Verdict::Missing => counts.missing += 1,
-            Verdict::Unknown => counts.unknown += 1,
-        }
-        if one.verdict == Verdict::Equal {
-            continue;
-        }
-        if let Some(reason) = explained.get(&(key.0.as_str(), key.1.as_str()))
-            && !reason.is_empty()
-            && !one.places.iter().any(|place| place == reason)
-        {
-            one.places.push((*reason).to_owned());
-        }
-        comparison.differences.push(Difference {
-            kind: one.kind,
-            id: one.id,
-            name: one.name,
-            verdict: one.verdict,
-            places: one.places,
-        });
-    }
-    comparison
-}
-
-/// Records what the target made of what was written, so that the next run knows whether somebody changed it since.
-fn record(
-    journal: &Journal,
-    knowledge: &Knowledge,
-    judged: &BTreeMap<(String, String), Judged>,
-) -> Result<(), Error> {
-    for ((kind, id), one) in judged {
-        let (Some(form), Some(entry)) = (&one.form, knowledge.entry(kind, id)) else {
-            continue;
-        };
-        if entry.digest.is_none() || entry.seen.as_ref() == Some(form) {
-            continue;
-        }
-        let mut line = journal.line(LineKind::Seen);
-        line.kind = Some(kind.clone());
-        line.id = Some(id.clone());
-        line.digest = Some(form.clone());
-        journal.append(&line, false)?;
-    }
-    Ok(())
-}
-
-/// Reads the target once and judges every object, or only those of an earlier doubt.
-async fn pass(
-    comparing: &Comparing<'_>,
-    state: &mut ArchiveState,
-    only: Option<&HashSet<(String, String)>>,
-) -> Result<Vec<Judged>, Error> {
-    let options = Options {
-        adopt: true,
-        ..comparing.options.clone()
-    };
-    let Comparing {
-        client,
-        filter,
-        identity,
-        workspace_id,
-        knowledge,
-        ..
-    } = *comparing;
-    let mut target = read_target(
-        client,
-        &options,
-        state,
-        filter,
-        identity,
-        workspace_id,
-        knowledge,
-    )
-    .await?;
-    let homes = homes_of(state, &target, &options, filter);
-    let wants = |kind: &str, id: &str| {
-        only.is_none_or(|only| only.contains(&(kind.to_owned(), id.to_owned())))
-    };
-    let (contents, jupyter) = contents_to_read(state, &target, filter, &homes, &wants);
-    state.normalise(comparing.archive, &jupyter)?;
-    let prepared = plan::build_to_compare(state, &target, knowledge, &options, filter);
-    let acls = acls_to_read(state, &target, &prepared, &wants);
-    let reader = Reader {
-        client,
-        archive: state,
-        journal: knowledge,
-        concurrency: options.concurrency.max(1),
-    };
-    let mut granted = TargetState::default();
-    let (read, granted_read) = tokio::join!(
-        read_contents(client, contents, options.concurrency, &mut target),
-        reader.acls(acls, &mut granted),
-    );
-    read?;
-    granted_read?;
-    target.acls = granted.acls;
-    let judge = Judge {
-        state,
-        target: &target,
-        prepared: &prepared,
-        knowledge,
-        options: &options,
-    };
-    Ok(prepared
-        .plan
-        .actions
-        .iter()
-        .filter(|action| wants(&action.kind, &action.id) && judge.is_comparable(action))
-        .map(|action| judge.judge(action))
-        .collect())
-}
-
-/// Contents of everything that exists at its path, and the paths (in the source) of Jupyter notebooks among them.
-fn contents_to_read(
-    state: &ArchiveState,
-    target: &TargetState,
-    filter: &Filter,
-    homes: &crate::resolve::Resolver,
-    wants: &dyn Fn(&str, &str) -> bool,
-) -> (Vec<Wanted>, BTreeSet<String>) {
-    let mut contents = Vec::new();
-    let mut jupyter = BTreeSet::new();
-    for line in &state.tree {
-        let kind = tree::kind_of(&line.object_type).name;
-        let path = homes.path(&line.path);
-        let Some(content) = &line.content else {
-            continue;
-        };
-        if !filter.kind(kind) || !filter.path(&line.path) || !wants(kind, &line.path) {
-            continue;
-        }
-        if target
-            .tree
-            .get(&path)
-            .is_none_or(|info| info.object_type != line.object_type)
-        {
-            continue;
-        }
-        if content.format == "JUPYTER" {
-            jupyter.insert(line.path.clone());
-        }
-        contents.push(Wanted {
-            kind: kind.to_owned(),
-            path,
-            format: content.format.clone(),
-            size: content.size,
-        });
-    }
-    for line in &state.dbfs {
-        if let (Some(content), Some(info)) = (&line.content, target.dbfs.get(&line.path))
-            && !info.is_dir
-            && filter.kind("dbfs")
-            && wants("dbfs", &line.path)
-        {
-            contents.push(Wanted {
-                kind: "dbfs".to_owned(),
-                path: line.path.clone(),
-                format: content.format.clone(),
-                size: content.size,
-            });
-        }
-    }
-    (contents, jupyter)
-}
-
-fn acls_to_read(
-    state: &ArchiveState,
-    target: &TargetState,
-    prepared: &Prepared,
-    wants: &dyn Fn(&str, &str) -> bool,
-) -> BTreeSet<(String, String)> {
-    let mut wanted = BTreeSet::new();
-    for action in prepared
-        .plan
-        .actions
-        .iter()
-        .filter(|action| wants(&action.kind, &action.id))
-    {
-        let Some(kind) = lifeboat_catalog::kind(&action.kind) else {
-            continue;
-        };
-        let Some(permissions) = kind.permissions else {
-            continue;
-        };
-        if expected_access(state, target, prepared, kind, action).is_some()
-            && let Some(id) = target_id(prepared, kind, action)
-        {
-            wanted.insert((permissions.segment.to_owned(), id));
-        }
-    }
-    wanted
-}
-
-fn target_id(prepared: &Prepared, kind: &Kind, action: &Action) -> Option<String> {
+pub(super) fn target_id(prepared: &Prepared, kind: &Kind, action: &Action) -> Option<String> {
     action.target.clone().or_else(|| {
         prepared
             .resolver
@@ -304,7 +34,7 @@ fn target_id(prepared: &Prepared, kind: &Kind, action: &Action) -> Option<String
 }
 
 /// The access control that an object should have; `None` when the archive does not say.
-fn expected_access(
+pub(super) fn expected_access(
     state: &ArchiveState,
     target: &TargetState,
     prepared: &Prepared,
@@ -340,24 +70,24 @@ fn expected_access(
     )
 }
 
-struct Judge<'a> {
-    state: &'a ArchiveState,
-    target: &'a TargetState,
-    prepared: &'a Prepared,
-    knowledge: &'a Knowledge,
-    options: &'a Options,
+pub(super) struct Judge<'a> {
+    pub state: &'a ArchiveState,
+    pub target: &'a TargetState,
+    pub prepared: &'a Prepared,
+    pub knowledge: &'a Knowledge,
+    pub options: &'a Options,
 }
 
 impl Judge<'_> {
     /// Inventoried objects, contents of git folders and unknown kinds have nothing to compare.
-    fn is_comparable(&self, action: &Action) -> bool {
+    pub fn is_comparable(&self, action: &Action) -> bool {
         let known =
             lifeboat_catalog::kind(&action.kind).is_some() && action.kind != "workspace-objects";
         let below_git = action.reason.as_deref() == Some(plan::GIT_CONTENT);
         known && !below_git
     }
 
-    fn judge(&self, action: &Action) -> Judged {
+    pub fn judge(&self, action: &Action) -> Judged {
         let mut judged = Judged {
             kind: action.kind.clone(),
             id: action.id.clone(),

@@ -1,0 +1,548 @@
+//! Plans of states made by hand and by chance.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use lifeboat_catalog::records::{ContentRef, ObjectRecord, WorkspaceLine};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::archived::ArchiveState;
+use crate::journal::{Knowledge, Line, LineKind, Op};
+use crate::options::{Options, Selection};
+use crate::target::{Listed, TargetObject, TargetState, TreeInfo};
+
+fn record(kind: &str, id: &str, name: &str, body: Value) -> ObjectRecord {
+    ObjectRecord {
+        kind: kind.to_owned(),
+        id: id.to_owned(),
+        name: name.to_owned(),
+        body,
+    }
+}
+
+fn archive(objects: Vec<ObjectRecord>) -> ArchiveState {
+    let mut state = ArchiveState {
+        archive_id: "archive".to_owned(),
+        workspace_id: "1".to_owned(),
+        complete: true,
+        ..ArchiveState::default()
+    };
+    for object in objects {
+        state
+            .objects
+            .entry(object.kind.clone())
+            .or_default()
+            .push(object);
+    }
+    state
+}
+
+fn target(objects: &[(&str, &str, Value)]) -> TargetState {
+    let mut kinds: BTreeMap<String, Listed> = BTreeMap::new();
+    for kind in lifeboat_catalog::kinds() {
+        let own = objects
+            .iter()
+            .filter(|(name, ..)| *name == kind.name)
+            .map(|(_, id, body)| TargetObject {
+                id: (*id).to_owned(),
+                body: body.clone(),
+            })
+            .collect();
+        kinds.insert(kind.name.to_owned(), Listed::Yes(own));
+    }
+    TargetState {
+        workspace_id: "2".to_owned(),
+        caller: "admin@example.com".to_owned(),
+        is_admin: true,
+        kinds,
+        ..TargetState::default()
+    }
+}
+
+fn job(id: &str, name: &str, settings: Value) -> ObjectRecord {
+    let mut settings = settings;
+    settings["name"] = json!(name);
+    record(
+        "jobs",
+        id,
+        name,
+        json!({ "job_id": id.parse::<u64>().unwrap(), "settings": settings }),
+    )
+}
+
+fn cluster(id: &str, name: &str) -> ObjectRecord {
+    record("clusters", id, name, cluster_body(id, name))
+}
+
+fn cluster_body(id: &str, name: &str) -> Value {
+    json!({ "cluster_id": id, "cluster_name": name, "spark_version": "15.4", "node_type_id": "n", "num_workers": 1 })
+}
+
+fn linked(knowledge: &mut Knowledge, kind: &str, id: &str, target: &str) {
+    let mut line = Line::new(LineKind::Result, "archive");
+    line.op = Some(Op::Create);
+    line.kind = Some(kind.to_owned());
+    line.id = Some(id.to_owned());
+    line.target = Some(target.to_owned());
+    line.ok = Some(true);
+    knowledge.apply(&line);
+    line.op = Some(Op::Configure);
+    knowledge.apply(&line);
+    line.op = Some(Op::Pin);
+    knowledge.apply(&line);
+}
+
+fn plan_of(
+    archive: &ArchiveState,
+    target: &TargetState,
+    knowledge: &Knowledge,
+    options: &Options,
+) -> Prepared {
+    build(
+        archive,
+        target,
+        knowledge,
+        options,
+        &options.selection.compile().unwrap(),
+    )
+}
+
+fn what<'p>(prepared: &'p Prepared, name: &str) -> &'p Action {
+    prepared
+        .plan
+        .actions
+        .iter()
+        .find(|action| action.name == name)
+        .unwrap()
+}
+
+#[test]
+fn an_unresolved_id_blocks_with_its_name_and_its_place() {
+    let archive = archive(vec![job(
+        "1",
+        "j",
+        json!({ "tasks": [{ "task_key": "t", "existing_cluster_id": "c" }] }),
+    )]);
+    let prepared = plan_of(
+        &archive,
+        &target(&[]),
+        &Knowledge::default(),
+        &Options::default(),
+    );
+    let action = what(&prepared, "j");
+    assert_eq!(action.what, What::Blocked);
+    let reason = action.reason.as_deref().unwrap();
+    assert!(
+        reason.contains("cluster c is not in the archive") && reason.contains("/settings/tasks/0"),
+        "{reason}"
+    );
+}
+
+#[test]
+fn jobs_follow_the_jobs_that_they_run_and_circles_are_blocked() {
+    let runs =
+        |id: u64| json!({ "tasks": [{ "task_key": "t", "run_job_task": { "job_id": id } }] });
+    let archive = archive(vec![
+        job("11", "last", runs(12)),
+        job("12", "first", json!({})),
+        job("13", "round", runs(14)),
+        job("14", "and round", runs(13)),
+        job("15", "behind", runs(13)),
+    ]);
+    let prepared = plan_of(
+        &archive,
+        &target(&[]),
+        &Knowledge::default(),
+        &Options::default(),
+    );
+    let order: Vec<&str> = prepared
+        .plan
+        .actions
+        .iter()
+        .filter(|action| action.what == What::Create)
+        .map(|action| action.name.as_str())
+        .collect();
+    assert_eq!(order, ["first", "last"]);
+    assert!(
+        what(&prepared, "round")
+            .reason
+            .as_deref()
+            .unwrap()
+            .contains("circle")
+    );
+    assert!(
+        what(&prepared, "behind")
+            .reason
+            .as_deref()
+            .unwrap()
+            .contains("circle")
+    );
+}
+
+#[test]
+fn a_blocked_object_blocks_what_needs_it() {
+    let mut pooled = cluster("c", "pooled");
+    pooled.body["instance_pool_id"] = json!("nowhere");
+    let archive = archive(vec![
+        pooled,
+        job(
+            "1",
+            "j",
+            json!({ "tasks": [{ "task_key": "t", "existing_cluster_id": "c" }] }),
+        ),
+    ]);
+    let prepared = plan_of(
+        &archive,
+        &target(&[]),
+        &Knowledge::default(),
+        &Options::default(),
+    );
+    assert_eq!(what(&prepared, "pooled").what, What::Blocked);
+    let reason = what(&prepared, "j").reason.clone().unwrap();
+    assert!(
+        reason.contains("cluster c: instance pool nowhere"),
+        "{reason}"
+    );
+}
+
+#[test]
+fn a_running_cluster_is_not_restarted_by_an_edit() {
+    let archive = archive(vec![cluster("c", "one")]);
+    let mut knowledge = Knowledge::default();
+    linked(&mut knowledge, "clusters", "c", "C");
+    let mut body = cluster_body("C", "one");
+    body["num_workers"] = json!(9);
+    for (state, expected) in [("RUNNING", What::Blocked), ("TERMINATED", What::Update)] {
+        body["state"] = json!(state);
+        let prepared = plan_of(
+            &archive,
+            &target(&[("clusters", "C", body.clone())]),
+            &knowledge,
+            &Options::default(),
+        );
+        assert_eq!(what(&prepared, "one").what, expected, "{state}");
+    }
+}
+
+#[test]
+fn clusters_of_one_name_are_told_apart_by_the_journal() {
+    let archive = archive(vec![cluster("a", "twin"), cluster("b", "twin")]);
+    let mut knowledge = Knowledge::default();
+    linked(&mut knowledge, "clusters", "a", "A");
+    linked(&mut knowledge, "clusters", "b", "B");
+    let bodies = [
+        ("clusters", "B", cluster_body("B", "twin")),
+        ("clusters", "A", cluster_body("A", "twin")),
+    ];
+    let prepared = plan_of(&archive, &target(&bodies), &knowledge, &Options::default());
+    let targets: Vec<Option<&str>> = prepared
+        .plan
+        .actions
+        .iter()
+        .map(|action| action.target.as_deref())
+        .collect();
+    assert_eq!(targets, [Some("A"), Some("B")]);
+    assert!(prepared.plan.is_empty());
+}
+
+#[test]
+fn existing_people_keep_everything_but_missing_entitlements() {
+    let archive = archive(vec![record(
+        "users",
+        "5",
+        "Ada@Example.com",
+        json!({ "id": "5", "userName": "Ada@Example.com", "displayName": "Ada",
+                "entitlements": [{ "value": "workspace-access" }] }),
+    )]);
+    let there = json!({ "id": "50", "userName": "ada@example.com", "displayName": "other",
+                        "entitlements": [{ "value": "allow-cluster-create" }] });
+    let prepared = plan_of(
+        &archive,
+        &target(&[("users", "50", there)]),
+        &Knowledge::default(),
+        &Options::default(),
+    );
+    let action = what(&prepared, "Ada@Example.com");
+    assert_eq!(
+        (action.what, action.reason.as_deref()),
+        (What::Update, Some("entitlements"))
+    );
+    assert!(
+        prepared.conflicts.is_empty(),
+        "people are nobody's property"
+    );
+    let (add, remove) = entitlement_changes(
+        &json!({ "entitlements": [{ "value": "a" }] }),
+        &json!({ "entitlements": [{ "value": "b" }] }),
+        false,
+    );
+    assert_eq!((add, remove), (vec!["a".to_owned()], Vec::new()));
+}
+
+#[test]
+fn members_leave_only_groups_of_our_making() {
+    let present = json!({ "members": [{ "value": "1" }, { "value": "2" }] });
+    let members = Members {
+        ids: BTreeSet::from(["2".to_owned(), "3".to_owned()]),
+        ..Members::default()
+    };
+    let theirs = member_changes(&members, &present, false);
+    assert_eq!(
+        (theirs.add, theirs.remove),
+        (vec!["3".to_owned()], Vec::new())
+    );
+    let ours = member_changes(&members, &present, true);
+    assert_eq!(ours.remove, ["1"]);
+}
+
+#[test]
+fn built_in_policies_are_matched_by_name_and_only_their_overrides_count() {
+    let body = |id: &str, overrides: &str| {
+        json!({ "policy_id": id, "name": "Personal Compute", "is_default": true, "policy_family_id": "personal-vm",
+                "definition": "{}", "policy_family_definition_overrides": overrides })
+    };
+    let archive = archive(vec![record(
+        "cluster-policies",
+        "P",
+        "Personal Compute",
+        body("P", "{\"a\":{\"value\":\"1\"}}"),
+    )]);
+    let same = target(&[(
+        "cluster-policies",
+        "Q",
+        body("Q", "{ \"a\": { \"value\": \"1\" } }"),
+    )]);
+    let prepared = plan_of(&archive, &same, &Knowledge::default(), &Options::default());
+    assert_eq!(what(&prepared, "Personal Compute").what, What::Unchanged);
+    assert!(prepared.conflicts.is_empty());
+    let other = target(&[("cluster-policies", "Q", body("Q", "{}"))]);
+    let prepared = plan_of(&archive, &other, &Knowledge::default(), &Options::default());
+    assert_eq!(what(&prepared, "Personal Compute").what, What::Update);
+    let prepared = plan_of(
+        &archive,
+        &target(&[]),
+        &Knowledge::default(),
+        &Options::default(),
+    );
+    assert_eq!(
+        what(&prepared, "Personal Compute").what,
+        What::Blocked,
+        "never created"
+    );
+}
+
+#[test]
+fn a_kind_that_cannot_be_listed_is_not_an_empty_one() {
+    let archive = archive(vec![cluster("c", "one")]);
+    let mut state = target(&[]);
+    state
+        .kinds
+        .insert("clusters".to_owned(), Listed::No("403".to_owned()));
+    let prepared = plan_of(&archive, &state, &Knowledge::default(), &Options::default());
+    assert_eq!(what(&prepared, "one").what, What::Blocked);
+}
+
+#[test]
+fn unknown_kinds_are_named_and_not_restored() {
+    let mut archive = archive(Vec::new());
+    archive.unknown.insert("sql-queries".to_owned(), 3);
+    let prepared = plan_of(
+        &archive,
+        &target(&[]),
+        &Knowledge::default(),
+        &Options::default(),
+    );
+    let action = what(&prepared, "3 objects");
+    assert_eq!(
+        (action.what, action.reason.as_deref()),
+        (What::Blocked, Some("not restored: unknown kind"))
+    );
+    assert!(prepared.plan.has_blocked());
+}
+
+#[test]
+fn an_interrupted_create_is_recognised_and_a_stranger_of_that_name_is_not_taken_for_it() {
+    let archive = archive(vec![cluster("c", "one")]);
+    let mut knowledge = Knowledge::default();
+    let mut intent = Line::new(LineKind::Intent, "archive");
+    intent.op = Some(Op::Create);
+    intent.kind = Some("clusters".to_owned());
+    intent.id = Some("c".to_owned());
+    knowledge.apply(&intent);
+    let mut landed = cluster_body("C", "one");
+    landed["autotermination_minutes"] = json!(10);
+    let prepared = plan_of(
+        &archive,
+        &target(&[("clusters", "C", landed.clone())]),
+        &knowledge,
+        &Options::default(),
+    );
+    let action = what(&prepared, "one");
+    assert_eq!(
+        (action.what, action.recovered, action.writes_object),
+        (What::Adopt, true, true)
+    );
+    landed["num_workers"] = json!(99);
+    let prepared = plan_of(
+        &archive,
+        &target(&[("clusters", "C", landed)]),
+        &knowledge,
+        &Options::default(),
+    );
+    let action = what(&prepared, "one");
+    assert_eq!(action.what, What::Blocked);
+    assert!(action.reason.as_deref().unwrap().contains("ambiguous"));
+}
+
+fn line(path: &str, object_type: &str, id: usize) -> WorkspaceLine {
+    let content = (object_type == "NOTEBOOK").then(|| ContentRef {
+        path: format!("data/workspace/content{path}"),
+        size: 1,
+        sha256: format!("digest of {path}"),
+        format: "SOURCE".to_owned(),
+        file_type: None,
+    });
+    WorkspaceLine {
+        path: path.to_owned(),
+        object_id: id.to_string(),
+        object_type: object_type.to_owned(),
+        facts: json!({ "language": "PYTHON" }),
+        content,
+    }
+}
+
+/// A tree from random choices: each number hangs a directory or a notebook below an earlier directory.
+fn tree_of(choices: &[(usize, bool)]) -> Vec<WorkspaceLine> {
+    let mut directories = vec!["/Shared".to_owned()];
+    let mut lines = vec![line("/Shared", "DIRECTORY", 1)];
+    for (number, (parent, is_directory)) in choices.iter().enumerate() {
+        let above = &directories[parent % directories.len()];
+        let path = format!("{above}/n{number}");
+        if *is_directory {
+            lines.push(line(&path, "DIRECTORY", number + 10));
+            directories.push(path);
+        } else {
+            lines.push(line(&path, "NOTEBOOK", number + 10));
+        }
+    }
+    lines.sort_by(|a, b| a.path.cmp(&b.path));
+    lines
+}
+
+/// The target and the journal after an import of this tree.
+fn imported(lines: &[WorkspaceLine], state: &mut TargetState, knowledge: &mut Knowledge) {
+    for line in lines {
+        let kind = lifeboat_catalog::tree::kind_of(&line.object_type).name;
+        let id = format!("9{}", line.object_id);
+        let info = TreeInfo {
+            object_type: line.object_type.clone(),
+            object_id: id.clone(),
+            language: Some("PYTHON".to_owned()),
+            modified_at: Some(77),
+        };
+        state.tree.insert(line.path.clone(), info);
+        let mut result = Line::new(LineKind::Result, "archive");
+        result.op = Some(Op::Create);
+        result.kind = Some(kind.to_owned());
+        result.id = Some(line.path.clone());
+        result.target = Some(id.clone());
+        result.ok = Some(true);
+        result.digest = line.content.as_ref().map(|content| content.sha256.clone());
+        knowledge.apply(&result);
+        let mut seen = Line::new(LineKind::Seen, "archive");
+        seen.kind = Some(kind.to_owned());
+        seen.id = Some(line.path.clone());
+        seen.target = Some(id);
+        seen.modified_at = Some(77);
+        knowledge.apply(&seen);
+    }
+}
+
+proptest! {
+    #[test]
+    fn every_object_has_one_action_and_directories_come_before_what_is_in_them(
+        choices in proptest::collection::vec((0_usize..50, any::<bool>()), 0..60),
+    ) {
+        let mut state = archive(Vec::new());
+        state.tree = tree_of(&choices);
+        let prepared = plan_of(&state, &target(&[]), &Knowledge::default(), &Options::default());
+        let position: HashMap<&str, usize> =
+            prepared.plan.actions.iter().enumerate().map(|(at, action)| (action.id.as_str(), at)).collect();
+        prop_assert_eq!(position.len(), state.tree.len());
+        prop_assert_eq!(prepared.plan.actions.len(), state.tree.len());
+        for line in &state.tree {
+            if let Some(above) = parent(&line.path).filter(|above| *above != "/") {
+                prop_assert!(position[above] < position[line.path.as_str()]);
+            }
+        }
+        let again = plan_of(&state, &target(&[]), &Knowledge::default(), &Options::default());
+        prop_assert_eq!(prepared.plan.actions, again.plan.actions);
+    }
+
+    #[test]
+    fn after_an_import_the_plan_is_empty_and_after_a_change_it_is_that_change(
+        choices in proptest::collection::vec((0_usize..50, any::<bool>()), 1..60),
+        pick in any::<proptest::sample::Index>(),
+    ) {
+        let mut state = archive(Vec::new());
+        state.tree = tree_of(&choices);
+        let mut there = target(&[]);
+        let mut knowledge = Knowledge::default();
+        imported(&state.tree, &mut there, &mut knowledge);
+        let prepared = plan_of(&state, &there, &knowledge, &Options::default());
+        prop_assert!(prepared.plan.is_empty(), "{:?}", prepared.plan.actions);
+
+        let notebooks: Vec<usize> = (0..state.tree.len()).filter(|at| state.tree[*at].content.is_some()).collect();
+        if !notebooks.is_empty() {
+            let at = notebooks[pick.index(notebooks.len())];
+            let path = state.tree[at].path.clone();
+            if let Some(content) = &mut state.tree[at].content {
+                "another".clone_into(&mut content.sha256);
+            }
+            let prepared = plan_of(&state, &there, &knowledge, &Options::default());
+            let work: Vec<(&str, What)> = prepared
+                .plan
+                .actions
+                .iter()
+                .filter(|action| action.has_work())
+                .map(|action| (action.id.as_str(), action.what))
+                .collect();
+            prop_assert_eq!(work, vec![(path.as_str(), What::Update)]);
+
+            // Changed there, too: kept, unless told otherwise.
+            there.tree.get_mut(&path).unwrap().modified_at = Some(78);
+            let prepared = plan_of(&state, &there, &knowledge, &Options::default());
+            prop_assert!(prepared.plan.is_empty());
+            let overwrite = Options { overwrite_changed: true, ..Options::default() };
+            let prepared = plan_of(&state, &there, &knowledge, &overwrite);
+            prop_assert!(!prepared.plan.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_selection_takes_what_it_names_and_the_directories_above(
+        choices in proptest::collection::vec((0_usize..50, any::<bool>()), 1..60),
+        pick in any::<proptest::sample::Index>(),
+    ) {
+        let mut state = archive(Vec::new());
+        state.tree = tree_of(&choices);
+        let chosen = state.tree[pick.index(state.tree.len())].path.clone();
+        let selection = Selection { include: vec![chosen.clone()], ..Selection::default() };
+        let options = Options { selection, ..Options::default() };
+        let prepared = plan_of(&state, &target(&[]), &Knowledge::default(), &options);
+        for action in &prepared.plan.actions {
+            let inside = lifeboat_catalog::paths::is_below(&action.id, &chosen);
+            let above = lifeboat_catalog::paths::is_below(&chosen, &action.id);
+            prop_assert!(inside || above, "{}", action.id);
+        }
+        let expected = state.tree.iter().filter(|line| lifeboat_catalog::paths::is_below(&line.path, &chosen)).count();
+        let inside = prepared
+            .plan
+            .actions
+            .iter()
+            .filter(|action| lifeboat_catalog::paths::is_below(&action.id, &chosen))
+            .count();
+        prop_assert_eq!(inside, expected);
+    }
+}
