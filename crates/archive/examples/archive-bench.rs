@@ -2,8 +2,11 @@
 //!
 //! `cargo run --release -p lifeboat-archive --example archive-bench [OBJECTS]`
 //!
-//! Makes a folder of notebook-like files (100,000 unless told otherwise, 3 to 10 KB each) and some large ones, writes
+//! `cargo run --release -p lifeboat-archive --example archive-bench members [MEMBERS]`
+//!
+//! The first makes a folder of notebook-like files (100,000 unless told otherwise, 3 to 10 KB each) and some large ones, writes
 //! an archive of it, verifies it and reads one object, and runs `tar`, `zstd` and `sha256sum` on the same bytes.
+//! The second writes and verifies that many small members (1,000,000), arriving in no order, and shows the memory that it takes.
 #![allow(
     clippy::print_stdout,
     clippy::unwrap_used,
@@ -11,7 +14,7 @@
 )]
 
 use std::fs;
-use std::io::{BufWriter, Write as _};
+use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -21,14 +24,56 @@ use std::time::Instant;
 use lifeboat_archive::*;
 
 const ROUNDS: usize = 3;
+const STARTED: &str = "2026-11-22T01:00:00Z";
 const WORDS: &str = "spark read table display filter select join groupBy agg count withColumn lit col when otherwise \
     import def return for if else print path delta write mode overwrite append partitionBy saveAsTable sql from \
     pyspark functions types customer order amount region date product raw bronze silver gold temp view create replace";
 
 fn main() {
-    let objects: usize = std::env::args()
-        .nth(1)
-        .map_or(100_000, |text| text.parse().unwrap());
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.first().map(String::as_str) {
+        Some("members") => {
+            let members = arguments.get(1);
+            many_members(members.map_or(1_000_000, |text| text.parse().unwrap()));
+        }
+        objects => beside_stock_tools(objects.map_or(100_000, |text| text.parse().unwrap())),
+    }
+}
+
+fn many_members(count: u64) {
+    let work = tempfile::tempdir().unwrap();
+    let path = work.path().join("x.tar.zst");
+    let start = Instant::now();
+    let mut writer = create(&path);
+    for i in 0..count {
+        // A number without common factors walks over all members in leaps.
+        let i = i * 7_919_993 % count;
+        let member = format!(
+            "data/workspace/content/Users/user{:03}@example.com/notebook {i:07}.py",
+            i % 997
+        );
+        writer
+            .add(&member, Content::Bytes(format!("# {i}\n").into_bytes()))
+            .unwrap();
+    }
+    let sealed = finish(writer);
+    println!(
+        "{count} members written in {:.1} s, {} bytes",
+        start.elapsed().as_secs_f64(),
+        sealed.size
+    );
+    println!("peak memory {}", peak_memory().unwrap_or_default());
+    let start = Instant::now();
+    let report = Archive::open(&path)
+        .unwrap()
+        .verify(&mut |_, _| {})
+        .unwrap();
+    assert!(report.is_intact() && report.members == sealed.members);
+    println!("verified in {:.1} s", start.elapsed().as_secs_f64());
+    println!("peak memory {}", peak_memory().unwrap_or_default());
+}
+
+fn beside_stock_tools(objects: usize) {
     let work = tempfile::tempdir().unwrap();
     let files = generate(work.path(), objects);
     let bytes: u64 = files
@@ -241,25 +286,21 @@ fn generate(work: &Path, objects: usize) -> Vec<(String, PathBuf)> {
     files
 }
 
-fn write_archive(files: &[(String, PathBuf)], to: &Path) -> Sealed {
-    let started = "2026-11-22T01:00:00Z".parse().unwrap();
+fn create(to: &Path) -> Writer<BufWriter<fs::File>> {
     let source = Source {
         host: "adb-1.0.azuredatabricks.net".to_owned(),
         workspace_id: "1".to_owned(),
         cloud: "azure".to_owned(),
     };
+    let started = STARTED.parse().unwrap();
+    let options = serde_json::json!({});
     let header = Header::new(
         "archive-bench".to_owned(),
         source,
         started,
         Scope::Workspace,
-        serde_json::json!({}),
+        options,
     );
-    let summary = Summary {
-        scope: Scope::Workspace,
-        inventory: Inventory::Complete,
-        kinds: Default::default(),
-    };
     let options = WriterOptions {
         bag: "bag".to_owned(),
         level: 3,
@@ -267,7 +308,21 @@ fn write_archive(files: &[(String, PathBuf)], to: &Path) -> Sealed {
         spill_dir: None,
     };
     let sink = BufWriter::new(fs::File::create(to).unwrap());
-    let mut writer = Writer::create(sink, options, &header).unwrap();
+    Writer::create(sink, options, &header).unwrap()
+}
+
+fn finish(writer: Writer<BufWriter<fs::File>>) -> Sealed {
+    let summary = Summary {
+        scope: Scope::Workspace,
+        inventory: Inventory::Complete,
+        kinds: Default::default(),
+    };
+    let (_, sealed) = writer.finish(&summary, STARTED.parse().unwrap()).unwrap();
+    sealed
+}
+
+fn write_archive(files: &[(String, PathBuf)], to: &Path) -> Sealed {
+    let mut writer = create(to);
     for (path, file) in files {
         let size = fs::metadata(file).unwrap().len();
         let content = if size > 1 << 20 {
@@ -280,9 +335,7 @@ fn write_archive(files: &[(String, PathBuf)], to: &Path) -> Sealed {
         };
         writer.add(path, content).unwrap();
     }
-    let (mut sink, sealed) = writer.finish(&summary, started).unwrap();
-    sink.flush().unwrap();
-    sealed
+    finish(writer)
 }
 
 fn pipe(folder: &Path, to: &Path) {

@@ -186,3 +186,63 @@ impl Descriptor {
         serde_json::from_slice(bytes).map_err(DescriptorError::Json)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_beside_an_archive() {
+        for (archive, descriptor) in [
+            ("a/X.tar.zst", "a/X.json"),
+            ("a.b/X.y.tar.zst.age", "a.b/X.y.json"),
+            ("X.backup", "X.backup.json"),
+            (".tar.zst", ".tar.zst.json"),
+        ] {
+            assert_eq!(
+                Descriptor::path_for(Path::new(archive)),
+                Path::new(descriptor)
+            );
+        }
+    }
+
+    /// A descriptor as it is stored, with a field of tomorrow.
+    fn stored(version: &str) -> Vec<u8> {
+        let digest = Digest::of(b"");
+        let fates = r#""listed":3,"stored":2,"reused":0,"excluded":0,"unsupported":0,"vanished":0,"failed":1"#;
+        format!(
+            r#"{{"format":"lifeboat","version":"{version}","tool":"t","workspace-id":"1",
+            "started":"2026-11-22T01:00:00Z","finished":"2026-11-22T01:10:00Z","scope":"workspace",
+            "inventory":"complete","counts":{{"members":9,"payload-members":4,"payload-bytes":5,{fates}}},
+            "size":7,"archive-id":"{digest}","content-id":"{digest}","sha256":"{digest}","encrypted":false,
+            "tomorrow":[1]}}"#
+        )
+        .into_bytes()
+    }
+
+    #[test]
+    fn round_trips_and_passes_over_unknown_fields() {
+        let descriptor = Descriptor::parse(&stored("0.99")).unwrap();
+        assert_eq!((descriptor.counts.listed, descriptor.counts.failed), (3, 1));
+        assert_eq!(descriptor.host, None);
+        let bytes = descriptor.to_bytes().unwrap();
+        assert_eq!(Descriptor::parse(&bytes).unwrap(), descriptor);
+        assert!(!String::from_utf8(bytes).unwrap().contains("host"));
+    }
+
+    #[test]
+    fn a_higher_major_and_other_documents_are_refused() {
+        assert!(matches!(
+            Descriptor::parse(&stored("1.0")),
+            Err(DescriptorError::Version { found }) if found.major == 1
+        ));
+        let other = br#"{"format":"ark","version":"0.9"}"#;
+        assert!(
+            matches!(Descriptor::parse(other), Err(DescriptorError::Format { found }) if found == "ark")
+        );
+        assert!(matches!(
+            Descriptor::parse(b"{}"),
+            Err(DescriptorError::Json(_))
+        ));
+    }
+}

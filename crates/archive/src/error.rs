@@ -301,3 +301,37 @@ impl ReadError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts() {
+        let damage = Damage::new("the content does not have its digest")
+            .at_path("data/a")
+            .at_frame(3, 4_096)
+            .values("aa", "bb");
+        let error = ReadError::damaged("x.tar.zst", damage);
+        assert_eq!(
+            error.to_string(),
+            "x.tar.zst is damaged: the content does not have its digest, path \"data/a\", frame 3, byte 4096, \
+             expected aa, found bb"
+        );
+        assert!(error.is_damage() && !error.is_not_archive());
+        let error = ReadError::Truncated {
+            name: "x.tar.zst".to_owned(),
+            at: 7,
+        };
+        assert_eq!(error.to_string(), "x.tar.zst is truncated at byte 7");
+        let error = ReadError::UnsupportedVersion {
+            name: "x.tar.zst".to_owned(),
+            found: FormatVersion { major: 2, minor: 3 },
+        };
+        assert_eq!(
+            error.to_string(),
+            "x.tar.zst has format version 2.3, this build reads up to 0.9; a build for version 2.0 or later is needed"
+        );
+        assert!(!error.is_damage() && error.is_not_archive());
+    }
+}

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use crate::error::WriteError;
 use crate::index::TablePart;
-use crate::writer::Writer;
+use crate::writer::{Content, Writer};
 
 /// The most that one part holds, unless one line alone is larger.
 const PART_BYTES: usize = 4 << 20;
@@ -103,7 +103,12 @@ impl TableWriter {
 
     fn write_part<W: Write>(&mut self, writer: &mut Writer<W>) -> Result<(), WriteError> {
         let path = format!("{}/{:06}.jsonl", self.table, self.parts.len());
-        let member = writer.add_part(&path, std::mem::take(&mut self.part), self.payload)?;
+        let content = Content::Bytes(std::mem::take(&mut self.part));
+        let member = if self.payload {
+            writer.add_payload(&path, content)?
+        } else {
+            writer.add_tag_file(&path, content)?
+        };
         self.parts.push(TablePart {
             path,
             first: self.first.take(),

@@ -135,6 +135,22 @@ impl<W: Write> Writer<W> {
     /// Adds a payload member: `path` begins with `data/`. Any order; a path that is taken or not allowed is refused
     /// and nothing is written.
     pub fn add(&mut self, path: &str, content: Content) -> Result<Stored, WriteError> {
+        self.add_payload(path, content)
+            .map(|member| stored(&member))
+    }
+
+    /// Adds a tag file, such as `run.json`. The first one closes the payload and writes its manifest.
+    pub fn add_tag(&mut self, path: &str, content: Content) -> Result<Stored, WriteError> {
+        self.add_tag_file(path, content)
+            .map(|member| stored(&member))
+    }
+
+    /// [`Self::add`], with the place of the content.
+    pub(crate) fn add_payload(
+        &mut self,
+        path: &str,
+        content: Content,
+    ) -> Result<Member, WriteError> {
         if !path.starts_with(bag::PAYLOAD) {
             return Err(name_error(path, NameError::Place));
         }
@@ -145,21 +161,24 @@ impl<W: Write> Writer<W> {
         }
         check_content(path, &content)?;
         let member = self.guarded(|writer| writer.member(path, content))?;
-        let stored = stored(&member);
         self.payload.members += 1;
         self.payload.bytes += member.size;
         self.manifest_len += bag::manifest_line_len(path);
         if let Some(sorter) = &mut self.open {
-            sorter.push(member).map_err(|source| {
+            sorter.push(member.clone()).map_err(|source| {
                 self.broken = true;
                 WriteError::Spill { source }
             })?;
         }
-        Ok(stored)
+        Ok(member)
     }
 
-    /// Adds a tag file, such as `run.json`. The first one closes the payload and writes its manifest.
-    pub fn add_tag(&mut self, path: &str, content: Content) -> Result<Stored, WriteError> {
+    /// [`Self::add_tag`], with the place of the content.
+    pub(crate) fn add_tag_file(
+        &mut self,
+        path: &str,
+        content: Content,
+    ) -> Result<Member, WriteError> {
         if path.starts_with(bag::PAYLOAD) {
             return Err(name_error(path, NameError::Place));
         }
@@ -171,35 +190,13 @@ impl<W: Write> Writer<W> {
         check_content(path, &content)?;
         self.guarded(Self::close_payload)?;
         let member = self.guarded(|writer| writer.member(path, content))?;
-        let stored = stored(&member);
-        self.tags.push(member);
-        Ok(stored)
+        self.tags.push(member.clone());
+        Ok(member)
     }
 
     /// Notes the parts of a finished table for the root.
     pub(crate) fn note_table(&mut self, parts: Vec<TablePart>) {
         self.tables.extend(parts);
-    }
-
-    /// Where the member that was added last begins.
-    pub(crate) fn add_part(
-        &mut self,
-        path: &str,
-        content: Vec<u8>,
-        payload: bool,
-    ) -> Result<Member, WriteError> {
-        let content = Content::Bytes(content);
-        let stored = if payload {
-            self.add(path, content)
-        } else {
-            self.add_tag(path, content)
-        }?;
-        Ok(Member {
-            path: path.to_owned(),
-            offset: self.paths.last_offset,
-            size: stored.size,
-            sha256: stored.sha256,
-        })
     }
 
     /// Ends the archive: summary, index, manifests, seek table. Gives back the sink, flushed.
@@ -293,7 +290,6 @@ impl<W: Write> Writer<W> {
             Content::File { file, size } => self.copy_file(path, file, size)?,
         };
         self.stream.end(size)?;
-        self.paths.last_offset = offset;
         Ok(Member {
             path: path.to_owned(),
             offset,

@@ -13,8 +13,6 @@ use crate::error::WriteError;
 pub(super) struct Paths {
     members: HashSet<u128>,
     folders: HashSet<u128>,
-    /// Offset of the content that was written last.
-    pub(super) last_offset: u64,
 }
 
 impl Paths {
