@@ -6,6 +6,7 @@ mod common;
 
 use common::*;
 use lifeboat_archive::*;
+use proptest::prelude::*;
 
 /// Opens and verifies; what is wrong, or how opening failed.
 fn examine(bytes: Vec<u8>) -> Result<VerifyReport, ReadError> {
@@ -292,4 +293,50 @@ fn a_source_that_fails_is_not_damage() {
         "{error:?}"
     );
     assert!(!error.is_damage());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever is done to the bytes: an answer, never a panic or a hang, and what is read is what was written.
+    #[test]
+    fn any_change_is_survived(
+        edits in prop::collection::vec((any::<prop::sample::Index>(), prop::collection::vec(any::<u8>(), 1..60)), 0..4),
+        removed in prop::option::of((any::<prop::sample::Index>(), 1usize..200)),
+    ) {
+        let good = small();
+        let mut bytes = good.clone();
+        for (at, new) in edits {
+            let at = at.index(bytes.len());
+            let end = (at + new.len()).min(bytes.len());
+            bytes[at..end].copy_from_slice(&new[..end - at]);
+        }
+        if let Some((at, count)) = removed {
+            let at = at.index(bytes.len());
+            bytes.drain(at..(at + count).min(bytes.len()));
+        }
+        let whole = bytes == good;
+        salvage(&bytes, &mut |_| Ok(())).unwrap();
+        match open(&bytes) {
+            Ok(archive) => {
+                let report = archive.verify(&mut |_, _| {}).unwrap();
+                prop_assert_eq!(report.is_intact(), whole);
+                if let Ok(Some(member)) = archive.find("data/jobs/7.json")
+                    && let Ok(content) = archive.read(&member)
+                {
+                    prop_assert_eq!(content, b"{\"job\":7}\n");
+                }
+            }
+            Err(_) => prop_assert!(!whole),
+        }
+    }
+
+    #[test]
+    fn any_bytes_are_survived(mut bytes in prop::collection::vec(any::<u8>(), 0..600), ours in any::<bool>()) {
+        if ours && bytes.len() > 4 {
+            bytes[..4].copy_from_slice(&[0x28, 0xb5, 0x2f, 0xfd]);
+        }
+        prop_assert!(open(&bytes).is_err());
+        salvage(&bytes, &mut |_| Ok(())).unwrap();
+    }
 }
