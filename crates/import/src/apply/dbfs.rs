@@ -19,7 +19,7 @@ const TRIES: u32 = 3;
 
 pub(super) async fn apply(run: &Run<'_>, plan: &Plan) {
     let actions = of_kind(plan, "dbfs");
-    run.announce("DBFS files", actions.len());
+    run.announce("dbfs", actions.len());
     concurrently(
         actions,
         run.options.concurrency,

@@ -1,6 +1,6 @@
 //! What came of each object, told to the observer and to everything that builds on it.
 
-use super::run::{Done, Fail, Run, lock};
+use super::run::{Done, Fail, Run, lock, phase_of};
 use crate::events::Event;
 use crate::plan::{Action, What};
 use crate::report::{Fate, ObjectResult, Todo};
@@ -30,6 +30,16 @@ impl Run<'_> {
             }
         }
         self.record_result(index, result);
+        if action.has_work() {
+            let phase = phase_of(&action.kind);
+            let done = {
+                let mut progress = lock(&self.progress);
+                let done = progress.entry(phase).or_default();
+                *done += 1;
+                *done
+            };
+            self.observer.event(Event::Progress { phase, done });
+        }
     }
 
     /// Records the result of an action that has nothing to do.

@@ -156,6 +156,8 @@ pub(crate) struct Run<'a> {
     resolver: Mutex<Resolver>,
     pub(super) results: Mutex<HashMap<usize, ObjectResult>>,
     pub(super) checklist: Mutex<Vec<Todo>>,
+    /// Objects done per phase.
+    pub(super) progress: Mutex<HashMap<&'static str, u64>>,
     phases: Mutex<Vec<(String, f64)>>,
     stopped: Mutex<Option<Stopped>>,
     silent: AtomicU32,
@@ -197,6 +199,7 @@ impl<'a> Run<'a> {
             resolver: Mutex::new(resolver),
             results: Mutex::new(HashMap::new()),
             checklist: Mutex::new(Vec::new()),
+            progress: Mutex::new(HashMap::new()),
             phases: Mutex::new(Vec::new()),
             stopped: Mutex::new(None),
             silent: AtomicU32::new(0),
@@ -226,11 +229,11 @@ impl<'a> Run<'a> {
         out
     }
 
-    /// Says how many objects a phase has.
-    pub fn announce(&self, phase: &str, total: usize) {
+    /// Says how many objects of a kind there are to do.
+    pub fn announce(&self, kind: &str, total: usize) {
         if total > 0 {
             self.observer.event(Event::Phase {
-                name: phase,
+                name: phase_of(kind),
                 total: Some(total as u64),
             });
         }
@@ -405,5 +408,19 @@ impl<'a> Run<'a> {
             stopped: lock(&self.stopped).take(),
             writes: self.writes.load(Ordering::Relaxed),
         }
+    }
+}
+
+/// The phase in which objects of a kind are written, as people call it.
+pub(super) fn phase_of(kind: &str) -> &'static str {
+    match kind {
+        "notebooks" | "files" | "git-folders" => "notebooks and files",
+        "dbfs" => "DBFS files",
+        "service-principals" => "service principals",
+        "global-init-scripts" => "global init scripts",
+        "secret-scopes" => "secret scopes",
+        "instance-pools" => "instance pools",
+        "cluster-policies" => "cluster policies",
+        known => lifeboat_catalog::kind(known).map_or("other objects", |kind| kind.name),
     }
 }

@@ -13,7 +13,7 @@ use crate::target::concurrently;
 
 pub(super) async fn apply(run: &Run<'_>, plan: &Plan) {
     let actions = of_kind(plan, "secret-scopes");
-    run.announce("secret scopes", actions.len());
+    run.announce("secret-scopes", actions.len());
     concurrently(
         actions,
         run.options.concurrency,

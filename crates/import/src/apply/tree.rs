@@ -44,9 +44,16 @@ type Work<'w> = Pin<Box<dyn Future<Output = Option<Ready>> + 'w>>;
 
 pub(super) async fn apply(run: &Run<'_>, plan: &Plan) {
     let forest = plant(run, plan);
-    let contents = forest.contents.values().map(Vec::len).sum();
-    run.announce("directories", forest.directories.len());
-    run.announce("notebooks and files", contents);
+    let directories = forest.directories.values();
+    run.announce(
+        "directories",
+        directories.filter(|item| item.action.has_work()).count(),
+    );
+    let contents = forest.contents.values().flatten();
+    run.announce(
+        "notebooks",
+        contents.filter(|(_, item)| item.action.has_work()).count(),
+    );
     let forest = &forest;
     let mut work: FuturesUnordered<Work<'_>> = FuturesUnordered::new();
     open(run, forest, "", &mut work);
