@@ -138,7 +138,7 @@ impl Observer<'_> {
 }
 
 /// `notebooks /Users/a/nb: failed, GET /api/2.0/workspace/export 403 PERMISSION_DENIED: no`
-pub(crate) fn gap_text(line: &LedgerLine) -> String {
+fn gap_text(line: &LedgerLine) -> String {
     let name = if line.name.is_empty() {
         &line.id
     } else {

@@ -10,7 +10,7 @@ use crate::args::{ConnectionArgs, OutputArgs};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::frame::block_on;
-use crate::observe::{Observer, gap_text};
+use crate::observe::Observer;
 use crate::show::{listing, to_json};
 
 use super::run::CaptureArgs;
@@ -73,9 +73,6 @@ fn show(console: &Console, report: &CheckReport) -> Exit {
         table.row(row);
     }
     console.answer_table(&table);
-    for line in &report.unreadable {
-        console.answer(&gap_text(line));
-    }
     let time = std::time::Duration::try_from_secs_f64(report.seconds).unwrap_or_default();
     console.line("");
     console.line(&format!(

@@ -144,7 +144,10 @@ pub(crate) fn show(console: &Console, report: &Report) -> Exit {
         console.table(&compared(&comparison.kinds));
         super::compare::differences(console, comparison);
     }
-    checklist(console, &report.checklist);
+    // A run that found nothing to do need not repeat what the first one said.
+    if report.writes > 0 || console.is_verbose() {
+        checklist(console, &report.checklist);
+    }
     console.line("");
     console.line(&format!(
         "workspace {} at {}: {} writes",
