@@ -35,9 +35,9 @@ def row(what, figure, baseline, ratio, wanted):
     print("  ".join(rows[-1]), flush=True)
 
 
-def control(url, name, method="POST", **body):
+def control(url, control, method="POST", **body):
     data = json.dumps(body).encode() if method == "POST" else None
-    request = urllib.request.Request(f"{url}/__sim/{name}", data=data, method=method)
+    request = urllib.request.Request(f"{url}/__sim/{control}", data=data, method=method)
     return json.loads(urllib.request.urlopen(request, timeout=600).read() or b"null")
 
 
