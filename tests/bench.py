@@ -126,7 +126,7 @@ def baseline(folder):
 def rate(folder):
     """10,000 notebooks with 50 ms latency and the service's limits."""
     with servers.simulator(folder, "9003") as (url, token):
-        control(url, "fill", name="sized", notebooks=10000)
+        control(url, "fill", name="sized:10000")
         control(url, "latency", milliseconds=50)
         control(url, "limits", on=True)
         _, seconds, *_ = export(folder, url, token, name="rate")
@@ -141,7 +141,7 @@ def rate(folder):
 def free(folder):
     """10,000 notebooks without latency and limits."""
     with servers.simulator(folder, "9004") as (url, token):
-        control(url, "fill", name="sized", notebooks=10000)
+        control(url, "fill", name="sized:10000")
         archive, seconds, cpu, peak, _ = export(folder, url, token, "--limits", "off", name="free")
         objects = sum(1 for c in calls(url) if "/workspace/export" in c["path"])
         row("export of 10,000 notebooks, no latency, no limits", f"{objects / seconds:.0f} notebooks/s", f"{seconds:.1f} s", f"{cpu:.1f} s CPU, {peak:.0f} MiB", "-")
@@ -150,7 +150,7 @@ def free(folder):
 def memory(folder):
     """100,000 notebooks, 1 GB."""
     with servers.simulator(folder, "9005") as (url, token):
-        control(url, "fill", name="sized", notebooks=100000)
+        control(url, "fill", name="sized:100000")
         archive, seconds, cpu, peak, _ = export(folder, url, token, "--limits", "off", name="memory")
         info = json.loads(servers.lifeboat("inspect", "info", archive, "--json", url="", token="").splitlines()[-1])
         row("peak memory, export of 100,000 notebooks", f"{peak:.0f} MiB", f"{archive.stat().st_size / 2**20:.0f} MiB archive in {seconds:.0f} s", f"{info.get('payload_bytes', '?')} bytes of payload", "<= 150 MiB")
