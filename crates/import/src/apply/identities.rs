@@ -193,7 +193,12 @@ async fn create_group(
     action: &Action,
     archived: &Value,
 ) -> Result<Done, Fail> {
-    let members = Members::of(archived, &run.resolver());
+    let mut members = Members::of(archived, &run.resolver());
+    if members.waits {
+        members
+            .notes
+            .push("member missing: one that is not made yet".to_owned());
+    }
     let mut request = kind.request_form(archived);
     if let Some(map) = request.as_object_mut() {
         map.shift_remove("members");

@@ -195,7 +195,7 @@ async fn make(run: &Run<'_>, item: Item<'_>, path: &str) -> Result<Done, Fail> {
     }
     if done.target.is_none() {
         let status = if tree::is_builtin_directory(path) {
-            appears(run, path).await?
+            appears(run, action, path).await?
         } else {
             status(run, path).await?
         };
@@ -261,27 +261,35 @@ async fn status(run: &Run<'_>, path: &str) -> Result<String, Fail> {
         .ok_or_else(|| Fail::Other("the service names no object id".to_owned()))
 }
 
-/// Waits for a home that the service makes with its user.
-async fn appears(run: &Run<'_>, path: &str) -> Result<String, Fail> {
+/// Waits for a home that the service makes with its user. Where it never does, it is made like any other directory, if
+/// the service lets it.
+async fn appears(run: &Run<'_>, action: &Action, path: &str) -> Result<String, Fail> {
     let start = Instant::now();
     let mut pause = Duration::from_millis(100);
     loop {
         match status(run, path).await {
-            Err(fail)
-                if fail
-                    .error()
-                    .is_some_and(lifeboat_databricks::Error::is_not_found) => {}
+            Err(fail) if is_not_found(&fail) => {}
             other => return other,
         }
         if start.elapsed() >= run.options.home_wait {
-            let seconds = run.options.home_wait.as_secs();
-            return Err(Fail::Blocked(format!(
-                "the home {path} did not appear within {seconds} s"
-            )));
+            break;
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(Duration::from_secs(2));
     }
+    match create(run, action, path).await {
+        Ok(()) => status(run, path).await,
+        Err(Fail::Service(error)) => Err(Fail::Blocked(format!(
+            "the home {path} did not appear within {} s and cannot be made: {error}",
+            run.options.home_wait.as_secs()
+        ))),
+        Err(fail) => Err(fail),
+    }
+}
+
+fn is_not_found(fail: &Fail) -> bool {
+    fail.error()
+        .is_some_and(lifeboat_databricks::Error::is_not_found)
 }
 
 /// The contents of one directory.

@@ -121,11 +121,17 @@ impl Builder<'_> {
                     .link("groups", &record.id, Link::Id(object.id.clone()));
             }
         }
-        let nodes: Vec<(String, &Value)> = records
+        // By id alone: not every server says of which kind a member is.
+        let nodes: Vec<(String, Vec<String>)> = records
             .iter()
-            .map(|record| (record.id.clone(), &record.body))
+            .map(|record| {
+                (
+                    record.id.clone(),
+                    scim::member_ids(&record.body).into_iter().collect(),
+                )
+            })
             .collect();
-        let order = order::groups(&nodes);
+        let order = order::topological(&nodes);
         let by_id = |id: &String| records.iter().find(|record| record.id == *id);
         let circular = order
             .circles

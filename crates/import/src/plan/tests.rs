@@ -546,3 +546,34 @@ proptest! {
         prop_assert_eq!(inside, expected);
     }
 }
+
+#[test]
+fn inner_groups_come_first_also_where_members_do_not_say_what_they_are() {
+    let group = |id: &str, name: &str, member: &str| {
+        record(
+            "groups",
+            id,
+            name,
+            json!({ "id": id, "displayName": name, "members": [{ "value": member }] }),
+        )
+    };
+    let archive = archive(vec![group("1", "outer", "2"), group("2", "inner", "9")]);
+    let prepared = plan_of(
+        &archive,
+        &target(&[]),
+        &Knowledge::default(),
+        &Options::default(),
+    );
+    let order: Vec<&str> = prepared
+        .plan
+        .actions
+        .iter()
+        .map(|action| action.name.as_str())
+        .collect();
+    assert_eq!(order, ["inner", "outer"]);
+    assert_eq!(
+        what(&prepared, "inner").notes,
+        ["member missing: 9 exists nowhere"]
+    );
+    assert!(what(&prepared, "outer").notes.is_empty());
+}

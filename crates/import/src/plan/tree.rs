@@ -188,7 +188,9 @@ impl<'a> Builder<'a> {
                 )
             }
             None if path == "/" => action(What::Unchanged),
-            None if builtin => action(What::Unchanged).because("made by the service with its user"),
+            None if catalog_tree::home_owner(&path).is_some() && builtin => {
+                action(What::Unchanged).because("made by the service with its user")
+            }
             None => action(What::Create),
         };
         action.target = match (info, path.as_str()) {
