@@ -3,7 +3,11 @@
 //! GNU tar, `zstd -t`, `sha256sum -c` and the `bagit` validator look at the frozen archives and at fresh ones. `bagit`
 //! runs in the Python environment that `LIFEBOAT_PYTHON` names; what is not installed is skipped with a line that says so.
 
-#![allow(clippy::unwrap_used, reason = "a failure in a helper is a failed test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a failure in a helper is a failed test, and what is skipped is said"
+)]
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
