@@ -10,10 +10,6 @@ use std::time::Duration;
 /// `what` of a [`Problem::Network`] in which nothing was sent.
 pub(crate) const CONNECT: &str = "connect";
 
-/// Messages of a 403 that concern the caller as a whole and not one object (fact sheet 2.5; the wording of the second
-/// and third is from experience).
-const AUTH_FRAGMENTS: &[&str] = &["Invalid access token", "IP ACL", "IP access list"];
-
 /// A call that did not give a usable reply.
 ///
 /// The text names method, path and what was answered; it holds no query, no request or reply body and no credential.
@@ -33,6 +29,19 @@ fn names_a_gone_object(path: &str, message: &str) -> bool {
     let clusters = path.contains("/clusters") || path.contains("/libraries");
     let jobs = path.contains("/jobs") && !path.ends_with("/create");
     (clusters && asked("Cluster ")) || (jobs && (asked("Job ") || asked("Run ")))
+}
+
+/// An IP access list keeps the caller out: "Source IP address 1.2.3.4 is blocked by Databricks IP ACL" (fact sheet 2.5;
+/// the wording varies). Names of objects that a message quotes may hold any words, so the phrase must be whole and
+/// nothing may be quoted before it.
+fn blocks_the_address(message: &str) -> bool {
+    let Some((before, after)) = message.split_once("Source IP address") else {
+        return false;
+    };
+    let rest = after.trim_start_matches(|c: char| c.is_ascii_hexdigit() || " :.,[]".contains(c));
+    let blocked = ["is blocked", "was blocked", "is not allowed"];
+    !before.contains(['/', '\\', '\'', '"', '`'])
+        && blocked.iter().any(|word| rest.starts_with(word))
 }
 
 fn refused_text(
@@ -264,9 +273,15 @@ impl Error {
         matches!(self.problem(), Problem::OverCap { .. })
     }
 
-    /// The feature is switched off or the API does not exist in this workspace.
+    /// The workspace says that the feature is switched off (`FEATURE_DISABLED`).
     pub fn is_feature_off(&self) -> bool {
         matches!(self.code(), Some("FEATURE_DISABLED" | "ENDPOINT_NOT_FOUND"))
+    }
+
+    /// The host knows no such API (`ENDPOINT_NOT_FOUND`). That need not mean that there is nothing to read: a wrong
+    /// host, a proxy and a retired version of the API answer so too.
+    pub fn is_unknown_endpoint(&self) -> bool {
+        self.code() == Some("ENDPOINT_NOT_FOUND")
     }
 
     /// 501, `NOT_IMPLEMENTED`.
@@ -291,9 +306,11 @@ impl Error {
                 status: 403,
                 message,
                 ..
-            } => AUTH_FRAGMENTS
-                .iter()
-                .any(|fragment| message.contains(fragment)),
+            } => {
+                message.starts_with("Invalid access token")
+                    || message.starts_with("Unauthorized network access")
+                    || blocks_the_address(message)
+            }
             _ => false,
         }
     }
