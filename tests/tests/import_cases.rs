@@ -1,5 +1,7 @@
 //! Single cases of an import: passive landing, references, owners, homes, groups of the account, names of two.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod import_support;
 
 use import_support::{Stage, client, troubles, workspace};

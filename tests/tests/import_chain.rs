@@ -1,5 +1,7 @@
 //! Export, import, compare, and the same again: the whole chain against simulated workspaces.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod import_support;
 
 use import_support::{Stage, troubles};
@@ -31,4 +33,31 @@ async fn a_workspace_comes_out_of_its_archive_equal_and_the_second_run_writes_no
         "{:?}",
         stage.target.unhandled()
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn jupyter_notebooks_come_back_as_they_were() {
+    let stage = Stage::new(&Fill {
+        jobs: 0,
+        clusters: 0,
+        ..Fill::small()
+    })
+    .await;
+    stage
+        .export_with(|options| {
+            options.notebook_format = lifeboat_export::NotebookFormat::Jupyter;
+        })
+        .await;
+    let report = stage.apply(&stage.options()).await.unwrap();
+    assert_eq!(troubles(&report), Vec::<String>::new());
+    assert_eq!(report.comparison.unwrap().differences, []);
+    let plan = stage.plan(&stage.options()).await.unwrap();
+    assert!(plan.is_empty());
+    let deep = lifeboat_import::Options {
+        recheck: lifeboat_import::Recheck::All,
+        ..stage.options()
+    };
+    let plan = stage.plan(&deep).await.unwrap();
+    let work: Vec<_> = plan.actions.iter().filter(|one| one.has_work()).collect();
+    assert!(work.is_empty(), "{work:?}");
 }

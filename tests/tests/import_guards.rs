@@ -1,5 +1,7 @@
 //! Every guard of an import: what it refuses, that nothing was written then, and what opens it.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod import_support;
 
 use import_support::{SOURCE, Stage, TARGET, client, troubles, workspace};

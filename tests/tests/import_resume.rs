@@ -1,5 +1,7 @@
 //! An import that dies is run again: the target ends equal, nothing is there twice, no cluster runs.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod import_support;
 
 use std::time::Duration;

@@ -65,9 +65,6 @@ async fn start(
         host: &state.host,
         archive_id: &state.archive_id,
     });
-    for warning in &state.warnings {
-        observer.event(Event::Warning(warning));
-    }
     let (identity, target) = guards::identify(client, options).await?;
     observer.event(Event::Target {
         workspace_id: &target,
@@ -99,9 +96,6 @@ pub(crate) async fn plan(
         total: None,
     });
     let (_, prepared) = prepare(archive, client, options, &mut start, &knowledge).await?;
-    for warning in &prepared.plan.warnings {
-        observer.event(Event::Warning(warning));
-    }
     Ok(prepared.plan)
 }
 
@@ -211,6 +205,10 @@ pub(crate) async fn compare(
     observer: &dyn Observer,
 ) -> Result<Comparison, Error> {
     let mut start = start(archive, client, options, observer).await?;
+    // A plan and a report carry their warnings; a comparison has no place for them.
+    for warning in &start.state.warnings {
+        observer.event(Event::Warning(warning));
+    }
     let knowledge = Journal::read(&start.journal, &start.state.workspace_id, &start.target)?;
     observer.event(Event::Phase {
         name: "reading the target",

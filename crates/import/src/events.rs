@@ -61,7 +61,7 @@ pub enum Event<'a> {
         /// Objects done so far.
         done: u64,
     },
-    /// Something that the operator should know; the run goes on.
+    /// Something that the operator should know and that no result carries; the run goes on.
     Warning(&'a str),
     /// The fate of one object.
     Result(&'a ObjectResult),

@@ -155,7 +155,7 @@ pub struct Options {
     pub recheck: Recheck,
     /// Reads the target back after an apply.
     pub compare: bool,
-    /// Objects in work at the same time.
+    /// Objects in work at the same time (64); the client has a limit of its own on calls.
     pub concurrency: usize,
     /// How long the home of a new user is waited for.
     pub home_wait: Duration,
@@ -178,7 +178,7 @@ impl Default for Options {
             admins: false,
             recheck: Recheck::None,
             compare: true,
-            concurrency: 32,
+            concurrency: 64,
             home_wait: Duration::from_secs(120),
             cluster_wait: Duration::from_secs(900),
         }

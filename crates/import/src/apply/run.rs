@@ -193,7 +193,8 @@ impl<'a> Run<'a> {
             observer,
             caller: target.caller_principal(),
             mkdirs: tokio::sync::Mutex::new(()),
-            lanes: Semaphore::new(options.concurrency.max(1)),
+            // Less than all: directories, on which contents wait, find a free call at any time.
+            lanes: Semaphore::new((options.concurrency * 3 / 4).max(1)),
             budget: Semaphore::new(BUDGET_MIB as usize),
             writes: AtomicU64::new(0),
             resolver: Mutex::new(resolver),
