@@ -165,6 +165,10 @@ impl Client {
         self.0.pace.stats()
     }
 
+    pub(crate) fn clean(&self, text: &str) -> String {
+        self.0.http.clean(text)
+    }
+
     #[cfg(test)]
     pub(crate) fn places(&self, family: crate::Family) -> usize {
         self.0.pace.places(family)

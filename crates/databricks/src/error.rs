@@ -107,7 +107,7 @@ pub enum Problem {
     Unexpected {
         /// What should have come.
         expected: String,
-        /// What came, without its content.
+        /// What came: an error that the service named, else no more than the kind of it.
         actual: String,
     },
     /// A listing did not settle.

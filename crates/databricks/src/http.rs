@@ -154,6 +154,11 @@ impl Http {
         })
     }
 
+    /// A text of the service as it may be shown: without credentials, on one line, not too long.
+    pub(crate) fn clean(&self, text: &str) -> String {
+        self.cleaner.clean(text)
+    }
+
     /// Sends the request once and takes the reply in; more than `cap` bytes of body are a failure.
     pub(crate) async fn attempt(
         &self,

@@ -31,6 +31,7 @@ mod family;
 mod host;
 mod http;
 mod limits;
+mod merged;
 mod pace;
 mod paging;
 mod profile;

@@ -1,7 +1,8 @@
-//! Pages to whole: lists of every paging style, and objects whose arrays come in pages (fact sheet, section 1).
+//! Pages to whole: lists of every paging style (fact sheet, section 1). Objects whose arrays come in pages: `merged`.
 //!
 //! Elements are handed on as the text that the service sent. A page without the array is an empty page; anything else
-//! than an array in its place is an error, since a reply that is not understood must not look like an empty list.
+//! than an array in its place is an error, since a reply that is not understood must not look like an empty list. For
+//! the same reason a sign of a further page is never passed over, whatever the paging style that was expected.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -11,6 +12,7 @@ use serde_json::value::RawValue;
 
 use crate::client::{not_json, unexpected};
 use crate::error::Problem;
+use crate::refusal;
 use crate::{Client, Error};
 
 /// Reads of a SCIM listing until it must have settled.
@@ -32,7 +34,7 @@ pub struct Listing<'a> {
 /// How pages follow each other (fact sheet, section 1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Paging {
-    /// One reply holds everything.
+    /// One reply holds everything. A `next_page_token` that comes all the same is followed as in `PageToken`.
     None,
     /// `next_page_token` of the reply goes into `page_token` of the next request.
     PageToken {
@@ -71,7 +73,7 @@ impl Client {
     /// the listing is read. What does not settle in five reads is [`Problem::Unstable`].
     pub async fn list(&self, listing: &Listing<'_>) -> Result<Vec<Box<RawValue>>, Error> {
         match listing.paging {
-            Paging::None => Ok(self.page(listing, &[]).await?.elements),
+            Paging::None => self.list_by_token(listing, "page_token", None).await,
             Paging::PageToken { size } => self.list_by_token(listing, "page_token", size).await,
             Paging::NextPageToken => self.list_by_token(listing, "next_page_token", None).await,
             Paging::Scim { count } => self.list_scim(listing, count).await,
@@ -200,7 +202,10 @@ impl Client {
         let fields: BTreeMap<String, &RawValue> =
             serde_json::from_slice(&bytes).map_err(|_| broken())?;
         let elements = match fields.get(listing.array).map(|array| array.get()) {
-            None | Some("null") => Vec::new(),
+            None | Some("null") => {
+                self.no_error_within(listing.path, |name| fields.contains_key(name), &bytes)?;
+                Vec::new()
+            }
             Some(array) => serde_json::from_str(array).map_err(|_| {
                 unexpected(
                     listing.path,
@@ -209,10 +214,16 @@ impl Client {
                 )
             })?,
         };
-        let next = fields
-            .get("next_page_token")
-            .map(|token| bare(token))
-            .filter(|token| !token.is_empty());
+        let field = |name: &str| {
+            let text = fields.get(name).map(|value| value.get());
+            text.map_or(Ok(Value::Null), serde_json::from_str)
+                .map_err(|_| broken())
+        };
+        let next = next_token(
+            listing.path,
+            &field("next_page_token")?,
+            &field("has_more")?,
+        )?;
         let total = fields
             .get("totalResults")
             .and_then(|total| bare(total).parse().ok());
@@ -223,50 +234,54 @@ impl Client {
         })
     }
 
-    /// GET of one object whose long arrays come in pages (`jobs/get` 2.2). `arrays` are dotted places, such as
-    /// `settings.tasks`; later pages are appended to them, and the paging fields are gone from the result.
-    pub async fn get_merged(
+    /// For a good reply that lacks what was asked for: an error in it, in one of the shapes of the service (fact sheet
+    /// 3.1), is not nothing.
+    pub(crate) fn no_error_within(
         &self,
         path: &str,
-        query: &[(&str, &str)],
-        arrays: &[&str],
-    ) -> Result<Value, Error> {
-        let mut whole = self.get(path, query).await?;
-        let mut tokens = HashSet::new();
-        let mut next = take_paging(path, &mut whole)?;
-        while let Some(token) = next {
-            if !tokens.insert(token.clone()) {
-                return Err(repeated(path));
-            }
-            let paged: Vec<(&str, &str)> = query
-                .iter()
-                .copied()
-                .chain([("page_token", token.as_str())])
-                .collect();
-            let mut page = self.get(path, &paged).await?;
-            next = take_paging(path, &mut page)?;
-            for place in arrays {
-                append(path, &mut whole, &mut page, place)?;
-            }
+        has: impl Fn(&str) -> bool,
+        body: &[u8],
+    ) -> Result<(), Error> {
+        if !(has("error_code") || has("error") || (has("detail") && has("schemas"))) {
+            return Ok(());
         }
-        Ok(whole)
+        let refusal = refusal::parse(200, body);
+        let code = refusal.code.map(|code| format!("{code}: "));
+        let text = format!("{}{}", code.unwrap_or_default(), refusal.message);
+        Err(unexpected(
+            path,
+            "the data asked for",
+            &format!("an error with status 200: {}", self.clean(&text)),
+        ))
     }
 }
 
-/// Removes the paging fields and gives the token of the next page.
-fn take_paging(path: &str, page: &mut Value) -> Result<Option<String>, Error> {
-    let Some(fields) = page.as_object_mut() else {
-        return Err(unexpected(path, "an object", "another kind of value"));
+/// The token of the next page, `None` at the end. A reply that promises more without saying where is an error.
+pub(crate) fn next_token(path: &str, token: &Value, more: &Value) -> Result<Option<String>, Error> {
+    let token = match token {
+        Value::Null => None,
+        Value::String(token) => Some(token.clone()).filter(|token| !token.is_empty()),
+        Value::Number(token) => Some(token.to_string()),
+        _ => {
+            return Err(unexpected(
+                path,
+                "a text in next_page_token",
+                "another kind of value",
+            ));
+        }
     };
-    let token = fields
-        .shift_remove("next_page_token")
-        .and_then(|token| token.as_str().map(str::to_owned));
-    fields.shift_remove("prev_page_token");
-    let more = fields
-        .shift_remove("has_more")
-        .and_then(|more| more.as_bool())
-        .unwrap_or(false);
-    let token = token.filter(|token| !token.is_empty());
+    let more = match more {
+        Value::Null | Value::Bool(false) => false,
+        Value::Bool(true) => true,
+        Value::String(more) if more == "false" || more == "true" => more == "true",
+        _ => {
+            return Err(unexpected(
+                path,
+                "true or false in has_more",
+                "another value",
+            ));
+        }
+    };
     if more && token.is_none() {
         return Err(unexpected(
             path,
@@ -275,39 +290,6 @@ fn take_paging(path: &str, page: &mut Value) -> Result<Option<String>, Error> {
         ));
     }
     Ok(token)
-}
-
-/// Appends the array at `place` of `page` to that of `whole`.
-fn append(path: &str, whole: &mut Value, page: &mut Value, place: &str) -> Result<(), Error> {
-    let pointer = format!("/{}", place.replace('.', "/"));
-    let more = match page.pointer_mut(&pointer).map(Value::take) {
-        None | Some(Value::Null) => return Ok(()),
-        Some(Value::Array(more)) => more,
-        Some(_) => {
-            return Err(unexpected(
-                path,
-                &format!("an array at {place}"),
-                "another kind of value",
-            ));
-        }
-    };
-    if let Some(Value::Array(array)) = whole.pointer_mut(&pointer) {
-        array.extend(more);
-        return Ok(());
-    }
-    // An array that only later pages have.
-    let (parent, name) = pointer.rsplit_once('/').unwrap_or(("", &pointer));
-    match whole.pointer_mut(parent).and_then(Value::as_object_mut) {
-        Some(fields) => {
-            fields.insert(name.to_owned(), Value::Array(more));
-            Ok(())
-        }
-        None => Err(unexpected(
-            path,
-            &format!("an object around {place}"),
-            "none on the first page",
-        )),
-    }
 }
 
 /// A scalar as text: strings without quotes, `null` as nothing.
@@ -332,6 +314,6 @@ fn id_of(path: &str, element: &RawValue) -> Result<String, Error> {
         .ok_or_else(|| unexpected(path, "elements with an id", "one without"))
 }
 
-fn repeated(path: &str) -> Error {
+pub(crate) fn repeated(path: &str) -> Error {
     unexpected(path, "a new page token", "one that was there before")
 }

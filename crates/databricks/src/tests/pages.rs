@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::json;
 
-use super::mock::{Mock, Seen, ok, reply};
+use super::mock::{Mock, Seen, TOKEN, ok, reply};
 use crate::{Error, Listing, Paging, Problem};
 
 async fn list(mock: &Mock, array: &str, paging: Paging) -> Result<Vec<String>, Error> {
@@ -299,5 +299,130 @@ async fn an_object_that_is_cut_off_is_an_error() {
                 .is_err()
         );
         mock.done();
+    }
+}
+
+#[tokio::test]
+async fn a_token_is_followed_where_none_was_expected() {
+    let mock = Mock::new([
+        ok(r#"{"x":[1],"next_page_token":"t"}"#),
+        ok(r#"{"x":[2],"next_page_token":7}"#),
+        ok(r#"{"x":[3],"has_more":false}"#),
+    ])
+    .await;
+    assert_eq!(
+        list(&mock, "x", Paging::None).await.unwrap(),
+        ["1", "2", "3"]
+    );
+    assert_eq!(targets(&mock), ["", "&page_token=t", "&page_token=7"]);
+}
+
+#[tokio::test]
+async fn a_listing_that_promises_more_without_saying_where_is_an_error() {
+    for paging in [Paging::None, TOKENS, Paging::NextPageToken] {
+        for more in [
+            r#"{"x":[1],"has_more":true}"#,
+            r#"{"x":[1],"has_more":"true","next_page_token":""}"#,
+            r#"{"x":[1],"has_more":1}"#,
+            r#"{"x":[1],"next_page_token":{"a":1}}"#,
+        ] {
+            let mock = Mock::new([ok(more)]).await;
+            let error = list(&mock, "x", paging).await.unwrap_err();
+            assert!(
+                matches!(error.problem(), Problem::Unexpected { .. }),
+                "{more}: {error}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_error_with_status_200_is_not_an_empty_list() {
+    let message = format!(r#"{{"error_code":"PERMISSION_DENIED","message":"not {TOKEN}"}}"#);
+    let scim = r#"{"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"detail":"no"}"#;
+    for body in [message.as_str(), r#"{"error_code":403,"x":null}"#, scim] {
+        for paging in [Paging::None, TOKENS, SCIM] {
+            let mock = Mock::new([ok(body)]).await;
+            let error = list(&mock, "x", paging).await.unwrap_err();
+            assert!(
+                matches!(error.problem(), Problem::Unexpected { .. }),
+                "{body}: {error}"
+            );
+            assert!(!error.to_string().contains(TOKEN), "{error}");
+        }
+        let mock = Mock::new([ok(body)]).await;
+        let error = mock
+            .client()
+            .get_merged("/api/2.2/jobs/get", &[], ARRAYS)
+            .await
+            .unwrap_err();
+        assert!(
+            error.to_string().contains("error with status 200"),
+            "{error}"
+        );
+    }
+    let with = r#"{"x":[1],"error_code":"","message":"fine"}"#;
+    let mock = Mock::new([ok(with)]).await;
+    assert_eq!(list(&mock, "x", TOKENS).await.unwrap(), ["1"]);
+}
+
+#[tokio::test]
+async fn numbers_are_tokens_of_objects_too() {
+    let mock = Mock::new([
+        ok(r#"{"settings":{"tasks":[1]},"next_page_token":100}"#),
+        ok(r#"{"settings":{"tasks":[2]}}"#),
+    ])
+    .await;
+    let whole = mock
+        .client()
+        .get_merged("/api/2.2/jobs/get", &[], ARRAYS)
+        .await
+        .unwrap();
+    assert_eq!(whole, json!({"settings": {"tasks": [1, 2]}}));
+    assert_eq!(mock.done()[1].query("page_token"), Some("100"));
+}
+
+/// A job of two pages: names of the settings, keys of the tasks.
+fn job(names: [&str; 2], tasks: [&[&str]; 2]) -> [super::mock::Reply; 2] {
+    let page = |at: usize| {
+        let tasks: Vec<_> = tasks[at]
+            .iter()
+            .map(|key| json!({"task_key": key}))
+            .collect();
+        json!({"job_id": 7, "settings": {"name": names[at], "tasks": tasks}})
+    };
+    let mut first = page(0);
+    first["next_page_token"] = "a".into();
+    [ok(&first.to_string()), ok(&page(1).to_string())]
+}
+
+#[tokio::test]
+async fn an_object_that_is_edited_between_its_pages_is_read_again_and_then_an_error() {
+    let good = || job(["n", "n"], [&["a", "b"], &["c"]]);
+    for edited in [
+        job(["n", "n"], [&["a", "b"], &["b", "c"]]),
+        job(["n", "m"], [&["a", "b"], &["c"]]),
+    ] {
+        let settles = Mock::new(edited.clone().into_iter().chain(good())).await;
+        let whole = settles
+            .client()
+            .get_merged("/api/2.2/jobs/get", &[], ARRAYS)
+            .await
+            .unwrap();
+        assert_eq!(whole["settings"]["tasks"].as_array().unwrap().len(), 3);
+        settles.done();
+        let stays = Mock::new(edited.clone().into_iter().chain(edited)).await;
+        let error = stays
+            .client()
+            .get_merged("/api/2.2/jobs/get", &[], ARRAYS)
+            .await
+            .unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .contains("pages of one state of the object"),
+            "{error}"
+        );
+        stays.done();
     }
 }
