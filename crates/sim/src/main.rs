@@ -28,6 +28,9 @@ struct Serve {
     /// What the workspace holds at first: small, demo, awkward, sized:<notebooks>. Empty without.
     #[arg(long, value_name = "NAME")]
     fill: Option<String>,
+    /// Make it a second workspace of the account that a fill of this name belongs to: its account groups can be assigned.
+    #[arg(long, value_name = "NAME")]
+    same_account_as: Option<String>,
     /// Seed of the content and of the ids.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -64,14 +67,9 @@ fn main() -> ExitCode {
 }
 
 fn run(serve: Serve) -> Result<(), String> {
-    let fill = match &serve.fill {
-        None => None,
-        Some(name) => {
-            let mut fill = Fill::named(name).ok_or_else(|| format!("unknown fill {name}"))?;
-            fill.seed = serve.seed;
-            Some(fill)
-        }
-    };
+    let named = |name: &String| Fill::named(name).ok_or_else(|| format!("unknown fill {name}"));
+    let fill = serve.fill.as_ref().map(named).transpose()?;
+    let account = serve.same_account_as.as_ref().map(named).transpose()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -87,8 +85,12 @@ fn run(serve: Serve) -> Result<(), String> {
         Some(cause) => format!("{error}: {cause}"),
         None => error.to_string(),
     })?;
-    if let Some(fill) = fill {
+    if let Some(mut fill) = fill {
+        fill.seed = serve.seed;
         sim.fill(&fill);
+    }
+    if let Some(account) = account {
+        sim.with(|world| account.join_account(world));
     }
     sim.set_limits(serve.limits);
     sim.set_latency(Duration::from_millis(serve.latency));
