@@ -91,10 +91,12 @@ minilake() {
   python minilake_chain.py
 }
 
+# The README's command, in a folder of its own.
 demo() {
-  local where
+  local root="$PWD" where
   where=$(mktemp -d)
-  (cd "$where" && "$LIFEBOAT_BIN/lifeboat-demo"); local status=$?
+  (cd "$where" && cargo run --release --locked --manifest-path "$root/Cargo.toml" --bin lifeboat-demo)
+  local status=$?
   rm -rf "$where"
   return $status
 }
