@@ -9,8 +9,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use lifeboat_archive::{Fate, Listing};
-use lifeboat_catalog::{Kind, acl};
+use lifeboat_catalog::{Kind, acl, places};
 use serde::Serialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio::sync::mpsc::UnboundedReceiver;
 
@@ -55,8 +56,21 @@ struct State {
     objects: BTreeMap<&'static str, Vec<(Box<Object>, Slot)>>,
     nodes: Vec<(NodeId, Slot)>,
     failed_nodes: Vec<(NodeId, Failure)>,
-    /// Kinds whose access control is not to be had.
-    off: BTreeSet<&'static str>,
+    /// Kinds of which a reply was read.
+    read: BTreeSet<&'static str>,
+    /// What was told, or taken, to be switched off.
+    refused: BTreeMap<&'static str, Refused>,
+}
+
+/// The objects of a kind whose access control is said to be switched off. One such answer may be a mistake.
+struct Refused {
+    kind: &'static Kind,
+    /// What the service said of the first.
+    failure: Failure,
+    /// How many the service said it of.
+    said: usize,
+    /// All of them, and those that were not asked for any more.
+    requests: Vec<AclRequest>,
 }
 
 /// A line of a table; the reply goes in as the text that it is.
@@ -87,7 +101,8 @@ impl Acls {
             objects: BTreeMap::new(),
             nodes: Vec::new(),
             failed_nodes: Vec::new(),
-            off: BTreeSet::new(),
+            read: BTreeSet::new(),
+            refused: BTreeMap::new(),
         };
         Self {
             state: Mutex::new(state),
@@ -110,7 +125,7 @@ impl Acls {
                 request = requests.recv(), if open && free => match request {
                     Some(request) => {
                         if let Some((kind, id)) = target(tree, &request)
-                            && !self.lock().off.contains(kind.name)
+                            && let Some(request) = self.unless_off(kind, request)
                         {
                             phase.expect(1);
                             running.push(async move { (read(ctx, kind, &id).await, kind, request) });
@@ -127,6 +142,19 @@ impl Acls {
         Ok(())
     }
 
+    /// The request, unless it is known that access control of its kind is switched off.
+    fn unless_off(&self, kind: &'static Kind, request: AclRequest) -> Option<AclRequest> {
+        let mut state = self.lock();
+        let was_read = state.read.contains(kind.name);
+        match state.refused.get_mut(kind.name) {
+            Some(refused) if refused.said > 1 && !was_read => {
+                refused.requests.push(request);
+                None
+            }
+            _ => Some(request),
+        }
+    }
+
     async fn keep(
         &self,
         ctx: &Context<'_>,
@@ -138,6 +166,7 @@ impl Acls {
         match (reply, request) {
             (Ok(text), request) => {
                 let mut state = self.lock();
+                state.read.insert(kind.name);
                 let slot = state.spill.put(&text).map_err(Error::temporary)?;
                 match request {
                     AclRequest::Node(node) => state.nodes.push((node, slot)),
@@ -151,13 +180,16 @@ impl Acls {
                     }
                 }
             }
-            (Err(Failure::Service(error)), _)
-                if error.is_feature_off() || error.is_not_implemented() =>
-            {
-                if self.lock().off.insert(kind.name) {
-                    let (listing, reason) = Failure::Service(error).listing();
-                    ctx.ledger.listing(&row, listing, Some(reason));
-                }
+            (Err(failure), request) if failure.is_switched_off() => {
+                let mut state = self.lock();
+                let refused = state.refused.entry(kind.name).or_insert_with(|| Refused {
+                    kind,
+                    failure,
+                    said: 0,
+                    requests: Vec::new(),
+                });
+                refused.said += 1;
+                refused.requests.push(request);
             }
             (Err(failure), AclRequest::Node(node)) => {
                 self.lock().failed_nodes.push((node, failure))
@@ -182,11 +214,19 @@ impl Acls {
             .into_inner()
             .unwrap_or_else(PoisonError::into_inner);
         for (node, failure) in state.failed_nodes {
-            if let Some((kind, id, path)) = tree.recorded(node)
-                && !state.off.contains(kind.name)
-            {
-                ctx.ledger
-                    .gap(&failure.line(&row(kind), id, &path, Fate::Failed));
+            state_failed(ctx, tree, &failure, &AclRequest::Node(node));
+        }
+        // A kind with a single object is taken for switched off when no other kind says otherwise.
+        let everywhere = state.read.is_empty() && state.refused.len() > 1;
+        for refused in state.refused.into_values() {
+            let row = row(refused.kind);
+            if !state.read.contains(refused.kind.name) && (refused.said > 1 || everywhere) {
+                let (listing, reason) = refused.failure.listing();
+                ctx.ledger.listing(&row, listing, Some(reason));
+                continue;
+            }
+            for request in &refused.requests {
+                state_failed(ctx, tree, &refused.failure, request);
             }
         }
         let mut tables: BTreeMap<&'static str, Vec<Row>> = BTreeMap::new();
@@ -219,6 +259,20 @@ impl Acls {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// States that the access control of an object could not be read, if the object is in the archive.
+fn state_failed(ctx: &Context<'_>, tree: &Tree, failure: &Failure, request: &AclRequest) {
+    let line = match request {
+        AclRequest::Object(object) => {
+            failure.line(&row(object.kind), &object.id, &object.name, Fate::Failed)
+        }
+        AclRequest::Node(node) => match tree.recorded(*node) {
+            Some((kind, id, path)) => failure.line(&row(kind), id, &path, Fate::Failed),
+            None => return,
+        },
+    };
+    ctx.ledger.gap(&line);
 }
 
 /// The texts behind the tables.
@@ -304,11 +358,35 @@ async fn read(ctx: &Context<'_>, kind: &'static Kind, id: &str) -> Result<String
         "/api/2.0/permissions/{segment}/{}",
         lifeboat_databricks::segment(id)
     );
-    let body = ctx.gate.ask(ctx.gate.client.get(&path, &[])).await?;
-    serde_json::to_string(&acl::archive_form(body)).map_err(|error| Failure::Reply {
+    let unusable = |what: String| Failure::Reply {
         request: format!("GET {path}"),
-        what: error.to_string(),
-    })
+        what,
+    };
+    if id.is_empty() {
+        // Without an id the call would be another one.
+        return Err(unusable("the listing names no id to ask for".to_owned()));
+    }
+    let body = ctx.gate.ask(ctx.gate.client.get(&path, &[])).await?;
+    check(&body, id).map_err(&unusable)?;
+    serde_json::to_string(&acl::archive_form(body)).map_err(|error| unusable(error.to_string()))
+}
+
+/// Whether a reply is the access control of this object. Nobody else may be named for it; the service leaves out an
+/// empty list. It names the object `/notebooks/12`, other servers `12`.
+fn check(body: &Value, id: &str) -> Result<(), String> {
+    let fields = body.as_object().ok_or("the reply is not an object")?;
+    let named = fields.get("object_id").and_then(places::scalar);
+    match fields.get("access_control_list") {
+        Some(Value::Array(_)) => {}
+        None if named.is_some() || fields.contains_key("object_type") => {}
+        _ => return Err("the reply has no access control list".to_owned()),
+    }
+    match named {
+        Some(named) if named.rsplit('/').next() != Some(id) => {
+            Err(format!("the reply is not of {id} but of {named}"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Whether an object outside the tree is gone, by a second look at the object itself.
@@ -317,4 +395,32 @@ async fn is_gone(ctx: &Context<'_>, kind: &'static Kind, id: &str) -> bool {
         && objects::get(ctx, kind, id)
             .await
             .is_err_and(|failure| failure.is_gone())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_reply_must_be_of_the_object() {
+        let list = json!([{ "group_name": "users" }]);
+        for good in [
+            json!({ "object_id": "/notebooks/12", "object_type": "notebook", "access_control_list": list }),
+            json!({ "object_id": "12", "access_control_list": list }),
+            json!({ "object_id": 12, "object_type": "notebook" }),
+            json!({ "access_control_list": [] }),
+        ] {
+            assert_eq!(check(&good, "12"), Ok(()), "{good}");
+        }
+        for bad in [
+            json!([]),
+            json!({}),
+            json!({ "object_id": "/notebooks/12", "access_control_list": "none" }),
+            json!({ "object_id": "/notebooks/112", "access_control_list": list }),
+        ] {
+            assert!(check(&bad, "12").is_err(), "{bad}");
+        }
+    }
 }

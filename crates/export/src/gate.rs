@@ -17,6 +17,8 @@ use crate::ledger::line;
 
 /// Calls in a row without a reply after which the service counts as lost.
 const NETWORK_FAILURES: u32 = 50;
+/// What the service says with 403 when an administrator has switched DBFS off.
+const DBFS_DISABLED: &str = "Public DBFS root is disabled";
 
 /// Asks the service.
 pub(crate) struct Gate<'a> {
@@ -137,14 +139,22 @@ impl Failure {
         matches!(self, Self::Service(error) if error.is_feature_off() || error.is_not_implemented())
     }
 
+    /// The service says that the feature is switched off. An API that is not known (`ENDPOINT_NOT_FOUND`) says nothing
+    /// about what the workspace holds.
+    pub(crate) fn is_switched_off(&self) -> bool {
+        matches!(self, Self::Service(error)
+            if error.code() == Some("FEATURE_DISABLED")
+                || error.status() == Some(403) && error.message().contains(DBFS_DISABLED))
+    }
+
     /// How the listing of a kind stands after this failure, and why in words.
     pub(crate) fn listing(&self) -> (Listing, String) {
-        match self {
-            Self::Service(error) if error.is_feature_off() => {
-                (Listing::Unavailable, self.to_string())
-            }
-            _ => (Listing::Unknown, self.to_string()),
-        }
+        let listing = if self.is_switched_off() {
+            Listing::Unavailable
+        } else {
+            Listing::Unknown
+        };
+        (listing, self.to_string())
     }
 
     /// The ledger line of an object that this failure kept out of the archive.

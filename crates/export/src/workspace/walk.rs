@@ -89,17 +89,19 @@ async fn read_root(ctx: &Context<'_>, tree: &Mutex<Tree>, outlets: &Outlets<'_>)
             let object_id = facts
                 .get("object_id")
                 .and_then(lifeboat_catalog::places::scalar);
-            tree.node_mut(0).object_id = object_id.unwrap_or_default().into();
+            // The root of every workspace has the id 0.
+            tree.node_mut(0).object_id = object_id
+                .filter(|id| !id.is_empty())
+                .unwrap_or_else(|| "0".to_owned())
+                .into();
             tree.set_facts(0, &facts.to_string());
             drop(outlets.acls.send(AclRequest::Node(0)));
         }
         Err(failure) => {
             tree.node_mut(0).state = State::Out;
-            // No listing shows the root; where it cannot be asked for either, there is nothing to miss.
-            if !failure.is_gone() {
-                ctx.ledger
-                    .gap(&failure.line("directories", "", "/", Fate::Failed));
-            }
+            // There always is a root, so even "not found" is a gap: its access control is missing.
+            ctx.ledger
+                .gap(&failure.line("directories", "0", "/", Fate::Failed));
         }
     }
 }
