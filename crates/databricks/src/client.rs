@@ -90,7 +90,7 @@ pub struct Identity {
     pub user_name: String,
     /// SCIM id.
     pub id: String,
-    /// Id of the workspace (`X-Databricks-Org-Id`).
+    /// Id of the workspace (`X-Databricks-Org-Id`): 1 to 64 of `[0-9A-Za-z_-]`.
     pub workspace_id: Option<String>,
     /// Member of the group `admins`.
     pub is_admin: bool,
@@ -174,11 +174,22 @@ impl Client {
         self.0.pace.places(family)
     }
 
-    /// Asks who calls and which workspace answers. A workspace other than the configured one is an error.
+    /// Asks who calls and which workspace answers. A workspace other than the configured one is an error, and so is a
+    /// workspace id that could not stand in a file name.
     pub async fn identity(&self) -> Result<Identity, Error> {
         let (body, reply) = self.get_with_reply(ME, &[]).await?;
         let text = |key: &str| body.get(key).and_then(Value::as_str).map(str::to_owned);
         let missing = |what: &str| unexpected(ME, what, "a reply without it");
+        if let Some(id) = &reply.workspace_id
+            && !is_workspace_id(id)
+        {
+            let shown: String = self.clean(id).chars().take(80).collect();
+            return Err(unexpected(
+                ME,
+                "a workspace id of at most 64 letters, digits, '-' and '_' in the header X-Databricks-Org-Id",
+                &format!("{shown:?}"),
+            ));
+        }
         if let (Some(asked), Some(answers)) = (&self.0.workspace_id, &reply.workspace_id)
             && asked != answers
         {
@@ -352,7 +363,7 @@ impl Client {
                 Err(failure) => failure,
             };
             drop(turn);
-            spent += begun.elapsed();
+            spent = spent.saturating_add(begun.elapsed());
             let verdict = judge(&failure, safety, tries);
             let asked = match verdict {
                 Verdict::Final => None,
@@ -363,17 +374,21 @@ impl Client {
             let pause = asked.map(|asked| {
                 asked.map_or_else(|| backoff(tries, *second), |wait| in_seconds(wait, *second))
             });
-            match pause {
-                Some(pause) if spent + pause <= *retry_budget => {
-                    spent += pause;
-                    if throttled {
-                        pace.slow_down(family, pause);
-                    }
-                    pace.count(family, |stats| stats.waited += pause);
-                    tokio::time::sleep(pause).await;
-                }
-                _ => return Err(Error::new(method, path, tries, problem_of(failure))),
+            let left = retry_budget.saturating_sub(spent);
+            let Some(pause) = pause.filter(|pause| *pause <= left) else {
+                let problem = problem_of(failure);
+                let problem = match asked.flatten() {
+                    Some(wait) => gave_up(problem, wait, *retry_budget),
+                    None => problem,
+                };
+                return Err(Error::new(method, path, tries, problem));
+            };
+            spent = spent.saturating_add(pause);
+            if throttled {
+                pace.slow_down(family, pause);
             }
+            pace.count(family, |stats| stats.waited += pause);
+            tokio::time::sleep(pause).await;
         }
     }
 }
@@ -384,6 +399,20 @@ fn judge(failure: &Failure, safety: Safety, tries: u32) -> Verdict {
         Failure::Network { sent, .. } => retry::judge_network(*sent, safety),
         Failure::Final(_) => Verdict::Final,
     }
+}
+
+/// Says why a call that could be repeated is not: the service asks for a longer wait than is allowed.
+fn gave_up(problem: Problem, asked: Duration, budget: Duration) -> Problem {
+    let mut problem = problem;
+    if let Problem::Refused { message, .. } = &mut problem {
+        let reason = format!(
+            " (the service asks to wait {} s; one call may take {} s in all)",
+            asked.as_secs(),
+            budget.as_secs()
+        );
+        message.push_str(&reason);
+    }
+    problem
 }
 
 fn problem_of(failure: Failure) -> Problem {
@@ -476,6 +505,11 @@ pub(crate) fn not_json(method: &str, path: &str, bytes: &[u8], reply: &Reply) ->
             actual,
         },
     )
+}
+
+fn is_workspace_id(id: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    (1..=64).contains(&id.len()) && id.chars().all(allowed)
 }
 
 /// A segment that URLs understand as "here" or "above".

@@ -19,6 +19,8 @@ use crate::refusal::{self, Refusal};
 use crate::secret::Cleaner;
 use crate::{Config, Credentials, host};
 
+/// Header in which the service names the workspace that answers.
+pub(crate) const WORKSPACE_ID: &str = "x-databricks-org-id";
 /// Longest time for a connection, TLS included.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// A connection that rested longer is not used again: a load balancer may just be closing it, and a create that is lost
@@ -173,11 +175,12 @@ impl Http {
             .request(request.method.clone(), request.url.clone())
             .headers(self.headers.clone());
         let builder = with_payload(builder, &request.payload).map_err(Failure::Final)?;
-        let allowed = self.timeout + Duration::from_secs(request.payload.len() / SLOWEST_UPLOAD);
+        let upload = Duration::from_secs(request.payload.len() / SLOWEST_UPLOAD);
+        let allowed = self.timeout.saturating_add(upload);
         let response = match tokio::time::timeout(allowed, builder.send()).await {
             Err(_) => return Err(network("time-out", true, None)),
             Ok(Err(error)) if error.is_builder() => {
-                return Err(Failure::Final(invalid(&error.to_string())));
+                return Err(Failure::Final(invalid(&error.without_url().to_string())));
             }
             Ok(Err(error)) if error.is_connect() => {
                 return Err(network(CONNECT, false, Some(error)));
@@ -208,15 +211,21 @@ impl Http {
         let over = || Failure::Final(Problem::OverCap { cap });
         let mut reply = Reply {
             bytes: 0,
-            content_type: text(response.headers(), CONTENT_TYPE.as_str()).unwrap_or_default(),
-            workspace_id: text(response.headers(), "x-databricks-org-id"),
+            content_type: self.clean(&lossy(response.headers(), CONTENT_TYPE.as_str())),
+            workspace_id: response
+                .headers()
+                .contains_key(WORKSPACE_ID)
+                .then(|| lossy(response.headers(), WORKSPACE_ID)),
         };
         let html = reply.content_type.starts_with("text/html");
-        let attachment = response.headers().contains_key(CONTENT_DISPOSITION);
-        // A file of the workspace may itself be HTML; only the API names the workspace in its replies.
-        if html && (want == Want::Json || (reply.workspace_id.is_none() && !attachment)) {
+        if html && want == Want::Json {
             return Err(login());
         }
+        // A file of the workspace may itself be HTML, even a copy of a login page. Replies of the API name the
+        // workspace or an attachment; only without either do the first bytes decide.
+        let unsure = html
+            && reply.workspace_id.is_none()
+            && !response.headers().contains_key(CONTENT_DISPOSITION);
         if response.content_length().is_some_and(|length| length > cap) {
             return Err(over());
         }
@@ -226,7 +235,7 @@ impl Http {
             if reply.bytes > cap {
                 return Err(over());
             }
-            if html && !attachment && opening.len() < OPENING {
+            if unsure && opening.len() < OPENING {
                 opening.extend_from_slice(&chunk[..chunk.len().min(OPENING)]);
             }
             sink.push(&chunk)
@@ -277,11 +286,11 @@ impl Http {
         if cut {
             refusal.message.push_str(" (the reply was cut off)");
         }
-        refusal.message = self.cleaner.clean(&refusal.message);
-        refusal.request_id = refusal
-            .request_id
-            .or(header_id)
-            .map(|id| self.cleaner.clean(&id));
+        let clean = |text: Option<String>| text.map(|text| self.clean(&text));
+        refusal.message = self.clean(&refusal.message);
+        refusal.code = clean(refusal.code);
+        refusal.reason = clean(refusal.reason);
+        refusal.request_id = clean(refusal.request_id.or(header_id));
         refusal.wait = asked.or(refusal.wait);
         Failure::Refused(refusal)
     }
@@ -346,6 +355,12 @@ fn with_payload(builder: RequestBuilder, payload: &Payload) -> Result<RequestBui
             builder.multipart(form.part(file.clone(), part))
         }
     })
+}
+
+/// A header as text, empty if it is absent.
+fn lossy(headers: &HeaderMap, name: &str) -> String {
+    let bytes = headers.get(name).map_or(&[][..], HeaderValue::as_bytes);
+    String::from_utf8_lossy(bytes).into_owned()
 }
 
 fn text(headers: &HeaderMap, name: &str) -> Option<String> {

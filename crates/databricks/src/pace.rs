@@ -148,7 +148,8 @@ impl Pace {
         let mut state = lock(&lane.state);
         let now = Instant::now();
         let paused = state.paused_until.is_some_and(|until| until > now);
-        let until = now + pause;
+        // Pauses are within the budget of a call; one that no clock can hold is none.
+        let until = now.checked_add(pause).unwrap_or(now);
         state.paused_until = Some(state.paused_until.map_or(until, |before| before.max(until)));
         if paused {
             return;

@@ -92,23 +92,22 @@ fn read_detail(refusal: &mut Refusal, detail: &Value) {
     }
 }
 
-/// `3.5s` as protobuf writes durations.
+/// `3.5s` as protobuf writes durations. More than a duration holds is the longest one, not none.
 fn delay_of(text: &str) -> Option<Duration> {
-    text.strip_suffix('s')?
-        .parse()
-        .ok()
-        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+    let seconds: f64 = text.strip_suffix('s')?.parse().ok()?;
+    (seconds >= 0.0).then(|| Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX))
 }
 
 /// The value of a `Retry-After` header: whole seconds; the form with a date is not used by the service. Zero names no
 /// wait, and a caller that believed it would not wait at all.
 pub(crate) fn retry_after(value: &str) -> Option<Duration> {
-    value
-        .trim()
-        .parse()
-        .ok()
-        .filter(|seconds| *seconds > 0)
-        .map(Duration::from_secs)
+    let value = value.trim();
+    if value.is_empty() || !value.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    // More digits than a number has: longer than anybody waits.
+    let seconds = value.parse().unwrap_or(u64::MAX);
+    (seconds > 0).then(|| Duration::from_secs(seconds))
 }
 
 /// `CODE: text`, as some proxies answer.

@@ -1,5 +1,6 @@
 //! A text that cannot be printed, and the cleaning of texts that came from elsewhere.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -61,7 +62,11 @@ impl Cleaner {
     }
 
     pub(crate) fn clean(&self, text: &str) -> String {
-        let mut text = text.to_owned();
+        // Control characters first: they must not hide a credential from the search.
+        let mut text: String = text
+            .chars()
+            .filter(|c| c.is_whitespace() || !c.is_control())
+            .collect();
         for secret in self
             .secrets
             .iter()
@@ -69,24 +74,36 @@ impl Cleaner {
         {
             text = text.replace(secret.expose(), "***");
         }
-        let words: Vec<&str> = text.split_whitespace().map(mask_word).collect();
-        words
-            .join(" ")
-            .chars()
-            .filter(|c| !c.is_control())
-            .take(LONGEST_MESSAGE)
-            .collect()
+        let words: Vec<Cow<'_, str>> = text.split_whitespace().map(mask_word).collect();
+        words.join(" ").chars().take(LONGEST_MESSAGE).collect()
     }
 }
 
-/// `dapi` + hexadecimal digits is a personal access token, `eyJ` the start of a JSON web token.
-fn mask_word(word: &str) -> &str {
-    let bare = word.trim_matches(|c: char| !c.is_ascii_alphanumeric());
-    let pat = bare.strip_prefix("dapi").is_some_and(|rest| {
-        rest.len() >= 16 && rest.chars().all(|c| c.is_ascii_hexdigit() || c == '-')
-    });
-    let jwt = bare.starts_with("eyJ") && bare.len() >= 32;
-    if pat || jwt { "***" } else { word }
+/// `dapi` + hexadecimal digits is a personal access token, `eyJ` the start of a JSON web token; the word may have
+/// something before it (`token=dapi...`).
+fn mask_word(word: &str) -> Cow<'_, str> {
+    for (start, least, of_token) in [
+        ("dapi", 20, is_pat as fn(char) -> bool),
+        ("eyJ", 32, is_jwt as fn(char) -> bool),
+    ] {
+        for (at, _) in word.match_indices(start) {
+            let length = word[at..].find(|c| !of_token(c)).unwrap_or(word.len() - at);
+            let begins = !word[..at].ends_with(|c: char| c.is_ascii_alphanumeric());
+            if begins && length >= least {
+                let rest = mask_word(&word[at + length..]);
+                return Cow::Owned(format!("{}***{rest}", &word[..at]));
+            }
+        }
+    }
+    Cow::Borrowed(word)
+}
+
+fn is_pat(c: char) -> bool {
+    c.is_ascii_hexdigit() || "dapi-".contains(c)
+}
+
+fn is_jwt(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "-_.".contains(c)
 }
 
 #[cfg(test)]
@@ -108,11 +125,15 @@ mod tests {
         let cleaner = Cleaner::new(vec![Secret::new("geheim")]);
         assert_eq!(
             cleaner.clean("token 'dapi0123456789abcdef-2' and geheim,\n\teyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.e30.x end\u{7}"),
-            "token *** and ***, *** end"
+            "token '***' and ***, *** end"
         );
         assert_eq!(
             cleaner.clean("the name dapisomething and eyJ stay"),
             "the name dapisomething and eyJ stay"
+        );
+        assert_eq!(
+            cleaner.clean("a=dapi0123456789abcdef,dapi0123456789abcdef0 ge\u{7}heim"),
+            "a=***,*** ***"
         );
         assert_eq!(cleaner.clean(&"x".repeat(5000)).len(), 1000);
     }

@@ -267,30 +267,63 @@ async fn paths_that_could_lead_elsewhere_are_not_sent() {
 
 #[tokio::test]
 async fn html_of_a_workspace_file_is_content_and_a_login_page_is_not() {
-    let mock = Mock::new([
+    let login = "<html><title>Databricks - Sign In</title>";
+    let get = async |answer: Reply| {
+        let mock = Mock::new([answer]).await;
+        let path = "/api/2.0/workspace/export";
+        mock.client().get_bytes(path, &[], 10_000).await
+    };
+    for answer in [
+        html(200, "<h1>report</h1>"),
         html(200, "<h1>report</h1>").header("x-databricks-org-id", "1"),
-        html(200, "<h1>report</h1>").header("content-disposition", "attachment"),
-        html(200, "<h1>hello</h1>"),
-        html(200, "<title>Databricks - Sign In</title>").header("x-databricks-org-id", "1"),
-    ])
-    .await;
-    let client = mock.client();
-    for _ in 0..2 {
-        assert_eq!(
-            client
-                .get_bytes("/api/2.0/workspace/export", &[], 100)
-                .await
-                .unwrap(),
-            "<h1>report</h1>"
+        html(200, login).header("x-databricks-org-id", "1"),
+        html(200, login).header("content-disposition", "attachment; filename=a.html"),
+        reply(200, login).header("content-type", "application/octet-stream"),
+    ] {
+        let Reply::Http { body, .. } = answer.clone() else {
+            unreachable!()
+        };
+        assert_eq!(get(answer).await.unwrap(), body);
+    }
+    for answer in [
+        html(200, login),
+        html(200, "<a href=\"/login.html?next_url=x\">"),
+        reply(302, "").header("location", "/login.html"),
+        reply(302, login)
+            .header("location", "/login.html")
+            .header("x-databricks-org-id", "1"),
+    ] {
+        assert!(
+            get(answer.clone()).await.unwrap_err().is_auth(),
+            "{answer:?}"
         );
     }
-    for _ in 0..2 {
+}
+
+#[tokio::test]
+async fn a_workspace_id_that_is_no_file_name_is_an_error() {
+    let id = async |id: &str| {
+        let mock = Mock::new([ok(ME).header("X-Databricks-Org-Id", id)]).await;
+        mock.client().identity().await
+    };
+    let longest = "a".repeat(64);
+    for good in ["1184467440737095", "a-B_9", &longest] {
+        assert_eq!(id(good).await.unwrap().workspace_id.as_deref(), Some(good));
+    }
+    for bad in [
+        "",
+        "../../x",
+        "1/2",
+        "a b",
+        "1.2",
+        "\u{e9}1",
+        &format!("{longest}a"),
+    ] {
+        let error = id(bad).await.unwrap_err();
         assert!(
-            client
-                .get_bytes("/api/2.0/workspace/export", &[], 100)
-                .await
-                .unwrap_err()
-                .is_auth()
+            matches!(error.problem(), Problem::Unexpected { .. })
+                && error.to_string().contains("X-Databricks-Org-Id"),
+            "{bad}: {error}"
         );
     }
 }

@@ -406,27 +406,6 @@ async fn other_meanings() {
             "Source IP address 1.2.3.4 is blocked by Databricks IP ACL",
             &["refused", "auth"],
         ),
-        (
-            "GET /api/2.0/e",
-            403,
-            "PERMISSION_DENIED",
-            "Source IP address: 2001:db8::1 is blocked by Databricks IP ACL for workspace: 1",
-            &["refused", "auth"],
-        ),
-        (
-            "GET /api/2.0/e",
-            403,
-            "PERMISSION_DENIED",
-            "a@b.c may not read /Shared/IP ACL/Invalid access token",
-            &["refused"],
-        ),
-        (
-            "GET /api/2.0/e",
-            403,
-            "PERMISSION_DENIED",
-            "no access to 'Source IP address 1.2.3.4 is blocked by Databricks IP ACL'",
-            &["refused"],
-        ),
         ("POST /api/2.0/e", 500, "INTERNAL_ERROR", "", &["uncertain"]),
         (
             "POST /api/2.0/e",
@@ -449,6 +428,51 @@ async fn other_meanings() {
             "{call} {status} {code} {message}"
         );
     }
+}
+
+#[tokio::test]
+async fn words_of_an_ip_access_list_count_only_where_they_are_the_message() {
+    for (message, expected) in [
+        (
+            "Source IP address: 2001:db8::1 is blocked by Databricks IP ACL for workspace: 1",
+            &["refused", "auth"][..],
+        ),
+        (
+            "a@b.c may not read /Shared/IP ACL/Invalid access token",
+            &["refused"],
+        ),
+        ("no rights on /Shared/IP access list", &["refused"]),
+        (
+            "no access to 'Source IP address 1.2.3.4 is blocked by Databricks IP ACL'",
+            &["refused"],
+        ),
+    ] {
+        assert_eq!(
+            meaning("GET /api/2.0/e", 403, "PERMISSION_DENIED", message).await,
+            expected,
+            "{message}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn credentials_in_any_part_of_a_reply_stay_out_of_errors() {
+    let body = format!(
+        r#"{{"error_code":"X{TOKEN}","message":"Bearer:{TOKEN}, token=dapi0123456789abcdef0123","details":[
+        {{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"R {TOKEN}"}},
+        {{"@type":"type.googleapis.com/google.rpc.RequestInfo","request_id":"{TOKEN}"}}]}}"#
+    );
+    let page = format!("<pre>{TOKEN}</pre>");
+    let plain = format!("CODE: {TOKEN}");
+    for body in [&body, &page, &plain] {
+        let error = refused(400, body).await;
+        let text = format!("{error} {error:?} {} {:?}", error.message(), error.code());
+        assert!(!text.contains(TOKEN) && !text.contains("dapi"), "{text}");
+    }
+    let kind = format!("text/plain; x={TOKEN}");
+    let mock = Mock::new([reply(200, "no").header("content-type", &kind)]).await;
+    let error = mock.client().get("/api/2.0/x", &[]).await.unwrap_err();
+    assert!(!format!("{error} {error:?}").contains(TOKEN), "{error}");
 }
 
 #[tokio::test]
