@@ -89,6 +89,12 @@ impl Frames {
             HARD
         }
     }
+
+    /// The most that frame `index` may take in the file: what zstd makes of [`Frames::limit`] at worst, and more.
+    fn stored_limit(&self, index: u64) -> usize {
+        let limit = self.limit(index);
+        limit + limit / 128 + (1 << 10)
+    }
 }
 
 /// Length of the whole seek table, from the last bytes of the file.
@@ -184,11 +190,12 @@ pub(crate) fn parse(bytes: &[u8], file_len: u64) -> Result<Frames, Box<Damage>> 
             .place(index)
             .ok_or_else(|| Damage::new("the seek table is corrupt").at_frame(index, entry))?;
         end = place.stored + place.stored_len as u64;
-        if place.len == 0 || place.len > frames.limit(index) || place.stored_len == 0 {
+        let (limit, stored_limit) = (frames.limit(index), frames.stored_limit(index));
+        if !(1..=limit).contains(&place.len) || !(1..=stored_limit).contains(&place.stored_len) {
             return Err(Damage::new("the seek table states an impossible frame")
                 .at_frame(index, entry)
                 .values(
-                    format!("1 to {} bytes", frames.limit(index)),
+                    format!("1 to {limit} bytes stored in 1 to {stored_limit}"),
                     format!("{} bytes stored in {}", place.len, place.stored_len),
                 ));
         }
@@ -287,6 +294,29 @@ mod tests {
         let mut shifted = file(2);
         shifted.insert(0, 0);
         assert!(open(&shifted).unwrap_err().what.contains("add up"));
+    }
+
+    #[test]
+    fn a_frame_that_takes_more_than_it_can_hold_is_refused() {
+        let parsed = |stored: &[usize]| {
+            let mut builder = Builder::default();
+            stored.iter().for_each(|len| assert!(builder.add(*len, 1)));
+            let table = builder.into_bytes();
+            parse(&table, (stored.iter().sum::<usize>() + table.len()) as u64)
+        };
+        let most = HARD + HARD / 128 + 1_024;
+        parsed(&[most, 10]).unwrap();
+        let damage = parsed(&[most + 1, 10]).unwrap_err();
+        assert!(damage.what.contains("impossible"), "{damage}");
+        assert_eq!(damage.frame, Some(0));
+        // A hole of 4 GiB as the only frame.
+        assert!(parsed(&[u32::MAX as usize]).is_err());
+        parsed(&[10, LAST_MAX + LAST_MAX / 128 + 1_024]).unwrap();
+        // Nothing that zstd makes is refused.
+        for limit in [HARD, LAST_MAX] {
+            let bound = zstd::zstd_safe::compress_bound(limit);
+            assert!(bound <= limit + limit / 128 + 1_024);
+        }
     }
 
     #[test]
