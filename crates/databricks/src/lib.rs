@@ -41,6 +41,7 @@ mod secret;
 mod stats;
 #[cfg(test)]
 mod tests;
+mod window;
 
 pub use client::{Body, Client, ClientOptions, Identity, Safety, segment};
 pub use config::{Config, ConfigError, ConfigSource, Credentials, resolve};

@@ -9,43 +9,22 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use governor::clock::Clock;
-use governor::middleware::NoOpMiddleware;
-use governor::state::{InMemoryState, NotKeyed};
-use governor::{Quota, RateLimiter};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
-use crate::{Family, FamilyStats, LimitTable, Rate, Stats};
-
-type Limiter = RateLimiter<NotKeyed, InMemoryState, RuntimeClock, NoOpMiddleware<Duration>>;
-
-/// The clock of the async runtime, so that tests can stop it.
-#[derive(Clone)]
-struct RuntimeClock {
-    start: Instant,
-}
-
-impl Clock for RuntimeClock {
-    type Instant = Duration;
-
-    fn now(&self) -> Duration {
-        self.start.elapsed()
-    }
-}
+use crate::window::Window;
+use crate::{Family, FamilyStats, LimitTable, Stats};
 
 /// All lanes of a client.
 pub(crate) struct Pace {
     all: Arc<Semaphore>,
     lanes: BTreeMap<Family, Lane>,
-    clock: RuntimeClock,
 }
 
 struct Lane {
     gate: Arc<Semaphore>,
-    /// Held by the one caller of the lane that waits for the rate: the others queue here in order.
-    turn: tokio::sync::Mutex<()>,
-    limiters: Vec<Limiter>,
+    /// The rates, held by the one caller of the lane that waits for them: the others queue here in order.
+    turn: tokio::sync::Mutex<Vec<Window>>,
     state: Arc<Mutex<State>>,
 }
 
@@ -82,18 +61,14 @@ impl Drop for Turn {
 
 impl Pace {
     pub(crate) fn new(table: &LimitTable, max_concurrent: usize) -> Self {
-        let clock = RuntimeClock {
-            start: Instant::now(),
-        };
         let most = max_concurrent.clamp(1, 4096);
         let lanes = Family::ALL
             .iter()
-            .map(|family| (*family, Lane::new(table, *family, most, &clock)))
+            .map(|family| (*family, Lane::new(table, *family, most)))
             .collect();
         Self {
             all: Arc::new(Semaphore::new(most)),
             lanes,
-            clock,
         }
     }
 
@@ -103,8 +78,8 @@ impl Pace {
         let begun = Instant::now();
         let place = permit(&lane.gate).await;
         let one_of_all = {
-            let _turn = lane.turn.lock().await;
-            self.rates(lane).await
+            let mut windows = lane.turn.lock().await;
+            self.rates(lane, &mut windows).await
         };
         lock(&lane.state).stats.waited += begun.elapsed();
         Turn {
@@ -116,28 +91,17 @@ impl Pace {
 
     /// The overall cap and the rates, together: a share of the rate taken while waiting for the cap would let calls
     /// gather and leave in a burst.
-    async fn rates(&self, lane: &Lane) -> OwnedSemaphorePermit {
-        let mut passed = 0;
+    async fn rates(&self, lane: &Lane, windows: &mut [Window]) -> OwnedSemaphorePermit {
         loop {
-            if let Some(until) = lane.paused() {
-                tokio::time::sleep_until(until).await;
-                continue;
-            }
             let one_of_all = permit(&self.all).await;
-            if lane.paused().is_some() {
-                continue;
-            }
-            let wait = loop {
-                let Some(limiter) = lane.limiters.get(passed) else {
-                    return one_of_all;
-                };
-                match limiter.check() {
-                    Ok(()) => passed += 1,
-                    Err(not_until) => break not_until.wait_time_from(self.clock.now()),
-                }
+            let now = Instant::now();
+            let rates = windows.iter().filter_map(|window| window.not_before(now));
+            let Some(until) = rates.chain(lane.paused()).max() else {
+                windows.iter_mut().for_each(|window| window.count(now));
+                return one_of_all;
             };
             drop(one_of_all);
-            tokio::time::sleep(wait).await;
+            tokio::time::sleep_until(until).await;
         }
     }
 
@@ -205,16 +169,12 @@ impl Pace {
 }
 
 impl Lane {
-    fn new(table: &LimitTable, family: Family, most: usize, clock: &RuntimeClock) -> Self {
+    fn new(table: &LimitTable, family: Family, most: usize) -> Self {
         let limit = table.get(family).cloned().unwrap_or_default();
         let most = limit
             .concurrent
             .map_or(most, |concurrent| (concurrent.get() as usize).min(most));
-        let limiters = limit
-            .rates
-            .iter()
-            .filter_map(quota)
-            .map(|quota| RateLimiter::direct_with_clock(quota, clock.clone()));
+        let windows = limit.rates.iter().copied().map(Window::new).collect();
         let state = State {
             paused_until: None,
             places: most,
@@ -225,8 +185,7 @@ impl Lane {
         };
         Self {
             gate: Arc::new(Semaphore::new(most)),
-            turn: tokio::sync::Mutex::new(()),
-            limiters: limiters.collect(),
+            turn: tokio::sync::Mutex::new(windows),
             state: Arc::new(Mutex::new(state)),
         }
     }
@@ -236,11 +195,6 @@ impl Lane {
             .paused_until
             .filter(|until| *until > Instant::now())
     }
-}
-
-/// A rate as governor understands it: a small burst, then one call per period.
-fn quota(rate: &Rate) -> Option<Quota> {
-    Some(Quota::with_period(rate.period())?.allow_burst(rate.burst()))
 }
 
 async fn permit(semaphore: &Arc<Semaphore>) -> OwnedSemaphorePermit {

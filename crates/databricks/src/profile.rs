@@ -1,6 +1,11 @@
 //! The file `~/.databrickscfg`: INI as the Databricks tools read it (fact sheet, section 2.2).
 //!
 //! Values are never part of an error: they may be tokens.
+//!
+//! Read here and not by a library for INI, since those differ from the tools in just the points that matter: `;` begins
+//! a comment only at the start of a line and `#` elsewhere only after white space (tokens and passwords hold both), keys
+//! above the first header and those of `[DEFAULT]` are a profile of their own and are not handed down to the others,
+//! nothing in a value is unquoted, unescaped or filled in, and an error must name a line without showing it.
 
 use std::collections::BTreeMap;
 

@@ -45,35 +45,88 @@ async fn run(
     (starts, most.load(Ordering::SeqCst))
 }
 
+/// Most calls in any stretch of this length.
+fn fullest(starts: &[Duration], window: Duration) -> usize {
+    let counts = (0..starts.len()).map(|i| {
+        let rest = starts[i..].iter();
+        rest.take_while(|start| **start < starts[i] + window)
+            .count()
+    });
+    counts.max().unwrap_or(0)
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+
 #[tokio::test(start_paused = true)]
-async fn no_window_of_the_service_holds_more_calls_than_allowed() {
+async fn calls_take_the_expected_time_and_no_window_of_the_service_is_exceeded() {
     for (family, limit, window) in [
-        (Family::WorkspaceExport, 60, Duration::from_secs(1)),
-        (Family::PermissionsRead, 100, Duration::from_secs(1)),
-        (Family::Dbfs, 30, Duration::from_secs(1)),
-        (Family::ScimRead, 255, Duration::from_secs(60)),
-        (Family::ScimGroupsPatch, 10, Duration::from_secs(60)),
+        (Family::WorkspaceExport, 60, SECOND),
+        (Family::PermissionsRead, 100, SECOND),
+        (Family::Dbfs, 30, SECOND),
+        (Family::PermissionAssignments, 5, SECOND),
+        (Family::Mlflow, 120, SECOND),
+        (Family::ScimRead, 255, MINUTE),
+        (Family::Secrets, 1100, MINUTE),
+        (Family::ScimGroupsPatch, 10, MINUTE),
     ] {
-        let calls = limit * 3;
+        let calls = limit * 5 + limit / 2;
         let (starts, _) = run(&pace("", 4096), family, calls, Duration::ZERO).await;
-        let fullest = (0..calls).map(|i| {
-            starts[i..]
-                .iter()
-                .take_while(|start| **start < starts[i] + window)
-                .count()
-        });
-        let fullest = fullest.max().unwrap();
-        assert!(
-            fullest <= limit && fullest * 20 >= limit * 19,
-            "{family}: {fullest} of {limit}"
-        );
-        let floor = LimitTable::default().floor_of(family, calls as u64);
-        let last = starts[calls - 1];
-        assert!(
-            last >= floor - MS && last <= floor + MS * calls as u32,
-            "{family}: {last:?}, floor {floor:?}"
-        );
+        assert_eq!(fullest(&starts, window), limit, "{family}");
+        // Also when they travel for unequal times.
+        assert_eq!(fullest(&starts, window + window / 100), limit, "{family}");
+        for n in [1, limit / 2, limit, limit + 1, calls] {
+            let floor = LimitTable::default().floor_of(family, n as u64);
+            let start = starts[n - 1];
+            // A timer wakes up to 1 ms late, once per window.
+            let late = start.saturating_sub(floor);
+            assert!(
+                start + MS >= floor && late <= MS * 7,
+                "{family}: call {n} at {start:?}, expected {floor:?}"
+            );
+        }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_sustained_pace_is_close_to_the_limit() {
+    for (family, limit, window) in [
+        (Family::WorkspaceExport, 60, SECOND),
+        (Family::PermissionsRead, 100, SECOND),
+        (Family::ScimRead, 255, MINUTE),
+        (Family::JobsCreate, 20, SECOND),
+        (Family::Libraries, 30, SECOND),
+    ] {
+        let calls = limit * 20;
+        // Calls of a length that fits no grid, as many at once as a client has.
+        let length = Duration::from_micros(23_457);
+        let (starts, _) = run(&pace("", 32), family, calls, length).await;
+        let took = starts[calls - 1] - starts[limit - 1];
+        let nominal = window * (calls - limit) as u32 / limit as u32;
+        let share = nominal.as_secs_f64() / took.as_secs_f64();
+        assert!(
+            (0.98..1.0).contains(&share),
+            "{family}: {share} of the limit"
+        );
+        assert!(fullest(&starts, window) <= limit, "{family}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_calls_of_a_minute_do_not_wait() {
+    let (starts, _) = run(&pace("", 32), Family::ScimRead, 22, MS).await;
+    assert!(starts[21] <= MS * 2, "{:?}", starts[21]);
+    let (starts, _) = run(&pace("", 32), Family::ScimGroupsPatch, 11, MS).await;
+    assert!(starts[9] <= MS * 2 && starts[10] >= MINUTE, "{starts:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_waits_for_one_rate_is_not_yet_counted_by_the_other() {
+    let pace = pace("jobs-create = 2/s, 3/min", 32);
+    let (starts, _) = run(&pace, Family::JobsCreate, 8, Duration::ZERO).await;
+    assert!(fullest(&starts, SECOND) <= 2, "{starts:?}");
+    assert!(fullest(&starts, MINUTE) <= 3, "{starts:?}");
+    assert!(starts[7] < MINUTE * 2 + SECOND * 4, "{starts:?}");
 }
 
 #[tokio::test(start_paused = true)]

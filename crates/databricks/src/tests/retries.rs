@@ -217,35 +217,21 @@ async fn no_wait_is_too_long_to_be_understood() {
         reply(503, "").header("retry-after", &long),
         reply(429, retry_info),
     ] {
-        for budget in [
-            Duration::from_secs(300),
-            Duration::MAX - Duration::from_secs(1),
-        ] {
-            let mock = Mock::new([answer.clone()]).await;
-            let client = Client::new(
-                Config::with_token(&mock.url, Secret::new(TOKEN)).unwrap(),
-                ClientOptions {
-                    retry_budget: budget,
-                    ..options()
-                },
-            )
-            .unwrap();
-            let call = client.get("/api/2.0/x", &[]);
-            let error = tokio::time::timeout(Duration::from_secs(5), call).await;
-            if budget == Duration::from_secs(300) {
-                let error = error.unwrap().unwrap_err();
-                assert_eq!(error.tries(), 1, "{error}");
-                let text = error.to_string();
-                assert!(
-                    text.contains("asks to wait 184467440737095516")
-                        && text.contains("one call may take 300 s"),
-                    "{text}"
-                );
-                assert!(error.message().contains("asks to wait"));
-            } else if let Ok(outcome) = error {
-                outcome.unwrap_err();
-            }
-            mock.done();
-        }
+        let mock = Mock::new([answer]).await;
+        let options = ClientOptions {
+            retry_budget: Duration::from_secs(300),
+            ..options()
+        };
+        let error = mock.client_with(options).get("/api/2.0/x", &[]).await;
+        let error = error.unwrap_err();
+        assert_eq!(error.tries(), 1, "{error}");
+        let text = error.to_string();
+        assert!(
+            text.contains("asks to wait 18446744073709551615 s")
+                && text.contains("one call may take 300 s"),
+            "{text}"
+        );
+        assert!(error.message().contains("asks to wait"));
+        mock.done();
     }
 }
