@@ -26,6 +26,8 @@ pub struct Fill {
     pub seed: u64,
     /// Notebooks.
     pub notebooks: usize,
+    /// Cells of each notebook, about 200 bytes each; 0 is a few, fewer where there are very many notebooks.
+    pub cells: usize,
     /// Folders that hold them, beside the homes; some more are empty.
     pub folders: usize,
     /// Workspace files, about a third of them binary.
@@ -69,6 +71,7 @@ impl Fill {
         Self {
             seed: 1,
             notebooks: 30,
+            cells: 0,
             folders: 10,
             files: 8,
             others: 3,
@@ -233,6 +236,7 @@ impl Fill {
     fn count_mut(&mut self, field: &str) -> Option<&mut usize> {
         Some(match field {
             "notebooks" => &mut self.notebooks,
+            "cells" => &mut self.cells,
             "folders" => &mut self.folders,
             "files" => &mut self.files,
             "others" => &mut self.others,

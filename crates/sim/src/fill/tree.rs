@@ -105,11 +105,10 @@ fn notebooks(filler: &mut Filler<'_>, places: &[String], homes: &HashMap<String,
 
 fn notebook(filler: &mut Filler<'_>, number: usize) -> Object {
     let title = format!("Notebook {number}");
-    let few = filler.fill.notebooks > MANY;
-    let cells = if few {
-        filler.rng.usize(1..6)
-    } else {
-        filler.rng.usize(3..26)
+    let cells = match filler.fill.cells {
+        0 if filler.fill.notebooks > MANY => filler.rng.usize(1..6),
+        0 => filler.rng.usize(3..26),
+        cells => cells,
     };
     if filler.chance(40) {
         let cell = format!("# {title}\nprint({})", filler.rng.u32(..));
