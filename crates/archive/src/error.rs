@@ -37,7 +37,7 @@ pub enum WriteError {
         /// The path.
         path: String,
     },
-    /// A tag file that the writer makes itself.
+    /// A tag file that the writer makes itself, or a part of a table that is not written as one.
     #[error("{path:?} is written by the archive writer itself")]
     Reserved {
         /// The path.

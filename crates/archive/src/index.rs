@@ -114,6 +114,16 @@ pub struct TablePart {
 }
 
 impl TablePart {
+    /// The part as a member.
+    pub(crate) fn member(&self) -> Member {
+        Member {
+            path: self.path.clone(),
+            offset: self.offset,
+            size: self.length,
+            sha256: self.sha256,
+        }
+    }
+
     /// The table that this is a part of.
     pub fn table(&self) -> &str {
         self.path.rsplit_once('/').map_or("", |(table, _)| table)

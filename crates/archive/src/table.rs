@@ -4,8 +4,10 @@ use std::io::Write;
 
 use serde::Deserialize;
 
-use crate::error::WriteError;
-use crate::index::TablePart;
+use crate::bag;
+use crate::entry::Member;
+use crate::error::{Damage, WriteError};
+use crate::index::{self, TablePart};
 use crate::writer::{Content, Writer};
 
 /// The most that one part holds, unless one line alone is larger.
@@ -121,8 +123,67 @@ impl TableWriter {
     }
 }
 
+/// Whether the path is that of a part of a table, `<table>/NNNNNN.jsonl`: neither a page of the index nor a content,
+/// below `data/<kind>/content/`, whose names are those of the workspace.
+pub(crate) fn is_part(path: &str) -> bool {
+    let Some((table, name)) = path.rsplit_once('/') else {
+        return false;
+    };
+    let numbered = name
+        .strip_suffix(".jsonl")
+        .is_some_and(|number| number.len() >= 6 && number.bytes().all(|b| b.is_ascii_digit()));
+    let content = path.starts_with(bag::PAYLOAD) && table.split('/').nth(2) == Some("content");
+    numbered && !content && !path.starts_with(index::FOLDER)
+}
+
+/// The damage of a part of which the page of the index and the root do not say the same.
+pub(crate) fn disagreement(
+    path: &str,
+    page: Option<&Member>,
+    root: Option<&TablePart>,
+) -> Box<Damage> {
+    let shown = |member: Option<Member>| match member {
+        Some(m) if m.path == path => {
+            format!("{} bytes at {}, digest {}", m.size, m.offset, m.sha256)
+        }
+        Some(m) => format!("{:?}", m.path),
+        None => "nothing".to_owned(),
+    };
+    Damage::new("the index root and the index do not agree on the part of a table")
+        .at_path(path)
+        .values(shown(page.cloned()), shown(root.map(TablePart::member)))
+}
+
 /// The key of a line. A line without one is not wrong: its table is then read from the front.
 pub(crate) fn key(line: &str) -> Option<String> {
     let keyed: Keyed<'_> = serde_json::from_str(line).ok()?;
     keyed.path.or(keyed.id).map(std::borrow::Cow::into_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_told_from_pages_and_contents() {
+        for path in [
+            "data/users/000000.jsonl",
+            "data/acls/jobs/1234567.jsonl",
+            "ledger/000001.jsonl",
+            "data/content/000000.jsonl",
+        ] {
+            assert!(is_part(path), "{path}");
+        }
+        for path in [
+            "index/000000.jsonl",
+            "000000.jsonl",
+            "data/users/00000.jsonl",
+            "data/users/00000x.jsonl",
+            "observed/jobs.jsonl",
+            "data/workspace/content/000000.jsonl",
+            "data/dbfs/content/logs/000000.jsonl",
+        ] {
+            assert!(!is_part(path), "{path}");
+        }
+    }
 }

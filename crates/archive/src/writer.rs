@@ -22,6 +22,7 @@ use crate::names::{self, NameError};
 use crate::pool::FrameSink;
 use crate::sort::{Sorted, Sorter};
 use crate::statement::{FORMAT, Header, Summary};
+use crate::table;
 use crate::version::FORMAT_VERSION;
 use paths::Paths;
 use stream::Stream;
@@ -133,14 +134,17 @@ impl<W: Write> Writer<W> {
     }
 
     /// Adds a payload member: `path` begins with `data/`. Any order; a path that is taken or not allowed is refused
-    /// and nothing is written.
+    /// and nothing is written. Parts of tables are written by [`TableWriter`](crate::TableWriter), which the root
+    /// needs to list them.
     pub fn add(&mut self, path: &str, content: Content) -> Result<Stored, WriteError> {
+        no_part(path)?;
         self.add_payload(path, content)
             .map(|member| stored(&member))
     }
 
     /// Adds a tag file, such as `run.json`. The first one closes the payload and writes its manifest.
     pub fn add_tag(&mut self, path: &str, content: Content) -> Result<Stored, WriteError> {
+        no_part(path)?;
         self.add_tag_file(path, content)
             .map(|member| stored(&member))
     }
@@ -402,6 +406,16 @@ fn check_content(path: &str, content: &Content) -> Result<(), WriteError> {
         path: path.to_owned(),
         expected: *size,
         actual: metadata.len(),
+    })
+}
+
+/// Refuses the path of a part of a table, which the root would not list.
+fn no_part(path: &str) -> Result<(), WriteError> {
+    if !table::is_part(path) {
+        return Ok(());
+    }
+    Err(WriteError::Reserved {
+        path: path.to_owned(),
     })
 }
 

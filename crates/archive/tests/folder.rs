@@ -91,6 +91,22 @@ fn changed_missing_and_extra_files() {
 }
 
 #[test]
+fn parts_of_tables_are_compared_with_the_root() {
+    let mut forged = Forged::new(&[("data/users/000000.jsonl", "{}\n")]);
+    forged.table_part("data/users/000000.jsonl");
+    assert!(verify(&unpack(&forged.build()).path().join("bag")).is_intact());
+    forged.tables.clear();
+    let folder = unpack(&forged.build());
+    let bag = folder.path().join("bag");
+    let what = "the index root and the index do not agree on the part of a table";
+    assert_eq!(paths(&verify(&bag)), [("data/users/000000.jsonl", what)]);
+    let archive = Archive::open(&bag).unwrap();
+    let lines: Result<Vec<String>, ReadError> =
+        archive.lines("data/users").and_then(Iterator::collect);
+    assert!(lines.unwrap_err().is_damage());
+}
+
+#[test]
 fn links_and_special_files_are_refused() {
     let folder = unpack(&small());
     let bag = folder.path().join("bag");

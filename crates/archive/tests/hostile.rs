@@ -213,6 +213,125 @@ fn entries_that_overlap() {
     assert!(listed.unwrap_err().to_string().contains("overlap"));
 }
 
+/// A sound archive with a table of three parts.
+fn with_table() -> Forged {
+    let mut forged = Forged::new(&[
+        ("data/users/000000.jsonl", "{\"id\":\"1\"}\n"),
+        ("data/users/000001.jsonl", "{\"id\":\"2\"}\n"),
+        ("data/users/000002.jsonl", "{\"id\":\"3\"}\n"),
+        ("data/workspace/content/000000.jsonl", "a user's file\n"),
+    ]);
+    for number in 0..3 {
+        forged.table_part(&format!("data/users/{number:06}.jsonl"));
+    }
+    forged
+}
+
+fn lines(forged: &Forged) -> Result<Vec<String>, ReadError> {
+    open(&forged.build())?.lines("data/users")?.collect()
+}
+
+#[test]
+fn a_table_of_a_sound_archive_is_read() {
+    assert_eq!(with_table().damage(), []);
+    assert_eq!(lines(&with_table()).unwrap().len(), 3);
+}
+
+#[test]
+fn parts_of_tables_that_repeat_cross_or_overlap_are_refused() {
+    type Change = fn(&mut Vec<TablePart>);
+    let changes: [(&str, Change); 7] = [
+        ("not in order", |tables| {
+            *tables = vec![tables[0].clone(); 2_000];
+        }),
+        ("not in order", |tables| tables.swap(0, 1)),
+        ("overlap", |tables| tables[1].offset = tables[0].offset),
+        ("overlap", |tables| tables[0].length += 2_048),
+        ("overlap", |tables| tables[2].length = u64::MAX),
+        ("keys of a table", |tables| {
+            tables[0].first = Some("2".to_owned());
+            tables[1].first = Some("1".to_owned());
+            tables[2].first = Some("3".to_owned());
+        }),
+        ("that no part of a table has", |tables| {
+            tables[2].path = "data/workspace/content/000000.jsonl".to_owned();
+        }),
+    ];
+    for (what, change) in changes {
+        let mut forged = with_table();
+        change(&mut forged.tables);
+        let error = open(&forged.build()).unwrap_err();
+        assert!(
+            error.is_damage() && error.to_string().contains(what),
+            "{what}: {error}"
+        );
+    }
+}
+
+#[test]
+fn parts_of_tables_that_the_index_places_elsewhere() {
+    type Change = fn(&mut TablePart);
+    let changes: [Change; 4] = [
+        |part| part.offset += 1,
+        |part| part.length -= 1,
+        |part| part.sha256 = Digest::of(b"other"),
+        // Both the root and the content that it points to are consistent, but it is another member.
+        |part| part.path = "data/users/000009.jsonl".to_owned(),
+    ];
+    for (number, change) in changes.iter().enumerate() {
+        let mut forged = with_table();
+        change(&mut forged.tables[2]);
+        let error = lines(&forged).unwrap_err();
+        assert!(
+            error.is_damage() && error.to_string().contains("do not agree"),
+            "change {number}: {error}"
+        );
+        let damage = the_damage(&forged, "do not agree");
+        assert_eq!(damage.path.as_deref(), Some("data/users/000002.jsonl"));
+    }
+}
+
+#[test]
+fn parts_of_tables_that_only_the_root_or_only_the_bag_has() {
+    let mut forged = with_table();
+    forged.tables.pop();
+    let damage = the_damage(&forged, "do not agree");
+    assert_eq!(damage.path.as_deref(), Some("data/users/000002.jsonl"));
+    assert_eq!(damage.actual.as_deref(), Some("nothing"));
+    assert_eq!(forged.damage().len(), 1);
+    assert!(lines(&forged).unwrap_err().is_damage());
+
+    let mut forged = with_table();
+    forged.tables.clear();
+    assert_eq!(forged.damage().len(), 3);
+    assert!(lines(&forged).unwrap_err().is_damage());
+
+    let mut forged = with_table();
+    let mut extra = forged.tables[2].clone();
+    extra.path = "data/users/000003.jsonl".to_owned();
+    extra.offset += 512;
+    forged.tables.push(extra);
+    let damage = the_damage(&forged, "missing");
+    assert_eq!(damage.path.as_deref(), Some("data/users/000003.jsonl"));
+    assert_eq!(forged.damage().len(), 1);
+    assert!(lines(&forged).unwrap_err().is_damage());
+}
+
+#[test]
+fn a_first_key_that_lies_hides_no_line() {
+    let mut forged = with_table();
+    for (part, first) in forged.tables.iter_mut().zip(["1", "2", "25"]) {
+        part.first = Some(first.to_owned());
+    }
+    let archive = open(&forged.build()).unwrap();
+    assert!(archive.find_line("data/users", "2").unwrap().is_some());
+    let error = archive.find_line("data/users", "3").unwrap_err();
+    assert!(
+        error.is_damage() && error.to_string().contains("another key"),
+        "{error}"
+    );
+}
+
 #[test]
 fn totals_that_lie() {
     let mut forged = sound();

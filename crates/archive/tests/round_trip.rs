@@ -220,6 +220,7 @@ fn what_the_writer_refuses() {
         "index",
         "summary.json",
         "data",
+        "ledger/000000.jsonl",
     ] {
         assert!(
             matches!(
@@ -229,6 +230,14 @@ fn what_the_writer_refuses() {
             "{path:?}"
         );
     }
+    // A part that no table writer made would be in no root.
+    assert!(matches!(
+        writer.add("data/users/000000.jsonl", empty()),
+        Err(WriteError::Reserved { .. })
+    ));
+    writer
+        .add("data/workspace/content/000000.jsonl", empty())
+        .unwrap();
     assert!(matches!(
         writer.add_tag("data/t", empty()),
         Err(WriteError::Name { .. })

@@ -43,15 +43,6 @@ pub(super) fn find(archive: &Archive, path: &str) -> Result<Option<Member>, Read
     Ok(found.ok().map(|at| members[at].clone()))
 }
 
-fn part_member(part: &TablePart) -> Member {
-    Member {
-        path: part.path.clone(),
-        offset: part.offset,
-        size: part.length,
-        sha256: part.sha256,
-    }
-}
-
 /// One page of the index, proved by the root.
 pub(super) fn page(archive: &Archive, number: usize) -> Result<Arc<Vec<Member>>, ReadError> {
     let cached = lock(&archive.pages.0)
@@ -249,29 +240,34 @@ fn part_text(archive: &Archive, part: &Member) -> Result<String, ReadError> {
         .map_err(|_| archive.damaged(Damage::new("the table is not UTF-8").at_path(&part.path)))
 }
 
-/// The parts of a table: as the root lists them, else as members `<table>/NNNNNN.jsonl`, else `<table>.jsonl`.
+/// The parts of a table, on which the root and the pages have to agree; else the one member `<table>.jsonl`.
 fn parts(archive: &Archive, table: &str) -> Result<VecDeque<Member>, ReadError> {
-    let listed: VecDeque<Member> = archive.table_parts(table).map(part_member).collect();
-    if !listed.is_empty() {
-        return Ok(listed);
-    }
     let prefix = format!("{table}/");
+    let mut stated = archive.table_parts(table);
     let mut found = VecDeque::new();
     for member in archive.members(&prefix)? {
         let member = member?;
-        if is_part(&member.path[prefix.len()..]) {
-            found.push_back(member);
+        let name = &member.path[prefix.len()..];
+        // The names of parts begin with a digit: behind these, in the order of paths, there are no more.
+        if name.as_bytes().first() > Some(&b'9') {
+            break;
         }
+        if name.contains('/') || !table::is_part(&member.path) {
+            continue;
+        }
+        let part = stated.next();
+        if part.is_none_or(|part| part.member() != member) {
+            return Err(archive.damaged(table::disagreement(&member.path, Some(&member), part)));
+        }
+        found.push_back(member);
+    }
+    if let Some(part) = stated.next() {
+        return Err(archive.damaged(table::disagreement(&part.path, None, Some(part))));
     }
     if found.is_empty() {
         found.extend(archive.find(&format!("{table}.jsonl"))?);
     }
     Ok(found)
-}
-
-fn is_part(name: &str) -> bool {
-    name.strip_suffix(".jsonl")
-        .is_some_and(|number| number.len() >= 6 && number.bytes().all(|b| b.is_ascii_digit()))
 }
 
 /// The line of `table` with this key.
@@ -292,7 +288,21 @@ pub(super) fn find_line(
     let Some(at) = after.checked_sub(1) else {
         return Ok(None);
     };
-    let text = part_text(archive, &part_member(listed[at]))?;
+    let part = listed[at];
+    // All of them, so that a key is not missed for a part that only one side lists.
+    parts(archive, table)?;
+    let text = part_text(archive, &part.member())?;
+    let first = text.lines().next().and_then(table::key);
+    if first != part.first {
+        return Err(archive.damaged(
+            Damage::new("the part of a table begins with another key than the index root states")
+                .at_path(&part.path)
+                .values(
+                    part.first.as_deref().unwrap_or("nothing"),
+                    first.as_deref().unwrap_or("nothing"),
+                ),
+        ));
+    }
     Ok(text
         .lines()
         .find(|line| has_key(line, key))

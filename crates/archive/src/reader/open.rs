@@ -14,11 +14,12 @@ use crate::digest::{Digest, Hasher};
 use crate::entry::Member;
 use crate::error::{Damage, ReadError};
 use crate::frame::{LAST_MAX, MAGIC};
-use crate::index::{self, Root};
+use crate::index::{self, Root, TablePart};
 use crate::names;
 use crate::seek::{self, Footer, Frames, Place};
 use crate::source::ReadAt;
 use crate::statement::FORMAT;
+use crate::table;
 use crate::tarball::BLOCK;
 use crate::version::FormatVersion;
 
@@ -225,15 +226,64 @@ fn closing(root: Root, tagmanifest: &[u8], members: Vec<Member>) -> Result<Closi
         }
         last = Some(&page.first);
     }
-    for part in &root.tables {
-        check_path(&part.path)?;
-    }
+    check_tables(&root.tables)?;
     Ok(Closing {
         root,
         tags,
         archive_id: Digest::of(tagmanifest),
         members,
     })
+}
+
+/// Checks what the root alone tells of the parts of tables: names, order, keys, and that none lies upon another.
+fn check_tables(parts: &[TablePart]) -> Result<(), Box<Damage>> {
+    for part in parts {
+        check_path(&part.path)?;
+        if !table::is_part(&part.path) {
+            return Err(
+                Damage::new("the index root lists a path that no part of a table has")
+                    .at_path(&part.path),
+            );
+        }
+    }
+    for pair in parts.windows(2) {
+        let (before, after) = (&pair[0], &pair[1]);
+        if before.path >= after.path {
+            return Err(
+                Damage::new("the parts of tables in the index root are not in order")
+                    .at_path(&after.path),
+            );
+        }
+        let ascending = match (&before.first, &after.first) {
+            (Some(before), Some(after)) => before < after,
+            (None, None) => true,
+            _ => false,
+        };
+        if before.table() == after.table() && !ascending {
+            return Err(
+                Damage::new("the keys of a table in the index root are not in order")
+                    .at_path(&after.path),
+            );
+        }
+    }
+    let mut by_place: Vec<&TablePart> = parts.iter().collect();
+    by_place.sort_by_key(|part| part.offset);
+    let mut free = 0;
+    for part in by_place {
+        let end = part.offset.checked_add(part.length);
+        match end.filter(|_| part.offset >= free) {
+            Some(end) => free = end,
+            None => {
+                return Err(Damage::new("the parts of tables overlap")
+                    .at_path(&part.path)
+                    .values(
+                        format!("at {free} or later"),
+                        format!("{} bytes at {}", part.length, part.offset),
+                    ));
+            }
+        }
+    }
+    Ok(())
 }
 
 fn check_path(path: &str) -> Result<(), Box<Damage>> {

@@ -194,6 +194,8 @@ pub struct Forged {
     pub entries: Vec<Member>,
     pub version: String,
     pub totals: Option<(u64, u64)>,
+    /// The parts of tables in the root.
+    pub tables: Vec<TablePart>,
     /// Bytes that follow the two zero blocks at the end of the tar.
     pub after_end: Vec<u8>,
 }
@@ -219,6 +221,7 @@ impl Forged {
             entries: Vec::new(),
             version: "0.9".to_owned(),
             totals: None,
+            tables: Vec::new(),
             after_end: Vec::new(),
         };
         forged.describe();
@@ -245,6 +248,19 @@ impl Forged {
         }
         self.entries.sort();
         self.entries.dedup_by(|a, b| a.path == b.path);
+    }
+
+    /// Lists the member at `path` in the root, as it is, as a part of a table.
+    pub fn table_part(&mut self, path: &str) {
+        let member = self.entry(path).clone();
+        self.tables.push(TablePart {
+            path: member.path,
+            first: None,
+            lines: 1,
+            offset: member.offset,
+            length: member.size,
+            sha256: member.sha256,
+        });
     }
 
     pub fn entry(&mut self, path: &str) -> &mut Member {
@@ -303,7 +319,7 @@ impl Forged {
                 "path": page_entry.path, "first": first, "offset": page_entry.offset,
                 "length": page_entry.size, "sha256": page_entry.sha256,
             }],
-            "tables": [],
+            "tables": self.tables,
             "unknown": true,
         })
         .to_string();

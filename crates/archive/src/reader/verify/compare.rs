@@ -9,10 +9,11 @@ use crate::bag;
 use crate::digest::Digest;
 use crate::entry::Member;
 use crate::error::{Damage, ReadError};
-use crate::index;
+use crate::index::{self, TablePart};
 use crate::reader::{Archive, Closing, lookup};
 use crate::sort::{Merge, Sorted};
 use crate::statement::Header;
+use crate::table;
 
 /// Compares everything and completes the report.
 pub(super) fn compare(archive: &Archive, found: Found) -> Result<VerifyReport, ReadError> {
@@ -119,6 +120,16 @@ fn check_versions(archive: &Archive, report: &mut VerifyReport) -> Result<(), Re
     }
 }
 
+/// What is stated of one path.
+struct Claims<'a> {
+    /// By a manifest.
+    digest: Option<Digest>,
+    /// By a page of the index.
+    entry: Option<Member>,
+    /// By the root, of a part of a table.
+    part: Option<&'a TablePart>,
+}
+
 /// The comparison under way.
 struct Join<'a> {
     archive: &'a Archive,
@@ -144,6 +155,7 @@ impl Join<'_> {
         };
         let mut next_stated = stated.next(&mut self.report)?;
         let mut next_listed = listed.next(self)?;
+        let mut parts = archive.closing.root.tables.iter().peekable();
         loop {
             let first_found = match found.peek() {
                 Some(Ok(member)) => Some(member.path.as_str()),
@@ -154,6 +166,7 @@ impl Join<'_> {
                 first_found,
                 next_stated.as_ref().map(|(path, _)| path.as_str()),
                 next_listed.as_ref().map(|member| member.path.as_str()),
+                parts.peek().map(|part| part.path.as_str()),
             ];
             let Some(path) = paths.into_iter().flatten().min().map(str::to_owned) else {
                 return Ok(());
@@ -173,20 +186,20 @@ impl Join<'_> {
             if entry.is_some() {
                 next_listed = listed.next(self)?;
             }
-            self.path(&path, fact, digest, entry);
+            let part = parts.next_if(|part| part.path == path);
+            let claims = Claims {
+                digest,
+                entry,
+                part,
+            };
+            self.path(&path, fact, claims);
         }
     }
 
     /// Everything that is known about one path.
-    fn path(
-        &mut self,
-        path: &str,
-        fact: Option<Member>,
-        digest: Option<Digest>,
-        entry: Option<Member>,
-    ) {
+    fn path(&mut self, path: &str, fact: Option<Member>, claims: Claims<'_>) {
         let Some(fact) = fact else {
-            return self.missing(path, digest, entry);
+            return self.missing(path, claims);
         };
         if self.duplicate.as_deref() == Some(path) {
             let damage = self.at(&fact, Damage::new("the member is there twice"));
@@ -201,7 +214,7 @@ impl Join<'_> {
             );
             self.report.add(damage);
         }
-        match digest {
+        match claims.digest {
             Some(expected) if expected != fact.sha256 => {
                 let damage = Damage::new("the content does not have its digest")
                     .values(expected, fact.sha256);
@@ -214,7 +227,8 @@ impl Join<'_> {
             }
             _ => {}
         }
-        self.compare_entry(&fact, entry);
+        self.compare_part(&fact, &claims);
+        self.compare_entry(&fact, claims.entry);
         if self.report.damaged == before {
             self.report.intact += 1;
         }
@@ -252,10 +266,32 @@ impl Join<'_> {
         }
     }
 
+    /// The parts of tables stand in the root too. Where a page lists the part, the root is compared with it, so that
+    /// a changed content is not reported once more.
+    fn compare_part(&mut self, fact: &Member, claims: &Claims<'_>) {
+        if claims.part.is_none() && !table::is_part(&fact.path) {
+            return;
+        }
+        let page = claims.entry.as_ref().unwrap_or(fact);
+        let folder = self.archive.store.stream_len().is_none();
+        let agrees = claims.part.is_some_and(|part| {
+            let placed = claims.entry.is_none() && folder || part.offset == page.offset;
+            placed && part.length == page.size && part.sha256 == page.sha256
+        });
+        if !agrees {
+            let damage = table::disagreement(&fact.path, Some(page), claims.part);
+            let damage = self.at(fact, damage);
+            self.report.add(damage);
+        }
+    }
+
     /// A path that is stated or listed, and not there.
-    fn missing(&mut self, path: &str, digest: Option<Digest>, entry: Option<Member>) {
-        let entry = entry.or_else(|| self.closing_entry(path));
-        let expected = digest.or(entry.as_ref().map(|entry| entry.sha256));
+    fn missing(&mut self, path: &str, claims: Claims<'_>) {
+        let entry = claims
+            .entry
+            .or_else(|| claims.part.map(TablePart::member))
+            .or_else(|| self.closing_entry(path));
+        let expected = claims.digest.or(entry.as_ref().map(|entry| entry.sha256));
         let mut damage = Damage::new("the member is missing");
         if let Some(entry) = &entry
             && let Some(bad) = self.bad_frame(entry)
