@@ -275,7 +275,7 @@ impl Error {
 
     /// The workspace says that the feature is switched off (`FEATURE_DISABLED`).
     pub fn is_feature_off(&self) -> bool {
-        matches!(self.code(), Some("FEATURE_DISABLED" | "ENDPOINT_NOT_FOUND"))
+        self.code() == Some("FEATURE_DISABLED")
     }
 
     /// The host knows no such API (`ENDPOINT_NOT_FOUND`). That need not mean that there is nothing to read: a wrong

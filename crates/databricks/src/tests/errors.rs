@@ -375,7 +375,7 @@ async fn other_meanings() {
             404,
             "ENDPOINT_NOT_FOUND",
             "",
-            &["off", "unknown"],
+            &["unknown"],
         ),
         ("POST /api/2.0/e", 501, "NOT_IMPLEMENTED", "", &["unbuilt"]),
         (
