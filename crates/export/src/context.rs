@@ -26,6 +26,10 @@ pub(crate) const TREE_KINDS: [&str; 5] = [
 /// Uncommitted changes in git folders; a row of the summary, not a kind of the catalog.
 pub(crate) const GIT_FOLDER_FILES: &str = "git-folder-files";
 
+/// Contents that changed after they were read and could not be read again; a row of the summary, not a kind of the
+/// catalog. The objects themselves are in the archive as they were first read.
+pub(crate) const SECOND_READINGS: &str = "second-readings";
+
 /// Shared by all branches of a run.
 pub(crate) struct Context<'a> {
     pub(crate) gate: Gate<'a>,

@@ -45,6 +45,7 @@ struct Entry {
     path: String,
     is_dir: bool,
     facts: Value,
+    size: u64,
     member: Option<String>,
     stored: Option<Stored>,
 }
@@ -67,6 +68,7 @@ impl Dbfs {
                 path,
                 is_dir: true,
                 facts,
+                size: 0,
                 member: None,
                 stored: None,
             });
@@ -97,6 +99,7 @@ impl Dbfs {
                         path: file.path,
                         is_dir: false,
                         facts: read.facts,
+                        size: read.size,
                         member,
                         stored: None,
                     };
@@ -125,12 +128,28 @@ impl Dbfs {
         Ok(())
     }
 
-    /// Notes sizes and digests that the writer told.
-    pub(crate) fn take_stored(&self, stored: Vec<(u32, Stored)>) {
-        let by_token: BTreeMap<u32, Stored> = stored.into_iter().collect();
-        for (token, entry) in (0..).zip(self.lock().iter_mut()) {
-            entry.stored = by_token.get(&token).copied();
-        }
+    /// Notes sizes and digests that the writer told, and what it refused.
+    pub(crate) fn take_stored(
+        &self,
+        ctx: &Context<'_>,
+        stored: Vec<(u32, Result<Stored, String>)>,
+    ) {
+        let mut by_token: BTreeMap<u32, Result<Stored, String>> = stored.into_iter().collect();
+        let mut token = 0;
+        self.lock().retain_mut(|entry| {
+            let told = by_token.remove(&token);
+            token += 1;
+            match told {
+                Some(Err(message)) => {
+                    ctx.ledger.not_stored(KIND, entry.size);
+                    ctx.ledger.gap(&gap(&entry.path, Fate::Failed, message));
+                    return false;
+                }
+                Some(Ok(stored)) => entry.stored = Some(stored),
+                None => {}
+            }
+            true
+        });
     }
 
     /// The lines of the table `data/dbfs`.

@@ -25,6 +25,7 @@ pub(crate) struct Gate<'a> {
     pub(crate) client: &'a Client,
     observer: &'a dyn Observer,
     state: Mutex<State>,
+    confirming: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
@@ -51,6 +52,7 @@ impl<'a> Gate<'a> {
             client,
             observer,
             state: Mutex::default(),
+            confirming: tokio::sync::Mutex::default(),
         }
     }
 
@@ -64,13 +66,26 @@ impl<'a> Gate<'a> {
         }
         let result = call.await;
         match &result {
-            Err(error) if error.is_auth() => self.stop(Stop::CredentialsLost {
-                message: error.message(),
-            }),
+            Err(error) if error.is_auth() => self.confirm_lost(error).await,
             Err(error) if error.is_network() => self.count_network_failure(error),
             _ => self.lock().network_failures = 0,
         }
         result.map_err(Failure::Service)
+    }
+
+    /// A refusal that sounds like lost credentials may be of one object only: the caller's identity decides.
+    async fn confirm_lost(&self, error: &lifeboat_databricks::Error) {
+        let _one_at_a_time = self.confirming.lock().await;
+        if self.stopped().is_some() {
+            return;
+        }
+        if let Err(confirmed) = self.client.identity().await
+            && confirmed.is_auth()
+        {
+            self.stop(Stop::CredentialsLost {
+                message: error.message(),
+            });
+        }
     }
 
     /// Why the run asks no more, if so.

@@ -7,7 +7,7 @@ use std::io::Write;
 
 use futures_util::future::try_join_all;
 use lifeboat_archive::names::{self, Sibling};
-use lifeboat_archive::{Content, Listing, TableWriter};
+use lifeboat_archive::{Content, Fate, Listing, TableWriter};
 use lifeboat_catalog::{Kind, Layout, records};
 use serde_json::value::RawValue;
 use tokio::sync::mpsc::{Sender, UnboundedSender};
@@ -19,6 +19,7 @@ use crate::context::Context;
 use crate::dbfs::{self, Dbfs};
 use crate::error::Error;
 use crate::git_folders;
+use crate::ledger::line;
 use crate::objects::{self, KindRecords};
 use crate::secrets;
 use crate::spill::SortedSpill;
@@ -153,6 +154,7 @@ async fn read_objects(
 
 /// Writes the records of one kind.
 pub(crate) async fn write<W: Write + Send + 'static>(
+    ctx: &Context<'_>,
     records: &mut KindRecords,
     writer: &mut ArchiveWriter<W>,
 ) -> Result<(), Error> {
@@ -167,11 +169,26 @@ pub(crate) async fn write<W: Write + Send + 'static>(
             .await;
     }
     let members = members(kind, texts.keys());
+    let mut written = Vec::new();
     for text in texts.with_keys(members).sorted() {
         let (member, text) = text.map_err(Error::temporary)?;
+        let token = u32::try_from(written.len()).ok();
+        written.push((member.clone(), text.len() as u64));
         writer
-            .add(member.into(), Content::Bytes(text.into_bytes()), None, None)
+            .add(
+                member.into(),
+                Content::Bytes(text.into_bytes()),
+                token,
+                None,
+            )
             .await?;
+    }
+    for (token, stored) in writer.take_stored().await? {
+        if let (Err(message), Some((member, bytes))) = (stored, written.get(token as usize)) {
+            ctx.ledger.not_stored(kind.name, *bytes);
+            ctx.ledger
+                .gap(&line(kind.name, member, member, Fate::Failed, message));
+        }
     }
     Ok(())
 }

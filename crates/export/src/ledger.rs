@@ -90,6 +90,15 @@ impl<'a> Ledger<'a> {
         summary.bytes += bytes;
     }
 
+    /// Takes back that an object is in the archive; the caller states its fate.
+    pub(crate) fn not_stored(&self, kind: &str, bytes: u64) {
+        let mut state = self.lock();
+        let summary = entry(&mut state.kinds, kind);
+        summary.listed = summary.listed.saturating_sub(1);
+        summary.stored = summary.stored.saturating_sub(1);
+        summary.bytes = summary.bytes.saturating_sub(bytes);
+    }
+
     /// States why an object is not in the archive.
     pub(crate) fn gap(&self, line: &LedgerLine) {
         {

@@ -317,7 +317,7 @@ impl<W: Write + Send + 'static> Payload<'_, '_, W> {
         };
         let mut objects = objects.await.map_err(|_| early())?;
         for records in &mut objects {
-            kinds::write(records, self.writer).await?;
+            kinds::write(self.ctx, records, self.writer).await?;
         }
         while let Some(one) = fetched.recv().await {
             self.writer
@@ -327,15 +327,16 @@ impl<W: Write + Send + 'static> Payload<'_, '_, W> {
         let stored = self.writer.take_stored().await?;
         let mut git_folders = git_folders.await.map_err(|_| early())?;
         if let Some(records) = &mut git_folders {
-            kinds::write(records, self.writer).await?;
+            kinds::write(self.ctx, records, self.writer).await?;
         }
         let lines: Vec<_> = {
             let mut tree = lock(self.tree);
             if let Some(error) = tree.take_broken() {
                 return Err(Error::temporary(error));
             }
-            table::take_stored(&mut tree, stored);
-            table::settle(self.ctx, &mut tree);
+            table::settle_unread(self.ctx, &mut tree);
+            let refused = table::take_stored(&mut tree, stored);
+            table::settle(self.ctx, &mut tree, &refused);
             table::order(&tree)
         };
         let lines = lines
@@ -349,7 +350,8 @@ impl<W: Write + Send + 'static> Payload<'_, '_, W> {
                 .add(one.member, one.content, Some(one.token), Some(one.share))
                 .await?;
         }
-        self.dbfs.take_stored(self.writer.take_stored().await?);
+        self.dbfs
+            .take_stored(self.ctx, self.writer.take_stored().await?);
         let table = lifeboat_archive::TableWriter::new(lifeboat_catalog::records::DBFS_TABLE);
         self.writer.table(table, self.dbfs.lines()).await?;
         Ok((objects, git_folders))

@@ -31,7 +31,7 @@ enum Order<W: Write> {
 struct Desk<W: Write> {
     writer: Writer<W>,
     table: Option<TableWriter>,
-    stored: Vec<(u32, Stored)>,
+    stored: Vec<(u32, Result<Stored, String>)>,
 }
 
 /// The other end of the queue.
@@ -57,8 +57,8 @@ impl<W: Write + Send + 'static> ArchiveWriter<W> {
         Ok(Self { orders, end })
     }
 
-    /// Writes a member of the payload; its size and digest are kept under `token`. The share of the window is given back
-    /// when the member is written.
+    /// Writes a member of the payload; its size and digest are kept under `token`, or why the archive cannot have a member
+    /// of that name. The share of the window is given back when the member is written.
     pub(crate) async fn add(
         &mut self,
         path: String,
@@ -67,11 +67,17 @@ impl<W: Write + Send + 'static> ArchiveWriter<W> {
         share: Option<Share>,
     ) -> Result<(), Error> {
         self.order(Box::new(move |desk| {
-            let stored = desk.writer.add(&path, content)?;
-            if let Some(token) = token {
-                desk.stored.push((token, stored));
-            }
+            let stored = desk.writer.add(&path, content);
             drop(share);
+            match (stored, token) {
+                (Ok(stored), Some(token)) => desk.stored.push((token, Ok(stored))),
+                // One name that the format does not allow is one object's misfortune.
+                (Err(error), Some(token)) if is_of_name(&error) => {
+                    let message = format!("the archive cannot have a member of that name: {error}");
+                    desk.stored.push((token, Err(message)));
+                }
+                (result, _) => drop(result?),
+            }
             Ok(())
         }))
         .await
@@ -116,7 +122,9 @@ impl<W: Write + Send + 'static> ArchiveWriter<W> {
     }
 
     /// Sizes and digests of all members with a token since the last time.
-    pub(crate) async fn take_stored(&mut self) -> Result<Vec<(u32, Stored)>, Error> {
+    pub(crate) async fn take_stored(
+        &mut self,
+    ) -> Result<Vec<(u32, Result<Stored, String>)>, Error> {
         let (answer, answered) = oneshot::channel();
         self.order(Box::new(move |desk| {
             drop(answer.send(std::mem::take(&mut desk.stored)));
@@ -172,6 +180,13 @@ impl<W: Write + Send + 'static> ArchiveWriter<W> {
     }
 }
 
+fn is_of_name(error: &WriteError) -> bool {
+    matches!(
+        error,
+        WriteError::Name { .. } | WriteError::Duplicate { .. } | WriteError::FileAndFolder { .. }
+    )
+}
+
 fn panicked() -> Error {
     Error::Writer {
         what: "it panicked".to_owned(),
@@ -210,4 +225,52 @@ fn work<W: Write>(
         }
     }
     Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_name_that_is_taken_costs_its_object_only() {
+        let started: Timestamp = "2026-11-22T01:00:00Z".parse().unwrap();
+        let source = lifeboat_archive::Source {
+            host: "host".to_owned(),
+            workspace_id: "1".to_owned(),
+            cloud: "azure".to_owned(),
+        };
+        let scope = lifeboat_archive::Scope::Workspace;
+        let header = Header::new(
+            "test".to_owned(),
+            source,
+            started,
+            scope,
+            serde_json::json!({}),
+        );
+        let options = WriterOptions {
+            bag: "bag".to_owned(),
+            level: 1,
+            threads: 1,
+            spill_dir: None,
+        };
+        let mut writer = ArchiveWriter::start(Vec::new(), options, header).unwrap();
+        let paths = ["data/a", "data/a", "data/a/b", "data/x?", "data/z"];
+        for (token, path) in (0..).zip(paths) {
+            let content = Content::Bytes(b"text".to_vec());
+            let added = writer
+                .add(path.to_owned(), content, Some(token), None)
+                .await;
+            added.unwrap();
+        }
+        let stored = writer.take_stored().await.unwrap();
+        let taken: Vec<bool> = stored.iter().map(|(_, result)| result.is_ok()).collect();
+        assert_eq!(taken, [true, false, false, false, true], "{stored:?}");
+        let summary = Summary {
+            scope,
+            inventory: lifeboat_archive::Inventory::Complete,
+            kinds: std::collections::BTreeMap::new(),
+        };
+        let (_, sealed) = writer.finish(summary, started).await.unwrap();
+        assert_eq!(sealed.payload_members, 2);
+    }
 }

@@ -6,9 +6,9 @@
 
 mod common;
 
-use common::{SOURCE, client, export, notebook, options, put, seed, sim};
+use common::{SOURCE, client, export, notebook, options, put, seed, sim, slow_client};
 use lifeboat_archive::{Fate, Inventory};
-use lifeboat_sim::{Action, Script, Sim};
+use lifeboat_sim::{Action, Fault, Script, Sim};
 
 fn after(sim: &Sim, path: &str, query: &str, action: Action) {
     sim.script(Script {
@@ -255,4 +255,107 @@ async fn a_reproducible_run_has_the_same_bytes() {
     let first = export(&client, &options).await;
     let second = export(&client, &options).await;
     assert_eq!(first.outcome.sealed.sha256, second.outcome.sealed.sha256);
+}
+
+#[tokio::test]
+async fn a_content_that_cannot_be_read_again_stays_as_it_was_first_read() {
+    for status in [403, 404] {
+        let sim = sim();
+        let client = client(&sim);
+        seed(&sim, &client).await;
+        sim.set_clock_rate(1);
+        after_export(
+            &sim,
+            "/Shared/team/etl",
+            Action::Write {
+                path: "/Shared/team/etl".to_owned(),
+                text: "print('new')".to_owned(),
+            },
+        );
+        let mut fault = Fault::status("GET", "/api/2.0/workspace/export", status);
+        fault.query = "path=/Shared/team/etl".to_owned();
+        fault.skip = 1;
+        sim.fault(fault);
+        let written = export(&client, &options()).await;
+        assert_eq!(written.content("/Shared/team/etl"), SOURCE);
+        assert_eq!(written.kind("notebooks").failed, 0);
+        let failed = written.ledger(Fate::Failed);
+        assert_eq!(failed.len(), 1, "{failed:?}");
+        assert_eq!(
+            (failed[0].kind.as_str(), failed[0].name.as_str()),
+            ("second-readings", "/Shared/team/etl")
+        );
+        assert_eq!(failed[0].status, Some(status));
+        assert!(failed[0].message.contains("first reading"));
+        assert_eq!(written.outcome.exit_code(), 3);
+    }
+}
+
+/// Moves an object right after the second listing of a folder.
+fn during_second_listing(sim: &Sim, folder: &str, from: &str, to: &str) {
+    sim.script(Script {
+        method: "GET".to_owned(),
+        path: "/api/2.0/workspace/list".to_owned(),
+        query: format!("path={folder}"),
+        skip: 1,
+        action: Action::Move {
+            from: from.to_owned(),
+            to: to.to_owned(),
+        },
+    });
+}
+
+#[tokio::test]
+async fn a_move_during_the_second_listing_loses_nothing() {
+    // Into a folder that was listed already, and out of one.
+    for (from, to) in [
+        ("/Shared/team/etl", "/Shared/a/etl"),
+        ("/Shared/a/keep", "/Shared/team/keep"),
+    ] {
+        let sim = sim();
+        let client = slow_client(&sim);
+        seed(&sim, &client).await;
+        sim.with(|world| put(world, "/Shared/a/keep", notebook("# kept\n")));
+        during_second_listing(&sim, "/Shared/a", from, to);
+        let written = export(&client, &options()).await;
+        assert!(written.record(from).is_none(), "{from}");
+        assert!(written.record(to).unwrap()["content"].is_object(), "{to}");
+        assert_eq!(written.ledger(Fate::Vanished), [], "{to}");
+        let lines = written.lines("data/workspace");
+        let ids: std::collections::BTreeSet<String> = lines
+            .iter()
+            .map(|line| line["object_id"].to_string())
+            .collect();
+        assert_eq!(ids.len(), lines.len(), "each object once");
+        assert_eq!(written.outcome.exit_code(), 0);
+    }
+}
+
+#[tokio::test]
+async fn an_object_that_is_renamed_and_changed_gets_a_member_of_its_own() {
+    let sim = sim();
+    let client = client(&sim);
+    sim.with(|world| put(world, "/Shared/team/a?b", notebook(SOURCE)));
+    sim.set_clock_rate(1);
+    let moved = "/Shared/team/a:b";
+    after_export(
+        &sim,
+        "/Shared/team/a?b",
+        Action::Move {
+            from: "/Shared/team/a?b".to_owned(),
+            to: moved.to_owned(),
+        },
+    );
+    after_export(
+        &sim,
+        "/Shared/team/a?b",
+        Action::Write {
+            path: moved.to_owned(),
+            text: "print('new')".to_owned(),
+        },
+    );
+    let written = export(&client, &options()).await;
+    assert!(written.content(moved).contains("print('new')"));
+    assert_eq!(written.ledger(Fate::Failed), []);
+    assert!(written.record("/Shared/team/a?b").is_none());
 }

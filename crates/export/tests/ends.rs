@@ -386,3 +386,20 @@ async fn a_slow_sink_holds_the_reading_within_the_window() {
         "{most} bytes of 72,000,000 were read while nothing was written"
     );
 }
+
+#[tokio::test]
+async fn one_object_that_is_refused_like_a_lost_token_is_only_failed() {
+    let sim = sim();
+    let client = client(&sim);
+    seed(&sim, &client).await;
+    let mut fault = expired();
+    fault.path = "/api/2.0/workspace/export".to_owned();
+    fault.query = "path=/Shared/team/etl".to_owned();
+    sim.fault(fault);
+    let written = export(&client, &options()).await;
+    assert_eq!(written.outcome.exit_code(), 3);
+    assert!(written.heard.stops.lock().unwrap().is_empty());
+    let failed = written.ledger(Fate::Failed);
+    assert_eq!(failed.len(), 1, "{failed:?}");
+    assert_eq!(failed[0].name, "/Shared/team/etl");
+}

@@ -15,11 +15,16 @@ use serde_json::value::RawValue;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::entry::Entry;
-use super::tree::{ContentFacts, Folder, NodeId, State, Tree};
+use super::table::give_up;
+use super::tree::{Folder, NodeId, State, Tree};
 use super::walk::{self, Pace, lock};
 use crate::access_control::AclRequest;
 use crate::context::{Context, Phase};
 use crate::gate::Failure;
+
+/// How often the tree is listed once more when objects are missing or stand at two places: they may have moved while it
+/// was listed.
+const MORE_LISTINGS: u32 = 2;
 
 /// What the second listing found.
 pub(crate) struct Again {
@@ -30,10 +35,11 @@ pub(crate) struct Again {
 }
 
 /// What is learnt on the way.
+#[derive(Default)]
 struct Pass {
-    /// Nodes of the first listing that the second shows too.
-    seen_twice: HashSet<NodeId>,
-    /// Nodes that only the second shows.
+    /// What this listing shows; the number grows with the time at which it was shown.
+    seen: HashMap<NodeId, usize>,
+    /// Nodes that no listing before this one showed.
     appeared: HashSet<NodeId>,
     /// Folders that could not be listed again.
     failed: BTreeMap<NodeId, Failure>,
@@ -48,8 +54,21 @@ pub(crate) async fn list_again(
     phase: &Phase<'_>,
 ) -> Again {
     let mut pass = relist(ctx, tree, acls, phase).await;
-    resolve_failed_folders(ctx, &mut lock(tree), &mut pass);
-    let lost = resolve_moved(&mut lock(tree), &mut pass);
+    let mut doubtful = doubtful(&lock(tree), &mut pass);
+    for _ in 0..MORE_LISTINGS {
+        if doubtful.is_empty() || ctx.gate.stopped().is_some() {
+            break;
+        }
+        let next = relist(ctx, tree, acls, phase).await;
+        let wanted = std::mem::replace(&mut pass, next).wanted;
+        pass.wanted.extend(wanted);
+        let before = std::mem::replace(&mut doubtful, self::doubtful(&lock(tree), &mut pass));
+        if doubtful == before {
+            break;
+        }
+    }
+    state_unlisted(ctx, &mut lock(tree), &pass);
+    let lost = resolve_moved(&mut lock(tree), &pass);
     second_look(ctx, tree, lost, &mut pass).await;
     let tree = lock(tree);
     let mut wanted: Vec<NodeId> = pass
@@ -57,11 +76,16 @@ pub(crate) async fn list_again(
         .into_iter()
         .filter(|id| matches!(tree.node(*id).state, State::Wanted))
         .collect();
-    wanted.sort_by_cached_key(|id| tree.first_member(*id));
+    wanted.sort_by_cached_key(|id| (tree.first_member(*id), *id));
     wanted.dedup();
+    let appeared = pass.appeared;
     Again {
         wanted,
-        seen_twice: pass.seen_twice,
+        seen_twice: pass
+            .seen
+            .into_keys()
+            .filter(|id| !appeared.contains(id))
+            .collect(),
     }
 }
 
@@ -71,12 +95,7 @@ async fn relist(
     acls: &UnboundedSender<AclRequest>,
     phase: &Phase<'_>,
 ) -> Pass {
-    let mut pass = Pass {
-        seen_twice: HashSet::new(),
-        appeared: HashSet::new(),
-        failed: BTreeMap::new(),
-        wanted: Vec::new(),
-    };
+    let mut pass = Pass::default();
     let mut pending: BTreeMap<String, NodeId> = {
         let tree = lock(tree);
         tree.ids()
@@ -146,7 +165,7 @@ fn compare(
         };
         match known.get(&(entry.name.clone(), entry.object_id.clone())) {
             Some(child) => {
-                pass.seen_twice.insert(*child);
+                pass.saw(*child);
                 if update(tree, *child, &entry) {
                     pass.wanted.push(*child);
                 }
@@ -157,6 +176,7 @@ fn compare(
     let appeared = walk::take_in_parsed(ctx, tree, folder, &path, new, acls);
     for id in &appeared {
         pass.appeared.insert(*id);
+        pass.saw(*id);
         if matches!(tree.node(*id).state, State::Wanted) {
             pass.wanted.push(*id);
         }
@@ -175,8 +195,7 @@ fn update(tree: &mut Tree, id: NodeId, entry: &Entry) -> bool {
     }
     let changed = facts_changed(tree.facts(id).as_deref(), Some(&entry.raw));
     if changed {
-        tree.set_facts(id, &entry.raw);
-        tree.node_mut(id).state = State::Wanted;
+        tree.want_again(id, &entry.raw);
     }
     changed
 }
@@ -198,25 +217,83 @@ fn facts_changed(before: Option<&str>, after: Option<&str>) -> bool {
     }
 }
 
-/// A folder that cannot be listed (again) but is still there makes the inventory incomplete; what the first listing
-/// showed in it stays. One that is not there any more takes its children with it.
-fn resolve_failed_folders(ctx: &Context<'_>, tree: &mut Tree, pass: &mut Pass) {
+impl Pass {
+    fn saw(&mut self, id: NodeId) {
+        let at = self.seen.len() + 1;
+        self.seen.insert(id, at);
+    }
+
+    /// Folders that could not be listed although they are there. One that is not there any more takes its children
+    /// with it.
+    fn unlisted(&self) -> impl Iterator<Item = (NodeId, &Failure)> {
+        // Parents have smaller numbers than their children.
+        self.failed.iter().filter_map(|(folder, failure)| {
+            let is_there = *folder == 0 || self.seen.contains_key(folder);
+            (is_there || !failure.is_gone()).then_some((*folder, failure))
+        })
+    }
+
+    /// Where each object was seen last.
+    fn places(&self, tree: &Tree) -> HashMap<Box<str>, NodeId> {
+        let mut places: HashMap<Box<str>, NodeId> = HashMap::new();
+        for (id, at) in &self.seen {
+            let object_id = &tree.node(*id).object_id;
+            if object_id.is_empty() {
+                continue;
+            }
+            let place = places.entry(object_id.clone()).or_insert(*id);
+            if self.seen[place] < *at {
+                *place = *id;
+            }
+        }
+        places
+    }
+
+    /// Objects of the archive that this listing does not show at their place, or shows at a later one too.
+    fn elsewhere(&self, tree: &Tree, places: &HashMap<Box<str>, NodeId>) -> Vec<NodeId> {
+        tree.ids()
+            .skip(1)
+            .filter(|id| !matches!(tree.node(*id).state, State::Out | State::Inventoried))
+            .filter(|id| {
+                let place = places.get(&tree.node(*id).object_id);
+                !self.seen.contains_key(id) || place.is_some_and(|place| place != id)
+            })
+            .collect()
+    }
+}
+
+/// What the first listing showed in a folder that cannot be listed again stays. Gives the objects that are not shown at
+/// all, and those at two places.
+fn doubtful(tree: &Tree, pass: &mut Pass) -> Vec<NodeId> {
+    let kept: Vec<NodeId> = pass
+        .unlisted()
+        .filter_map(|(folder, _)| match &tree.node(folder).folder {
+            Folder::Listed(children) => Some(children),
+            _ => None,
+        })
+        .flatten()
+        .copied()
+        .collect();
+    for id in kept {
+        // Earlier than whatever was really seen.
+        pass.seen.entry(id).or_insert(0);
+    }
+    let places = pass.places(tree);
+    pass.elsewhere(tree, &places)
+        .into_iter()
+        .filter(|id| pass.seen.contains_key(id) || !places.contains_key(&tree.node(*id).object_id))
+        .collect()
+}
+
+/// A folder that cannot be listed (again) but is still there makes the inventory incomplete.
+fn state_unlisted(ctx: &Context<'_>, tree: &mut Tree, pass: &Pass) {
     let mut first_reason = None;
     let mut relisted_in_vain = 0_u64;
-    // Parents have smaller numbers than their children.
-    for (folder, failure) in std::mem::take(&mut pass.failed) {
-        let is_there =
-            folder == 0 || pass.seen_twice.contains(&folder) || pass.appeared.contains(&folder);
-        if !is_there && failure.is_gone() {
-            continue;
-        }
+    for (folder, failure) in pass.unlisted() {
         ctx.ledger.unlisted();
         first_reason.get_or_insert_with(|| failure.to_string());
         match &tree.node(folder).folder {
-            Folder::Listed(children) => {
-                relisted_in_vain += 1;
-                pass.seen_twice.extend(children);
-            }
+            Folder::Listed(_) => relisted_in_vain += 1,
             _ if folder == 0 => {}
             _ => {
                 let path = tree.path(folder);
@@ -242,24 +319,10 @@ fn resolve_failed_folders(ctx: &Context<'_>, tree: &mut Tree, pass: &mut Pass) {
 }
 
 /// Objects that the second listing shows elsewhere are recorded there; gives those that it does not show at all.
-fn resolve_moved(tree: &mut Tree, pass: &mut Pass) -> Vec<NodeId> {
-    let unseen: Vec<NodeId> = tree
-        .ids()
-        .skip(1)
-        .filter(|id| !pass.seen_twice.contains(id) && !pass.appeared.contains(id))
-        .filter(|id| !matches!(tree.node(*id).state, State::Out | State::Inventoried))
-        .collect();
-    if unseen.is_empty() {
-        return unseen;
-    }
-    let places: HashMap<Box<str>, NodeId> = pass
-        .seen_twice
-        .iter()
-        .chain(&pass.appeared)
-        .map(|id| (tree.node(*id).object_id.clone(), *id))
-        .filter(|(object_id, _)| !object_id.is_empty())
-        .collect();
-    unseen
+fn resolve_moved(tree: &mut Tree, pass: &Pass) -> Vec<NodeId> {
+    let places = pass.places(tree);
+    let elsewhere = pass.elsewhere(tree, &places);
+    elsewhere
         .into_iter()
         .filter(|id| match places.get(&tree.node(*id).object_id) {
             Some(place) => {
@@ -271,21 +334,11 @@ fn resolve_moved(tree: &mut Tree, pass: &mut Pass) -> Vec<NodeId> {
         .collect()
 }
 
-/// Gives the content that was read at the earlier place to the later one, when nothing changed in between.
+/// Gives the content that was read at the earlier place to the later one.
 fn hand_over(tree: &mut Tree, earlier: NodeId, later: NodeId) {
-    let member = tree.first_member(earlier);
     let (before, after) = (tree.facts(earlier), tree.facts(later));
     let unchanged = !facts_changed(before.as_deref(), after.as_deref());
-    let state = std::mem::replace(&mut tree.node_mut(earlier).state, State::Out);
-    if let (State::Content(mut facts), State::Wanted, true) =
-        (state, &tree.node(later).state, unchanged)
-    {
-        let member = facts.member.take().unwrap_or_else(|| member.into());
-        tree.node_mut(later).state = State::Content(Box::new(ContentFacts {
-            member: Some(member),
-            ..*facts
-        }));
-    }
+    tree.hand_over(earlier, later, unchanged);
 }
 
 /// Asks for each lost object by its path: gone is said only when that call says so too.
@@ -317,6 +370,10 @@ async fn second_look(ctx: &Context<'_>, tree: &Mutex<Tree>, lost: Vec<NodeId>, p
             let mut tree = lock(tree);
             match reply {
                 Ok(object_id) if object_id.as_deref() == Some(&*tree.node(id).object_id) => {
+                    if pass.failed.contains_key(&id) {
+                        // There, but neither its parent nor a listing of its own shows what is in it.
+                        ctx.ledger.unlisted();
+                    }
                     if matches!(tree.node(id).state, State::Missing(_)) {
                         tree.node_mut(id).state = State::Wanted;
                         pass.wanted.push(id);
@@ -393,8 +450,12 @@ pub(crate) async fn settle_missing(ctx: &Context<'_>, tree: &Mutex<Tree>, again:
         let node = tree.node_mut(id);
         if let State::Missing(failure) = std::mem::replace(&mut node.state, State::Out) {
             let fate = if gone { Fate::Vanished } else { Fate::Failed };
-            ctx.ledger
-                .gap(&failure.line(node.kind.name, &node.object_id, &path, fate));
+            let line = failure.line(node.kind.name, &node.object_id, &path, fate);
+            if gone {
+                ctx.ledger.gap(&line);
+            } else {
+                give_up(ctx, &mut tree, id, line);
+            }
         }
     }
 }

@@ -15,6 +15,7 @@ use lifeboat_catalog::tree as rules;
 use serde_json::Value;
 use tokio::sync::mpsc;
 
+use super::table::give_up;
 use super::tree::{ContentFacts, NodeId, State, Tree};
 use super::walk::lock;
 use crate::context::{Context, Phase};
@@ -149,6 +150,7 @@ fn listed_size(raw: &str) -> Option<u64> {
 fn keep(tree: &Mutex<Tree>, request: &Request, read: &Read) -> String {
     let mut tree = lock(tree);
     let (path, member) = tree.next_member(request.node);
+    tree.forget_earlier(request.node);
     tree.node_mut(request.node).state = State::Content(Box::new(ContentFacts {
         format: read.format,
         file_type: read.file_type.as_deref().map(interned),
@@ -198,8 +200,7 @@ fn settle(
             )
         }
     };
-    lock(tree).node_mut(request.node).state = State::Out;
-    ctx.ledger.gap(&line);
+    give_up(ctx, &mut lock(tree), request.node, line);
     Ok(())
 }
 
@@ -362,8 +363,8 @@ impl Sizes {
 
     fn reserve(&self, request: &Request) -> u64 {
         match request.size {
-            // Goes to a file piece by piece.
-            Some(size) if size > rules::JSON_LIMIT => Self::LEAST,
+            // Goes to a file piece by piece; the share that the file will have while it waits.
+            Some(size) if size > rules::JSON_LIMIT => Self::LEAST.max(size / 16),
             // The reply, its text and the bytes exist at the same time.
             Some(size) => size.saturating_mul(3).max(1),
             None => self
@@ -412,8 +413,9 @@ mod tests {
         assert_eq!(sizes.reserve(&request(None)), Sizes::LEAST);
         assert_eq!(sizes.reserve(&request(Some(100))), 300);
         assert_eq!(
-            sizes.reserve(&request(Some(rules::JSON_LIMIT + 1))),
-            Sizes::LEAST
+            sizes.reserve(&request(Some(256 << 20))),
+            16 << 20,
+            "a file has the share from the start that it keeps while it waits"
         );
     }
 }

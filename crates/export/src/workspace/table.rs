@@ -2,19 +2,53 @@
 
 use std::collections::HashMap;
 
-use lifeboat_archive::{Fate, Stored};
+use lifeboat_archive::{Fate, LedgerLine, Stored};
 use lifeboat_catalog::places;
 use lifeboat_catalog::records::{ContentRef, WorkspaceLine};
 use serde_json::Value;
 
 use super::tree::{NodeId, State, Tree};
-use crate::context::Context;
+use crate::context::{Context, SECOND_READINGS};
 use crate::error::Error;
 use crate::ledger::line;
 use crate::objects::serialise;
 
-/// Notes sizes and digests that the writer told. Later ones of the same object come later.
-pub(crate) fn take_stored(tree: &mut Tree, stored: Vec<(NodeId, Stored)>) {
+/// States that a content could not be read. Where an earlier reading of it is in the archive, that one stands, and the
+/// line says so in a row of its own.
+pub(crate) fn give_up(ctx: &Context<'_>, tree: &mut Tree, id: NodeId, mut line: LedgerLine) {
+    if tree.restore(id) {
+        line.kind = SECOND_READINGS.to_owned();
+        line.message = format!(
+            "changed after it was read and could not be read again, the archive has the content of the first reading: {}",
+            line.message
+        );
+    } else {
+        tree.node_mut(id).state = State::Out;
+    }
+    ctx.ledger.gap(&line);
+}
+
+/// States the fate of everything that still waits to be read.
+pub(crate) fn settle_unread(ctx: &Context<'_>, tree: &mut Tree) {
+    for id in tree.ids() {
+        let path = tree.path(id);
+        let node = tree.node_mut(id);
+        let (kind, fate) = (node.kind.name, Fate::Failed);
+        let line = match &node.state {
+            State::Wanted => line(kind, &node.object_id, &path, fate, "not attempted"),
+            State::Missing(failure) => failure.line(kind, &node.object_id, &path, fate),
+            _ => continue,
+        };
+        give_up(ctx, tree, id, line);
+    }
+}
+
+/// Notes sizes and digests that the writer told; gives what it refused. Later ones of the same object come later.
+pub(crate) fn take_stored(
+    tree: &mut Tree,
+    stored: Vec<(NodeId, Result<Stored, String>)>,
+) -> HashMap<NodeId, String> {
+    let mut refused = HashMap::new();
     // Contents of moved objects were written under the node of the earlier place.
     let mut moved: HashMap<NodeId, Vec<NodeId>> = HashMap::new();
     for id in tree.ids() {
@@ -30,14 +64,21 @@ pub(crate) fn take_stored(tree: &mut Tree, stored: Vec<(NodeId, Stored)>) {
             if let State::Content(facts) = &mut tree.node_mut(*id).state
                 && facts.token == token
             {
-                facts.stored = Some(stored);
+                match &stored {
+                    Ok(stored) => facts.stored = Some(*stored),
+                    Err(message) => {
+                        facts.stored = None;
+                        refused.insert(*id, message.clone());
+                    }
+                }
             }
         }
     }
+    refused
 }
 
-/// States the fate of everything that has none yet.
-pub(crate) fn settle(ctx: &Context<'_>, tree: &mut Tree) {
+/// States the fate of everything that has none yet; `refused` says what the archive did not take.
+pub(crate) fn settle(ctx: &Context<'_>, tree: &mut Tree, refused: &HashMap<NodeId, String>) {
     for id in tree.ids() {
         let path = tree.path(id);
         let node = tree.node_mut(id);
@@ -47,31 +88,28 @@ pub(crate) fn settle(ctx: &Context<'_>, tree: &mut Tree) {
             // Git folders are stated with their records; the root is no object of a listing.
             State::Plain if kind == "git-folders" => {}
             State::Plain => ctx.ledger.stored(kind, 0),
-            State::Content(facts) => ctx
-                .ledger
-                .stored(kind, facts.stored.map_or(0, |stored| stored.size)),
+            State::Content(facts) => match facts.stored {
+                Some(stored) => ctx.ledger.stored(kind, stored.size),
+                None => {
+                    let message = refused
+                        .get(&id)
+                        .map_or("its content was lost", String::as_str);
+                    ctx.ledger
+                        .gap(&line(kind, &node.object_id, &path, Fate::Failed, message));
+                    node.state = State::Out;
+                }
+            },
             State::Passing if id != 0 && selected => {
                 let message = "not included by the selection";
                 ctx.ledger
                     .gap(&line(kind, &node.object_id, &path, Fate::Excluded, message));
                 node.state = State::Out;
             }
-            State::Wanted => {
-                ctx.ledger.gap(&line(
-                    kind,
-                    &node.object_id,
-                    &path,
-                    Fate::Failed,
-                    "not attempted",
-                ));
-                node.state = State::Out;
-            }
-            State::Missing(failure) => {
-                ctx.ledger
-                    .gap(&failure.line(kind, &node.object_id, &path, Fate::Failed));
-                node.state = State::Out;
-            }
-            State::Passing | State::Inventoried | State::Out => {}
+            State::Wanted
+            | State::Missing(_)
+            | State::Passing
+            | State::Inventoried
+            | State::Out => {}
         }
     }
 }

@@ -4,6 +4,7 @@
 //! temporary file and is parsed when its record is written.
 
 use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
 use std::hash::{Hash as _, Hasher as _};
 use std::io;
 
@@ -26,6 +27,16 @@ pub(crate) struct Tree {
     facts: Spill,
     /// Why facts could not be kept or read; the run ends with it.
     broken: Option<io::Error>,
+    /// What was read of contents that are to be read again: it stands if that fails.
+    earlier: HashMap<NodeId, Earlier>,
+    /// Members that were given to later contents of an object.
+    later_members: HashSet<Box<str>>,
+}
+
+/// A content that was read, and the facts that stood before it was.
+struct Earlier {
+    content: Box<ContentFacts>,
+    facts: Option<(Slot, u64)>,
 }
 
 /// One object.
@@ -113,6 +124,8 @@ impl Tree {
             nodes: vec![root],
             facts: Spill::new(),
             broken: None,
+            earlier: HashMap::new(),
+            later_members: HashSet::new(),
         }
     }
 
@@ -143,6 +156,56 @@ impl Tree {
             Err(error) => {
                 self.broken.get_or_insert(error);
             }
+        }
+    }
+
+    /// Takes newer facts of an object that was read: it is to be read again, and what was read stays in reserve.
+    pub(crate) fn want_again(&mut self, id: NodeId, facts: &str) {
+        let before = self.node(id).facts;
+        if let State::Content(content) =
+            std::mem::replace(&mut self.node_mut(id).state, State::Wanted)
+        {
+            let facts = before;
+            self.earlier.insert(id, Earlier { content, facts });
+        }
+        self.set_facts(id, facts);
+    }
+
+    /// Puts back what was read earlier, if anything was.
+    pub(crate) fn restore(&mut self, id: NodeId) -> bool {
+        let Some(Earlier { content, facts }) = self.earlier.remove(&id) else {
+            return false;
+        };
+        let node = self.node_mut(id);
+        node.state = State::Content(content);
+        node.facts = facts;
+        true
+    }
+
+    /// What was read earlier is not needed any more.
+    pub(crate) fn forget_earlier(&mut self, id: NodeId) {
+        self.earlier.remove(&id);
+    }
+
+    /// The object of the node `earlier` is now at the node `later`: gives over the content that was read there, to stand
+    /// if nothing changed, else in reserve. Afterwards `earlier` is out of the archive.
+    pub(crate) fn hand_over(&mut self, earlier: NodeId, later: NodeId, unchanged: bool) {
+        let member = self.first_member(earlier);
+        let facts = self.node(earlier).facts;
+        let state = std::mem::replace(&mut self.node_mut(earlier).state, State::Out);
+        let (held, is_latest) = match (state, self.earlier.remove(&earlier)) {
+            (State::Content(content), _) => (Some(Earlier { content, facts }), true),
+            (_, held) => (held, false),
+        };
+        let Some(mut held) = held else { return };
+        if !matches!(self.node(later).state, State::Wanted | State::Missing(_)) {
+            return;
+        }
+        held.content.member.get_or_insert_with(|| member.into());
+        if is_latest && unchanged {
+            self.node_mut(later).state = State::Content(held.content);
+        } else {
+            self.earlier.insert(later, held);
         }
     }
 
@@ -227,29 +290,27 @@ impl Tree {
             return (path, None);
         }
         let node = self.node(id);
-        let archive_name = node.archive_name();
+        let object_id = node.object_id.clone();
+        let archive_name = node.archive_name().into_owned();
         let extension = archive_name
             .rfind('.')
             .map_or("", |dot| &archive_name[dot..]);
-        let stem = node.name.strip_suffix(extension).unwrap_or(&node.name);
-        // The long form of a name belongs to ids only, so it cannot meet the name of a sibling.
-        let later = format!("{}-{deliveries}", node.object_id);
-        let both = [
-            Sibling {
-                name: stem,
-                extension,
-                id: &node.object_id,
-            },
-            Sibling {
-                name: stem,
-                extension,
-                id: &later,
-            },
-        ];
-        let name = names::assign(&both).pop().unwrap_or_default();
+        let stem = node
+            .name
+            .strip_suffix(extension)
+            .unwrap_or(&node.name)
+            .to_owned();
         let folder = path.rfind('/').map_or("", |cut| &path[..cut]);
-        let path = format!("{folder}/{name}");
-        (path.clone(), Some(path.into()))
+        // Two places of one object in a folder may have the same allowed part.
+        let mut at = u32::from(deliveries);
+        loop {
+            let name = long_name(&stem, extension, &format!("{object_id}-{at}"));
+            let path = format!("{folder}/{name}");
+            if self.later_members.insert(path.to_lowercase().into()) {
+                return (path.clone(), Some(path.into()));
+            }
+            at += 1;
+        }
     }
 
     /// Adds children to a folder, names all of them for the archive and sorts them by archive path. Names that were
@@ -265,7 +326,7 @@ impl Tree {
                 _ => Vec::new(),
             };
         let old = children.len();
-        let archive_names = {
+        let mut archive_names = {
             let before: Vec<Cow<'_, str>> = children
                 .iter()
                 .map(|child| self.node(*child).archive_name())
@@ -282,6 +343,9 @@ impl Tree {
             });
             names::assign(&before.chain(added).collect::<Vec<_>>())
         };
+        if old > 0 {
+            self.avoid_taken(&children, &entries, &mut archive_names[old..]);
+        }
         let mut added = Vec::with_capacity(entries.len());
         for ((entry, state, walked), archive_name) in
             entries.into_iter().zip(archive_names.into_iter().skip(old))
@@ -317,6 +381,31 @@ impl Tree {
         children.shrink_to_fit();
         self.node_mut(folder).folder = Folder::Listed(children);
         added
+    }
+
+    /// Gives other names to added children whose names are taken: an object that was renamed in its folder keeps its id,
+    /// so the long form of its new name may be that of the old one.
+    fn avoid_taken(
+        &self,
+        children: &[NodeId],
+        entries: &[(Entry, State, bool)],
+        archive_names: &mut [String],
+    ) {
+        let mut taken: HashSet<String> = children
+            .iter()
+            .map(|child| self.node(*child).archive_name().to_lowercase())
+            .collect();
+        let mut next = self.nodes.len();
+        for ((entry, ..), name) in entries.iter().zip(archive_names) {
+            while !taken.insert(name.to_lowercase()) {
+                *name = long_name(
+                    &entry.name,
+                    entry.extension,
+                    &format!("{}-n{next}", entry.object_id),
+                );
+                next += 1;
+            }
+        }
     }
 
     fn join(&self, id: NodeId, in_archive: bool) -> String {
@@ -363,6 +452,17 @@ impl Node {
     pub(crate) fn has_any_facts(&self) -> bool {
         self.facts.is_some()
     }
+}
+
+/// The long form of a name, which belongs to ids only and so cannot meet the name of a sibling.
+fn long_name(name: &str, extension: &str, id: &str) -> String {
+    let siblings = ["0", id].map(|id| Sibling {
+        name,
+        extension,
+        id,
+    });
+    // Equal names get the long form.
+    names::assign(&siblings).pop().unwrap_or_default()
 }
 
 fn hash(text: &str) -> u64 {

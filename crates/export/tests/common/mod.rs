@@ -32,11 +32,20 @@ pub fn client(sim: &Sim) -> Client {
 }
 
 pub fn client_with(sim: &Sim, token: &str) -> Client {
+    client_of(sim, token, 64)
+}
+
+/// A client that makes one call after the other, so that their order is known.
+pub fn slow_client(sim: &Sim) -> Client {
+    client_of(sim, sim.token(), 1)
+}
+
+fn client_of(sim: &Sim, token: &str, max_concurrent: usize) -> Client {
     let config = Config::with_token(&sim.url(), Secret::new(token)).unwrap();
     let options = ClientOptions {
         limits: Limits::Off,
         retry_budget: Duration::from_secs(5),
-        max_concurrent: 64,
+        max_concurrent,
         ..ClientOptions::default()
     };
     Client::new(config, options).unwrap()
