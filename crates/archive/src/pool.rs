@@ -40,16 +40,31 @@ pub(crate) struct FrameSink<W: Write> {
 impl<W: Write> FrameSink<W> {
     /// Starts the workers; they end when the sink is dropped.
     pub(crate) fn new(sink: W, level: i32, threads: usize) -> Result<Self, WriteError> {
+        Self::start(sink, threads, || {
+            let mut encoder = Encoder::new(level)?;
+            Ok(move |raw: &[u8], kind| encoder.encode(raw, kind))
+        })
+    }
+
+    /// [`Self::new`] with a compressor of its own for each worker.
+    fn start<C>(
+        sink: W,
+        threads: usize,
+        compressor: impl Fn() -> io::Result<C>,
+    ) -> Result<Self, WriteError>
+    where
+        C: FnMut(&[u8], Kind) -> io::Result<Vec<u8>> + Send + 'static,
+    {
         let threads = threads.max(1);
         let (jobs, queue) = channel::<Job>();
         let queue = Arc::new(Mutex::new(queue));
         for _ in 0..threads {
             let queue = Arc::clone(&queue);
-            let mut encoder =
-                Encoder::new(level).map_err(|source| WriteError::Compress { frame: 0, source })?;
+            let mut compress =
+                compressor().map_err(|source| WriteError::Compress { frame: 0, source })?;
             std::thread::Builder::new()
                 .name("lifeboat-zstd".to_owned())
-                .spawn(move || work(&queue, &mut encoder))
+                .spawn(move || work(&queue, &mut compress))
                 .map_err(|source| WriteError::Compress { frame: 0, source })?;
         }
         Ok(Self {
@@ -140,16 +155,97 @@ impl<W: Write> FrameSink<W> {
     }
 }
 
-fn work(queue: &Mutex<Receiver<Job>>, encoder: &mut Encoder) {
+fn work(
+    queue: &Mutex<Receiver<Job>>,
+    compress: &mut impl FnMut(&[u8], Kind) -> io::Result<Vec<u8>>,
+) {
     loop {
         // The lock is held only until a job arrives, and falls before the work begins.
         let job = lock(queue).recv();
         let Ok(Job { raw, kind, reply }) = job else {
             return;
         };
-        let stored = encoder.encode(&raw, kind);
+        let stored = compress(&raw, kind);
         if reply.send(Done { raw, stored }).is_err() {
             return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    /// What `step` gives, unless it hangs.
+    fn in_time<T: Send + 'static>(step: impl FnOnce() -> T + Send + 'static) -> T {
+        let (done, result) = channel();
+        std::thread::spawn(move || done.send(step()));
+        result
+            .recv_timeout(Duration::from_secs(60))
+            .expect("the writer hangs")
+    }
+
+    /// Hands over 20 frames to workers that make `raw[0]` of it, and ends the file.
+    fn write_with(
+        threads: usize,
+        compress: fn(&[u8]) -> io::Result<Vec<u8>>,
+    ) -> Result<(Vec<u8>, u64, Digest), WriteError> {
+        in_time(move || {
+            let mut frames = FrameSink::start(Vec::new(), threads, || {
+                Ok(move |raw: &[u8], _| compress(raw))
+            })?;
+            for number in 0..20 {
+                frames.submit(vec![number], Kind::Ordinary)?;
+            }
+            frames.finish()
+        })
+    }
+
+    #[test]
+    fn frames_stay_in_order_whatever_the_number_of_threads() {
+        for threads in [0, 1, 3, 40] {
+            let (file, ..) = write_with(threads, |raw| Ok(raw.to_vec())).unwrap();
+            assert!(file[..20].iter().copied().eq(0..20), "{threads} threads");
+        }
+    }
+
+    #[test]
+    fn a_thread_that_panics_is_an_error_and_no_hang() {
+        for threads in [1, 2, 5] {
+            for compress in [
+                (|_| panic!("on purpose")) as fn(&[u8]) -> io::Result<Vec<u8>>,
+                |raw| match raw[0] {
+                    7 => panic!("on purpose"),
+                    _ => Ok(raw.to_vec()),
+                },
+                |raw| match raw[0] {
+                    19 => panic!("on purpose"),
+                    _ => Ok(raw.to_vec()),
+                },
+            ] {
+                let error = write_with(threads, compress).unwrap_err();
+                assert!(
+                    matches!(error, WriteError::Compress { .. }),
+                    "{threads} threads: {error:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_frame_that_cannot_be_compressed_is_named() {
+        let compress: fn(&[u8]) -> io::Result<Vec<u8>> = |raw| match raw[0] {
+            7 => Err(io::ErrorKind::OutOfMemory.into()),
+            _ => Ok(raw.to_vec()),
+        };
+        for threads in [1, 3] {
+            let error = write_with(threads, compress).unwrap_err();
+            assert!(
+                matches!(error, WriteError::Compress { frame: 7, .. }),
+                "{error:?}"
+            );
         }
     }
 }
