@@ -43,7 +43,7 @@ fn every_flipped_byte_is_found_and_placed() {
 #[test]
 fn every_truncation_is_found_and_says_where_the_file_ends() {
     let good = small();
-    for len in 0..good.len() {
+    for len in 1..good.len() {
         match examine(good[..len].to_vec()) {
             Err(error @ ReadError::Truncated { at, .. }) => {
                 assert_eq!(at, len as u64);
@@ -79,10 +79,7 @@ fn what_is_no_archive_is_told_from_what_is_damaged() {
     let mut with_tail = vec![0; 100];
     with_tail.extend_from_slice(&small()[100..]);
     is_foreign_or_damaged(with_tail);
-    assert!(matches!(
-        examine(Vec::new()),
-        Err(ReadError::Truncated { at: 0, .. })
-    ));
+    is_foreign(Vec::new(), "the file is empty");
 }
 
 /// A file with our tail and another head is ours, damaged.

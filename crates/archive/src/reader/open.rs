@@ -45,6 +45,13 @@ pub(super) fn packed(source: Box<dyn ReadAt>) -> Result<(Packed, Closing), ReadE
         offset: 0,
         source,
     })?;
+    if len == 0 {
+        // Not even the beginning of one.
+        return Err(ReadError::NotAnArchive {
+            name,
+            reason: "the file is empty".to_owned(),
+        });
+    }
     let tail_at = len.saturating_sub(TAIL);
     let mut tail = read_range(&*source, &name, tail_at, (len - tail_at) as usize)?;
     let table_len = match seek::table_len(&tail, len) {
