@@ -339,6 +339,13 @@ fn totals_that_lie() {
     let damage = the_damage(&forged, "other totals");
     assert_eq!(damage.expected.as_deref(), Some("3 members, 6 bytes"));
     assert_eq!(damage.actual.as_deref(), Some("2 members, 6 bytes"));
+
+    let mut forged = sound();
+    forged.entry_count = Some(7);
+    let damage = the_damage(&forged, "another number of entries");
+    assert_eq!(damage.expected.as_deref(), Some("7"));
+    // Two of payload, three tag files and the manifest.
+    assert_eq!(damage.actual.as_deref(), Some("6"));
 }
 
 #[test]

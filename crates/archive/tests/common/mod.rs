@@ -194,6 +194,8 @@ pub struct Forged {
     pub entries: Vec<Member>,
     pub version: String,
     pub totals: Option<(u64, u64)>,
+    /// The number of entries in the root, when it lies.
+    pub entry_count: Option<usize>,
     /// The parts of tables in the root.
     pub tables: Vec<TablePart>,
     /// Bytes that follow the two zero blocks at the end of the tar.
@@ -221,6 +223,7 @@ impl Forged {
             entries: Vec::new(),
             version: "0.9".to_owned(),
             totals: None,
+            entry_count: None,
             tables: Vec::new(),
             after_end: Vec::new(),
         };
@@ -312,7 +315,7 @@ impl Forged {
             "format": "lifeboat",
             "version": self.version,
             "finished": FINISHED,
-            "entries": entries.len(),
+            "entries": self.entry_count.unwrap_or(entries.len()),
             "payload": {"members": members, "bytes": bytes},
             "stored": {"length": stored.len(), "sha256": Digest::of(&stored)},
             "pages": [{

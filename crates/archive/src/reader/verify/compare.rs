@@ -34,9 +34,18 @@ pub(super) fn compare(archive: &Archive, found: Found) -> Result<VerifyReport, R
         bad_pages: BTreeSet::new(),
         manifest_read,
         duplicate: None,
+        entries: 0,
     };
     join.run(members.iter().map_err(spill)?.peekable(), manifest)?;
+    let entries = join.bad_pages.is_empty().then_some(join.entries);
     let mut report = join.finish();
+    if let Some(entries) = entries.filter(|entries| *entries != archive.closing.root.entries) {
+        report.add(
+            Damage::new("the pages have another number of entries than the index root states")
+                .at_path(index::ROOT)
+                .values(archive.closing.root.entries, entries),
+        );
+    }
     if all_frames_read {
         check_totals(archive, payload, stored, &mut report);
     }
@@ -138,6 +147,8 @@ struct Join<'a> {
     bad_pages: BTreeSet<usize>,
     manifest_read: bool,
     duplicate: Option<String>,
+    /// Entries on the pages so far.
+    entries: u64,
 }
 
 impl Join<'_> {
@@ -377,6 +388,7 @@ impl Listed<'_> {
     fn next(&mut self, join: &mut Join<'_>) -> Result<Option<Member>, ReadError> {
         loop {
             if let Some(member) = self.members.next() {
+                join.entries += 1;
                 return Ok(Some(member));
             }
             let number = self.page;
