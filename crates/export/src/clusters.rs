@@ -16,6 +16,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use crate::access_control::AclRequest;
 use crate::context::{Context, Phase, some_of};
 use crate::error::Error;
+use crate::gate::Failure;
 use crate::ledger::line;
 use crate::objects::{self, KindRecords};
 
@@ -23,6 +24,8 @@ use crate::objects::{self, KindRecords};
 pub(crate) const KIND: &str = "clusters";
 /// Name of the kind of library lists.
 pub(crate) const LIBRARIES: &str = "libraries";
+/// Row of the summary for pins that could not be read; not a kind of the catalog.
+const PINS: &str = "cluster-pins";
 /// Field by which a body says that the cluster is pinned.
 const PINNED: &str = "pinned_by_user_name";
 
@@ -35,21 +38,23 @@ pub(crate) async fn read_all(
 ) -> Result<KindRecords, Error> {
     let mut records = KindRecords::new(kind);
     let (elements, pinned) =
-        futures_util::future::join(objects::list(ctx, kind), pinned(ctx)).await;
+        futures_util::future::join(objects::list(ctx, kind), filtered(ctx, true)).await;
     let Some(elements) = elements else {
         return Ok(records);
     };
     let mut wanted = objects::wanted(ctx, kind, elements, &mut records.listed);
-    // A service that does not know the filter answers with every cluster; that says nothing about pins.
-    if pinned.len() < records.listed.len() {
-        for listed in wanted
-            .iter_mut()
-            .filter(|listed| pinned.contains(&listed.id))
-        {
-            if let Some(body) = listed.body.as_object_mut()
-                && !body.contains_key(PINNED)
-            {
-                body.insert(PINNED.to_owned(), Value::from("unknown"));
+    // The plain listing names who pinned a cluster; the filter is for services that leave the name out.
+    if wanted
+        .iter()
+        .all(|listed| listed.body.get(PINNED).is_none())
+        && !wanted.is_empty()
+    {
+        match told_apart(ctx, pinned, &records.listed).await {
+            Ok(pinned) => mark_pinned(&mut wanted, &pinned),
+            Err(failure) => {
+                let mut line = failure.line(PINS, "", "", Fate::Failed);
+                line.message = format!("which clusters are pinned is not known: {}", line.message);
+                ctx.ledger.gap(&line);
             }
         }
     }
@@ -57,24 +62,47 @@ pub(crate) async fn read_all(
     Ok(records)
 }
 
-/// Ids of pinned clusters as the service's filter gives them. A failure says nothing: the plain listing names who pinned
-/// a cluster, and this is only a second source for services that leave the name out.
-async fn pinned(ctx: &Context<'_>) -> BTreeSet<String> {
+fn mark_pinned(wanted: &mut [objects::Listed], pinned: &BTreeSet<String>) {
+    for listed in wanted
+        .iter_mut()
+        .filter(|listed| pinned.contains(&listed.id))
+    {
+        if let Some(body) = listed.body.as_object_mut() {
+            body.insert(PINNED.to_owned(), Value::from("unknown"));
+        }
+    }
+}
+
+/// The pinned clusters, given the filter's answer. When it names every cluster, either all are pinned or the service
+/// does not know the filter: then the opposite filter names them all too, and nothing can be said.
+async fn told_apart(
+    ctx: &Context<'_>,
+    pinned: Result<BTreeSet<String>, Failure>,
+    listed: &BTreeSet<String>,
+) -> Result<BTreeSet<String>, Failure> {
+    let pinned = pinned?;
+    if !listed.is_subset(&pinned) {
+        return Ok(pinned);
+    }
+    let not_pinned = filtered(ctx, false).await?;
+    Ok(pinned.difference(&not_pinned).cloned().collect())
+}
+
+/// Ids of the clusters that are pinned, or not, as the service's filter gives them.
+async fn filtered(ctx: &Context<'_>, pinned: bool) -> Result<BTreeSet<String>, Failure> {
     let listing = Listing {
         path: "/api/2.1/clusters/list",
-        query: vec![("filter_by.is_pinned", "true".to_owned())],
+        query: vec![("filter_by.is_pinned", pinned.to_string())],
         array: "clusters",
         paging: Paging::PageToken {
             size: Some(("page_size", 100)),
         },
     };
-    match ctx.gate.ask(ctx.gate.client.list(&listing)).await {
-        Ok(elements) => elements
-            .iter()
-            .filter_map(|element| id_of(element))
-            .collect(),
-        Err(_) => BTreeSet::new(),
-    }
+    let elements = ctx.gate.ask(ctx.gate.client.list(&listing)).await?;
+    Ok(elements
+        .iter()
+        .filter_map(|element| id_of(element))
+        .collect())
 }
 
 fn id_of(element: &RawValue) -> Option<String> {

@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use lifeboat_archive::Scope;
 use lifeboat_catalog::Kind;
 use lifeboat_databricks::Client;
+use tokio::sync::Semaphore;
 
 use crate::error::Error;
 use crate::event::{Event, Observer};
@@ -30,6 +31,9 @@ pub(crate) const GIT_FOLDER_FILES: &str = "git-folder-files";
 /// catalog. The objects themselves are in the archive as they were first read.
 pub(crate) const SECOND_READINGS: &str = "second-readings";
 
+/// Replies of up to 16 MiB that are in memory at a time, twice each while they are decoded.
+const LARGE_REPLIES: usize = 2;
+
 /// Shared by all branches of a run.
 pub(crate) struct Context<'a> {
     pub(crate) gate: Gate<'a>,
@@ -38,6 +42,8 @@ pub(crate) struct Context<'a> {
     pub(crate) options: &'a Options,
     pub(crate) observer: &'a dyn Observer,
     pub(crate) named: Mutex<Named>,
+    /// Turns of the JSON replies that take much memory.
+    pub(crate) large_replies: Semaphore,
 }
 
 /// Objects that other objects name, with who names them.
@@ -76,6 +82,7 @@ impl<'a> Context<'a> {
             options,
             observer,
             named: Mutex::default(),
+            large_replies: Semaphore::new(LARGE_REPLIES),
         })
     }
 

@@ -110,7 +110,18 @@ impl Destination {
     ///
     /// # Errors
     /// A file of that name appeared meanwhile, or the system refused; nothing is visible then.
+    /// One exception: when the folder cannot be flushed at the very end, archive and descriptor are there, but may
+    /// not outlive a power cut.
     pub fn commit(self, sink: File, descriptor: &Descriptor) -> Result<PathBuf, DestinationError> {
+        self.commit_with(sink, descriptor, sync_folder)
+    }
+
+    fn commit_with(
+        self,
+        sink: File,
+        descriptor: &Descriptor,
+        sync_folder: impl Fn(&Path) -> Result<(), DestinationError>,
+    ) -> Result<PathBuf, DestinationError> {
         sink.sync_all()
             .map_err(io_error("flush", self.growing.path()))?;
         drop(sink);
@@ -121,10 +132,12 @@ impl Destination {
             .growing
             .persist_noclobber(&self.archive)
             .map(drop)
-            .map_err(|error| placing_error(&self.archive, error.error))
-            .and_then(|()| sync_folder(&self.folder));
+            .map_err(|error| placing_error(&self.archive, error.error));
         match placed {
-            Ok(()) => Ok(self.archive),
+            Ok(()) => {
+                sync_folder(&self.folder)?;
+                Ok(self.archive)
+            }
             Err(error) => {
                 // A descriptor of our own without its archive is litter; if another run placed an archive of this
                 // name meanwhile, the descriptor is no longer ours to judge.
@@ -269,5 +282,56 @@ fn io_error(
         doing,
         path,
         source,
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_archive_in_a_folder_that_cannot_be_flushed_keeps_its_descriptor() {
+        let folder = tempfile::tempdir().unwrap();
+        let to = format!("{}/x.tar.zst", folder.path().display());
+        let started: Timestamp = "2026-11-22T01:00:00Z".parse().unwrap();
+        let (destination, sink) = Destination::create(&to, "1", started).unwrap();
+        let error = destination
+            .commit_with(sink, &descriptor(started), |folder| {
+                Err(io_error("flush", folder)(io::Error::other("no")))
+            })
+            .err();
+        assert!(
+            matches!(error, Some(DestinationError::Io { .. })),
+            "{error:?}"
+        );
+        assert!(Path::new(&to).exists());
+        assert!(Descriptor::path_for(Path::new(&to)).exists());
+    }
+
+    fn descriptor(started: Timestamp) -> Descriptor {
+        use lifeboat_archive::{Content, Header, Inventory, Scope, Source, Summary, Writer};
+        let source = Source {
+            host: "host".to_owned(),
+            workspace_id: "1".to_owned(),
+            cloud: "azure".to_owned(),
+        };
+        let scope = Scope::Workspace;
+        let options = serde_json::json!({});
+        let header = Header::new("test".to_owned(), source, started, scope, options);
+        let writer = lifeboat_archive::WriterOptions {
+            bag: "bag".to_owned(),
+            level: 1,
+            threads: 1,
+            spill_dir: None,
+        };
+        let mut writer = Writer::create(Vec::new(), writer, &header).unwrap();
+        writer.add("data/a", Content::Bytes(Vec::new())).unwrap();
+        let summary = Summary {
+            scope,
+            inventory: Inventory::Complete,
+            kinds: std::collections::BTreeMap::new(),
+        };
+        let (_, sealed) = writer.finish(&summary, started).unwrap();
+        Descriptor::new(&header, &summary, &sealed, started)
     }
 }

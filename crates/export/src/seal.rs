@@ -3,7 +3,7 @@
 //! Specified in `spec/export.md`, "The end of a run".
 
 use std::collections::BTreeMap;
-use std::io::Write;
+use std::io::{self, BufWriter, Write};
 use std::sync::{Mutex, PoisonError};
 
 use jiff::Timestamp;
@@ -140,17 +140,26 @@ async fn write_tags<W: Write + Send + 'static>(
         .map(|line| line.map(|(_, text)| text).map_err(Error::temporary));
     writer.table(TableWriter::tag("ledger"), lines).await?;
     for (kind, texts) in observed {
-        let mut bytes = Vec::new();
-        for text in texts.sorted() {
-            bytes.extend_from_slice(text.map_err(Error::temporary)?.1.as_bytes());
-            bytes.push(b'\n');
-        }
-        let (content, _) = window::content(bytes).map_err(Error::temporary)?;
+        let content = lines_in_file(texts).map_err(Error::temporary)?;
         writer
             .add_tag(format!("observed/{kind}.jsonl"), content)
             .await?;
     }
     Ok(())
+}
+
+/// Lines in the order of their keys, in a temporary file: there may be one for each job of a large workspace.
+fn lines_in_file(texts: SortedSpill) -> io::Result<Content> {
+    let mut file = BufWriter::new(window::unnamed_file()?);
+    let mut size = 0;
+    for text in texts.sorted() {
+        let (_, text) = text?;
+        file.write_all(text.as_bytes())?;
+        file.write_all(b"\n")?;
+        size += text.len() as u64 + 1;
+    }
+    let file = file.into_inner().map_err(io::IntoInnerError::into_error)?;
+    Ok(Content::File { file, size })
 }
 
 /// `run.json`: who called, when each kind was read, and what it took.
@@ -199,4 +208,25 @@ fn run_record(
         record.insert("families".to_owned(), Value::Object(families));
     }
     record
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Seek as _};
+
+    use super::*;
+
+    #[test]
+    fn observed_lines_wait_in_a_file() {
+        let mut texts = SortedSpill::new();
+        texts.put("b", "second").unwrap();
+        texts.put("a", "first").unwrap();
+        let Content::File { mut file, size } = lines_in_file(texts).unwrap() else {
+            panic!("not a file");
+        };
+        let mut text = String::new();
+        file.rewind().unwrap();
+        file.read_to_string(&mut text).unwrap();
+        assert_eq!((text.as_str(), size), ("first\nsecond\n", 13));
+    }
 }

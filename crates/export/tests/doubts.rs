@@ -6,8 +6,8 @@
 
 mod common;
 
-use common::{client, export, options, seed, sim};
-use lifeboat_archive::{Inventory, Listing};
+use common::{Written, client, export, notebook, options, put, seed, sim, slow_client};
+use lifeboat_archive::{Fate, Inventory, Listing};
 use lifeboat_sim::{Fault, Sim};
 use serde_json::{Value, json};
 
@@ -129,4 +129,215 @@ async fn dbfs_that_an_administrator_switched_off_is_unavailable() {
     let written = export(&client, &options()).await;
     assert_eq!(written.kind("dbfs").listing, Listing::Unavailable);
     assert_eq!(written.outcome.summary.inventory, Inventory::Complete);
+}
+
+#[tokio::test]
+async fn dbfs_that_shows_nothing_at_all_is_unknown() {
+    let sim = sim();
+    let client = client(&sim);
+    let gone = json!({ "error_code": "RESOURCE_DOES_NOT_EXIST", "message": "No file or directory exists." });
+    answer(
+        &sim,
+        "/api/2.0/dbfs/list",
+        "path=/databricks/init",
+        404,
+        &gone,
+    );
+    let written = export(&client, &options()).await;
+    assert_eq!(
+        written.kind("dbfs").listing,
+        Listing::Listed,
+        "only that folder is not there"
+    );
+    answer(&sim, "/api/2.0/dbfs/get-status", "path=/", 404, &gone);
+    let written = export(&client, &options()).await;
+    assert_eq!(written.kind("dbfs").listing, Listing::Unknown);
+    assert_eq!(written.outcome.exit_code(), 3);
+}
+
+#[tokio::test]
+async fn a_dbfs_folder_that_hides_what_is_in_it_is_not_gone() {
+    let sim = sim();
+    let client = client(&sim);
+    seed(&sim, &client).await;
+    let gone = json!({ "error_code": "RESOURCE_DOES_NOT_EXIST", "message": "No file or directory exists." });
+    let folder = "/databricks/init/old";
+    answer(
+        &sim,
+        "/api/2.0/dbfs/list",
+        &format!("path={folder}"),
+        404,
+        &gone,
+    );
+    let written = export(&client, &options()).await;
+    assert_eq!(written.ledger(Fate::Vanished), []);
+    assert_eq!(names(&written, Fate::Failed), [folder]);
+    assert_eq!(written.outcome.summary.inventory, Inventory::Incomplete);
+}
+
+fn names(written: &Written, fate: Fate) -> Vec<String> {
+    let lines = written.ledger(fate).into_iter();
+    lines.map(|line| line.name).collect()
+}
+
+#[tokio::test]
+async fn files_of_dbfs_that_is_off_have_lines() {
+    let sim = sim();
+    let client = client(&sim);
+    seed(&sim, &client).await;
+    sim.switch(|switches| switches.dbfs_disabled = true);
+    let mut options = options();
+    options.dbfs = vec!["dbfs:/FileStore/x.jar".to_owned()];
+    let written = export(&client, &options).await;
+    assert_eq!(names(&written, Fate::Failed), ["/FileStore/x.jar"]);
+    let named = written.ledger(Fate::Unsupported);
+    let named = named.iter().find(|line| line.kind == "dbfs").unwrap();
+    assert_eq!(named.name, "/scripts/setup.sh");
+    assert!(named.message.contains("named by cluster"), "{named:?}");
+}
+
+const CLUSTERS: &str = "/api/2.1/clusters/list";
+
+/// The list of clusters without the names of those who pinned them.
+async fn unnamed_pins(client: &lifeboat_databricks::Client) -> Value {
+    let mut list = client.get(CLUSTERS, &[]).await.unwrap();
+    for cluster in list["clusters"].as_array_mut().unwrap() {
+        cluster
+            .as_object_mut()
+            .unwrap()
+            .remove("pinned_by_user_name");
+    }
+    list
+}
+
+fn pinned_by(written: &Written) -> Option<String> {
+    let path = written.members("data/clusters/").pop().unwrap();
+    let record: Value = serde_json::from_str(&written.text(&path)).unwrap();
+    record["body"]["pinned_by_user_name"]
+        .as_str()
+        .map(str::to_owned)
+}
+
+#[tokio::test]
+async fn pins_that_cannot_be_asked_for_are_a_gap() {
+    let sim = sim();
+    let client = client(&sim);
+    seed(&sim, &client).await;
+    let list = unnamed_pins(&client).await;
+    let denied = json!({ "error_code": "PERMISSION_DENIED", "message": "no" });
+    answer(&sim, CLUSTERS, "is_pinned", 403, &denied);
+    let written = export(&client, &options()).await;
+    assert_eq!(written.outcome.exit_code(), 0, "the plain list names them");
+    answer(&sim, CLUSTERS, "", 200, &list);
+    let written = export(&client, &options()).await;
+    assert_eq!(written.kind("cluster-pins").failed, 1);
+    assert_eq!(written.outcome.exit_code(), 3);
+    assert_eq!(pinned_by(&written), None);
+}
+
+#[tokio::test]
+async fn pins_count_when_every_cluster_is_pinned() {
+    let sim = sim();
+    let client = client(&sim);
+    seed(&sim, &client).await;
+    let list = unnamed_pins(&client).await;
+    answer(&sim, CLUSTERS, "is_pinned=false", 200, &json!({}));
+    answer(&sim, CLUSTERS, "", 200, &list);
+    let written = export(&client, &options()).await;
+    assert_eq!(pinned_by(&written).as_deref(), Some("unknown"));
+    sim.clear_faults();
+    answer(&sim, CLUSTERS, "", 200, &list);
+    let written = export(&client, &options()).await;
+    assert_eq!(
+        pinned_by(&written),
+        None,
+        "a service that ignores the filter"
+    );
+}
+
+const EXPORT: &str = "/api/2.0/workspace/export";
+
+#[tokio::test]
+async fn a_content_of_another_length_is_read_again() {
+    let sim = sim();
+    let client = client(&sim);
+    seed(&sim, &client).await;
+    let query = "path=/Shared/team/data.csv";
+    let short = json!({ "content": "YWI=", "file_type": "" });
+    let mut once = answering(EXPORT, query, 200, &short);
+    once.times = 1;
+    sim.fault(once);
+    let written = export(&client, &options()).await;
+    assert_eq!(written.content("/Shared/team/data.csv"), "a,b\n1,2\n");
+    answer(&sim, EXPORT, query, 200, &short);
+    let written = export(&client, &options()).await;
+    let failed = written.ledger(Fate::Failed);
+    assert_eq!(failed.len(), 1, "{failed:?}");
+    assert_eq!(failed[0].message, "the content has 2 bytes, not 8");
+}
+
+#[tokio::test]
+async fn a_file_without_size_and_content_is_downloaded() {
+    let sim = sim();
+    let client = client(&sim);
+    seed(&sim, &client).await;
+    let list = json!({ "objects": [
+        { "path": "/Shared/team/data.csv", "object_type": "FILE", "object_id": 77 },
+    ] });
+    answer(
+        &sim,
+        "/api/2.0/workspace/list",
+        "path=/Shared/team",
+        200,
+        &list,
+    );
+    let mut once = answering(EXPORT, "path=/Shared/team/data.csv", 200, &json!({}));
+    once.times = 1;
+    sim.fault(once);
+    let written = export(&client, &options()).await;
+    assert_eq!(written.content("/Shared/team/data.csv"), "a,b\n1,2\n");
+}
+
+#[tokio::test]
+async fn large_replies_take_turns() {
+    let sim = sim();
+    let client = client(&sim);
+    let text = format!("# Databricks notebook source\n# {}\n", "x".repeat(2 << 20));
+    sim.with(|world| put(world, "/Shared/large", notebook(&text)));
+    let written = export(&client, &options()).await;
+    assert_eq!(written.content("/Shared/large").len(), text.len());
+    let calls = sim.calls();
+    let exports = calls.iter().filter(|call| call.path == EXPORT).count();
+    assert_eq!(exports, 2, "given up at the cap, then read in its turn");
+}
+
+#[tokio::test]
+async fn a_root_that_is_not_shown_is_a_gap() {
+    let sim = sim();
+    let client = client(&sim);
+    seed(&sim, &client).await;
+    let gone = json!({ "error_code": "RESOURCE_DOES_NOT_EXIST", "message": "no" });
+    answer(&sim, "/api/2.0/workspace/get-status", "path=/", 404, &gone);
+    let written = export(&client, &options()).await;
+    assert_eq!(names(&written, Fate::Failed), ["/"]);
+    assert_eq!(written.outcome.exit_code(), 3);
+}
+
+#[tokio::test]
+async fn a_folder_that_no_second_listing_shows_but_is_there_is_unlisted() {
+    let sim = sim();
+    let client = slow_client(&sim);
+    sim.with(|world| put(world, "/Shared/team/x/nb", notebook(common::SOURCE)));
+    let gone = json!({ "error_code": "RESOURCE_DOES_NOT_EXIST", "message": "no" });
+    let list = "/api/2.0/workspace/list";
+    let mut inside = answering(list, "path=/Shared/team/x", 404, &gone);
+    inside.skip = 1;
+    sim.fault(inside);
+    let mut above = answering(list, "path=/Shared/team", 200, &json!({}));
+    above.skip = 2;
+    sim.fault(above);
+    let written = export(&client, &options()).await;
+    assert_eq!(written.content("/Shared/team/x/nb"), common::SOURCE);
+    assert_eq!(written.ledger(Fate::Vanished), []);
+    assert_eq!(written.outcome.summary.inventory, Inventory::Incomplete);
 }

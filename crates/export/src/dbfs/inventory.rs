@@ -54,12 +54,20 @@ pub(crate) async fn list(ctx: &Context<'_>, named: &Named) -> Inventory {
                     .insert((*folder).to_owned(), folder_facts(folder));
                 found.take(ctx, entries);
             }
-            // No such folder, nothing in it.
-            Err(failure) if failure.is_gone() => {}
             Err(failure) => {
+                let failure = if failure.is_gone() {
+                    match status(ctx, "/").await {
+                        // DBFS answers, so there is no such folder and nothing in it.
+                        Ok(_) => continue,
+                        Err(failure) => failure,
+                    }
+                } else {
+                    failure
+                };
                 let (listing, reason) = failure.listing();
                 ctx.ledger.listing(KIND, listing, Some(reason));
                 if listing == State::Unavailable {
+                    state_unavailable(ctx, named, &failure);
                     return Inventory {
                         folders: BTreeMap::new(),
                         files: Vec::new(),
@@ -142,11 +150,12 @@ impl Found {
                     Ok(entries) => self.take(ctx, entries),
                     Err(failure) => {
                         self.folders.remove(&folder);
-                        let fate = if failure.is_gone() {
-                            Fate::Vanished
-                        } else {
-                            Fate::Failed
-                        };
+                        // Its parent has just shown it: gone is said only after a second look.
+                        let gone = failure.is_gone()
+                            && status(ctx, &folder)
+                                .await
+                                .is_err_and(|failure| failure.is_gone());
+                        let fate = if gone { Fate::Vanished } else { Fate::Failed };
                         if fate == Fate::Failed {
                             ctx.ledger.unlisted();
                         }
@@ -170,18 +179,36 @@ fn folder_facts(path: &str) -> Value {
     serde_json::json!({ "path": path, "is_dir": true })
 }
 
+/// With DBFS off nobody can read the files that objects name; what the operator asks for is missing.
+fn state_unavailable(ctx: &Context<'_>, named: &Named, failure: &Failure) {
+    let asked = asked(ctx);
+    let named_paths = named.dbfs.keys().filter_map(|path| plain_path(path));
+    let paths: BTreeSet<String> = named_paths.chain(asked.iter().cloned()).collect();
+    for path in paths {
+        let fate = if asked.contains(&path) {
+            Fate::Failed
+        } else {
+            Fate::Unsupported
+        };
+        let mut line = failure.line(KIND, &path, &path, fate);
+        name_referrers(&mut line, named);
+        ctx.ledger.gap(&line);
+    }
+}
+
+/// The paths that the options ask for.
+fn asked(ctx: &Context<'_>) -> BTreeSet<String> {
+    let paths = ctx.options.dbfs.iter();
+    paths.filter_map(|path| plain_path(path)).collect()
+}
+
 /// Looks at the paths that the options and other objects name.
 async fn look_at_named(ctx: &Context<'_>, named: &Named, found: &mut Found) {
     for (path, by) in &named.dbfs_never_read {
         let message = format!("rule: never read; named by {}", some_of(by));
         ctx.ledger.gap(&gap(path, Fate::Unsupported, message));
     }
-    let asked: BTreeSet<String> = ctx
-        .options
-        .dbfs
-        .iter()
-        .filter_map(|path| plain_path(path))
-        .collect();
+    let asked = asked(ctx);
     let mut wanted: BTreeSet<String> = named
         .dbfs
         .keys()

@@ -12,6 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use futures_util::stream::{Stream, StreamExt};
 use lifeboat_archive::{Content, Fate};
 use lifeboat_catalog::tree as rules;
+use serde::Deserialize;
 use serde_json::Value;
 use tokio::sync::mpsc;
 
@@ -22,9 +23,14 @@ use crate::context::{Context, Phase};
 use crate::error::Error;
 use crate::gate::Failure;
 use crate::ledger::line;
+use crate::options::NotebookFormat;
 use crate::window::{self, Share, Window};
 
 const EXPORT: &str = "/api/2.0/workspace/export";
+/// Bytes of a JSON reply of which many may be in memory.
+const SMALL_REPLY: u64 = 1 << 20;
+/// Bytes of a JSON reply at most: what the size rule allows, as base64, and the fields around it.
+const LARGEST_REPLY: u64 = 16 << 20;
 
 /// A content on its way to the archive.
 pub(crate) struct Fetched {
@@ -141,7 +147,10 @@ impl Request {
 }
 
 fn listed_size(raw: &str) -> Option<u64> {
-    let facts: Value = serde_json::from_str(raw).ok()?;
+    size_of(&serde_json::from_str(raw).ok()?)
+}
+
+fn size_of(facts: &Value) -> Option<u64> {
     lifeboat_catalog::places::scalar(facts.get("size")?)?
         .parse()
         .ok()
@@ -217,12 +226,11 @@ async fn fetch(ctx: &Context<'_>, request: &Request) -> Result<Read, Trouble> {
 /// A notebook in the preferred format, on the size error in the other one.
 async fn notebook(ctx: &Context<'_>, path: &str) -> Result<Read, Trouble> {
     let preferred = ctx.options.notebook_format;
-    match export(ctx, path, preferred.name(), preferred.name(), false).await {
-        Err(Trouble::Service(failure)) if failure.is_too_large() => {
-            let other = preferred.other().name();
-            match export(ctx, path, other, other, false).await {
+    match one_format(ctx, path, preferred).await {
+        Err(Trouble::Service(failure)) if is_too_large(&failure) => {
+            match one_format(ctx, path, preferred.other()).await {
                 // The first refusal is the one that says what is wrong with this notebook.
-                Err(Trouble::Service(second)) if second.is_too_large() => {
+                Err(Trouble::Service(second)) if is_too_large(&second) => {
                     Err(Trouble::Service(failure))
                 }
                 result => result,
@@ -232,22 +240,58 @@ async fn notebook(ctx: &Context<'_>, path: &str) -> Result<Read, Trouble> {
     }
 }
 
-/// A file by JSON, as a download, or through the older file call: the first that the service's size rule lets pass.
+async fn one_format(
+    ctx: &Context<'_>,
+    path: &str,
+    format: NotebookFormat,
+) -> Result<Read, Trouble> {
+    match export(ctx, path, format.name(), format.name(), false).await? {
+        Exported::Read(read) => Ok(read),
+        Exported::NoContent => Err(unusable("the reply has no content")),
+    }
+}
+
+/// A file whose length is the one that the service states. It may have changed since it was listed, so the service is
+/// asked again before a length counts as wrong.
 async fn file(ctx: &Context<'_>, request: &Request) -> Result<Read, Trouble> {
-    let path = &request.path;
-    let small = request.size.is_none_or(|size| size <= rules::JSON_LIMIT);
-    if small {
-        match export(
-            ctx,
-            path,
-            "AUTO",
-            "RAW",
-            request.size.is_none_or(|size| size == 0),
-        )
-        .await
+    let mut read = any_length(ctx, request).await?;
+    let Some(listed) = request.size else {
+        return Ok(read);
+    };
+    for _ in 0..2 {
+        if read.size == listed || read.size == size_now(ctx, &request.path).await?.unwrap_or(listed)
         {
-            Err(Trouble::Service(failure)) if failure.is_too_large() => {}
-            result => return result,
+            return Ok(read);
+        }
+        read = any_length(ctx, request).await?;
+    }
+    Err(Trouble::Service(Failure::Reply {
+        request: format!("GET {EXPORT}"),
+        what: format!("the content has {} bytes, not {listed}", read.size),
+    }))
+}
+
+/// Size of a file as the service states it now.
+async fn size_now(ctx: &Context<'_>, path: &str) -> Result<Option<u64>, Trouble> {
+    let query = [("path", path)];
+    let call = ctx.gate.client.get("/api/2.0/workspace/get-status", &query);
+    let facts = ctx.gate.ask(call).await.map_err(Trouble::Service)?;
+    Ok(size_of(&facts))
+}
+
+/// A file by JSON, as a download, or through the older file call: the first that the service's size rule lets pass.
+async fn any_length(ctx: &Context<'_>, request: &Request) -> Result<Read, Trouble> {
+    let path = &request.path;
+    if request.size.is_none_or(|size| size <= rules::JSON_LIMIT) {
+        let large = request.size.is_some_and(|size| size > SMALL_REPLY / 2);
+        match export(ctx, path, "AUTO", "RAW", large).await {
+            Ok(Exported::Read(read)) => return Ok(read),
+            // The service leaves out an empty content; without a size that may also mean something else.
+            Ok(Exported::NoContent) if request.size == Some(0) => return empty(),
+            Ok(Exported::NoContent) if request.size.is_none() => {}
+            Ok(Exported::NoContent) => return Err(unusable("the reply has no content")),
+            Err(Trouble::Service(failure)) if is_too_large(&failure) => {}
+            Err(trouble) => return Err(trouble),
         }
     }
     let query = [
@@ -272,49 +316,91 @@ async fn file(ctx: &Context<'_>, request: &Request) -> Result<Read, Trouble> {
     }
 }
 
+/// What an export as JSON gives.
+enum Exported {
+    Read(Read),
+    /// A reply without the field.
+    NoContent,
+}
+
+#[derive(Deserialize)]
+struct Reply<'r> {
+    #[serde(borrow, default)]
+    content: Option<Cow<'r, str>>,
+    #[serde(borrow, default)]
+    file_type: Option<Cow<'r, str>>,
+}
+
+fn unusable(what: &str) -> Trouble {
+    Trouble::Service(Failure::Reply {
+        request: format!("GET {EXPORT}"),
+        what: what.to_owned(),
+    })
+}
+
+/// Larger than the service, or we, let a JSON reply be.
+fn is_too_large(failure: &Failure) -> bool {
+    failure.is_too_large() || is_over_cap(failure)
+}
+
+fn is_over_cap(failure: &Failure) -> bool {
+    matches!(failure, Failure::Service(error) if error.is_over_cap())
+}
+
+fn empty() -> Result<Read, Trouble> {
+    Ok(Read {
+        content: Content::Bytes(Vec::new()),
+        size: 0,
+        format: "RAW",
+        file_type: None,
+    })
+}
+
+/// One JSON reply. Small ones are many at a time; a large one is asked for again when it is its turn, so that few are
+/// in memory.
 async fn export(
     ctx: &Context<'_>,
     path: &str,
     format: &str,
     name: &'static str,
-    may_be_empty: bool,
-) -> Result<Read, Trouble> {
+    large: bool,
+) -> Result<Exported, Trouble> {
     let query = [("path", path), ("format", format)];
-    let mut reply = ctx
-        .gate
-        .ask(ctx.gate.client.get(EXPORT, &query))
-        .await
-        .map_err(Trouble::Service)?;
-    let unusable = |what: &str| {
-        Trouble::Service(Failure::Reply {
-            request: format!("GET {EXPORT}"),
-            what: what.to_owned(),
-        })
-    };
-    let file_type = reply
-        .get("file_type")
-        .and_then(Value::as_str)
-        .map(str::to_owned);
+    if !large {
+        let call = ctx.gate.client.get_bytes(EXPORT, &query, SMALL_REPLY);
+        match ctx.gate.ask(call).await {
+            Ok(bytes) => return decoded(&bytes, name),
+            Err(failure) if is_over_cap(&failure) => {}
+            Err(failure) => return Err(Trouble::Service(failure)),
+        }
+    }
+    // The semaphore is never closed.
+    let _turn = ctx.large_replies.acquire().await;
+    let call = ctx.gate.client.get_bytes(EXPORT, &query, LARGEST_REPLY);
+    let bytes = ctx.gate.ask(call).await.map_err(Trouble::Service)?;
+    decoded(&bytes, name)
+}
+
+fn decoded(bytes: &[u8], name: &'static str) -> Result<Exported, Trouble> {
+    let reply: Reply<'_> =
+        serde_json::from_slice(bytes).map_err(|error| unusable(&error.to_string()))?;
     // Of a folder the service makes an archive instead of refusing.
-    if file_type.as_deref() == Some("dbc") {
+    if reply.file_type.as_deref() == Some("dbc") {
         return Err(unusable("the reply is an archive of a folder"));
     }
-    let bytes = match reply.get_mut("content").map(Value::take) {
-        Some(Value::String(text)) => {
-            decode(&text).ok_or_else(|| unusable("the content is not base64"))?
-        }
-        None if may_be_empty && reply.is_object() => Vec::new(),
-        _ => return Err(unusable("the reply has no content")),
+    let Some(text) = reply.content else {
+        return Ok(Exported::NoContent);
     };
-    drop(reply);
+    let bytes = decode(&text).ok_or_else(|| unusable("the content is not base64"))?;
     let (content, size) =
         window::content(bytes).map_err(|error| Trouble::Local(Error::temporary(error)))?;
-    Ok(Read {
+    let file_type = reply.file_type.filter(|text| !text.is_empty());
+    Ok(Exported::Read(Read {
         content,
         size,
         format: name,
-        file_type: file_type.filter(|text| !text.is_empty()),
-    })
+        file_type: file_type.map(Cow::into_owned),
+    }))
 }
 
 async fn download(ctx: &Context<'_>, path: &str, query: &[(&str, &str)]) -> Result<Read, Trouble> {
