@@ -27,6 +27,10 @@ struct Inner {
     file: fs::File,
     knowledge: Knowledge,
     next: u64,
+    /// Length of the lines that are whole.
+    length: u64,
+    /// A write failed: what stands behind `length` is unknown, and nothing more may be written.
+    broken: bool,
 }
 
 impl Journal {
@@ -64,6 +68,7 @@ impl Journal {
             // The last line lost its end together with the process that wrote it: it was never acted on.
             file.set_len(length).map_err(io)?;
         }
+        let length = file.metadata().map_err(io)?.len();
         let journal = Self {
             path: path.to_owned(),
             archive: archive.to_owned(),
@@ -71,6 +76,8 @@ impl Journal {
                 file,
                 knowledge: loaded.knowledge,
                 next: loaded.next,
+                length,
+                broken: false,
             }),
             _lock: lock,
         };
@@ -150,13 +157,18 @@ impl Journal {
     fn write(&self, inner: &mut Inner, line: &Line, sync: bool) -> Result<(), Error> {
         let mut text = serde_json::to_vec(line).map_err(|source| self.io(source.into()))?;
         text.push(b'\n');
-        inner
-            .file
-            .write_all(&text)
-            .map_err(|source| self.io(source))?;
-        if sync {
-            inner.file.sync_data().map_err(|source| self.io(source))?;
+        if inner.broken {
+            return Err(self.io(std::io::Error::other("an earlier line was not written")));
         }
+        let result = put(&mut inner.file, &text, sync);
+        if let Err(source) = result {
+            // A line without its end in the middle of the file would make the journal unreadable.
+            // Where it cannot be cut off it stays the last one, which the next reader drops as torn.
+            inner.broken = true;
+            let _ = inner.file.set_len(inner.length);
+            return Err(self.io(source));
+        }
+        inner.length += text.len() as u64;
         inner.knowledge.apply(line);
         Ok(())
     }
@@ -168,6 +180,14 @@ impl Journal {
             source,
         }
     }
+}
+
+fn put(file: &mut fs::File, text: &[u8], sync: bool) -> std::io::Result<()> {
+    file.write_all(text)?;
+    if sync {
+        file.sync_data()?;
+    }
+    Ok(())
 }
 
 struct Loaded {
@@ -241,4 +261,25 @@ fn check_pair(path: &Path, found: &Pair, source: &str, target: &str) -> Result<(
         ),
         hint: "name the journal of this pair with --journal, or leave the option out for the usual place".to_owned(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn after_a_line_that_was_not_written_nothing_is_written_any_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal.jsonl");
+        let lock = Lock::take(&path).unwrap();
+        let journal = Journal::open(&path, lock, "1", "2", "archive").unwrap();
+        let whole = fs::read(&path).unwrap();
+        let good = std::mem::replace(&mut journal.inner().file, fs::File::open(&path).unwrap());
+        let line = || journal.line(LineKind::Seen);
+        journal.append(&line(), false).unwrap_err();
+        journal.inner().file = good;
+        journal.append(&line(), false).unwrap_err();
+        journal.intent(line(), true).unwrap_err();
+        assert_eq!(fs::read(&path).unwrap(), whole);
+    }
 }
