@@ -291,7 +291,11 @@ async fn drift_is_found_and_named_by_place() {
         comparison.differences[0].places,
         ["/settings/timeout_seconds"]
     );
-    let report = stage.apply(&stage.options()).await.unwrap();
+    let overwrite = Options {
+        overwrite_changed: true,
+        ..stage.options()
+    };
+    let report = stage.apply(&overwrite).await.unwrap();
     assert_eq!((report.totals().updated, report.writes), (1, 1));
     assert_eq!(stage.differences(), Vec::<String>::new());
 }

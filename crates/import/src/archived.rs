@@ -34,6 +34,12 @@ pub struct ArchiveState {
     /// True when the whole workspace was asked for and everything could be listed: what is not in the archive did not
     /// exist in the source.
     pub complete: bool,
+    /// Kinds of identities that the archive does not hold as a whole: who is not in it may still be a member.
+    pub partial_identities: BTreeSet<String>,
+    /// Kinds whose access control the source does not have, because the feature is switched off there.
+    pub without_access: BTreeSet<String>,
+    /// True when the inventory is incomplete and that was allowed: what is missing is a gap.
+    pub incomplete: bool,
     /// Ids, names and paths that the ledger lists as existing and not captured.
     pub uncaptured: BTreeSet<String>,
     /// Kinds that this build does not know, with the number of objects that the summary counts.
@@ -134,11 +140,26 @@ pub fn load(archive: &Archive, allow_incomplete: bool) -> Result<ArchiveState, E
                     .to_owned(),
             });
         }
+        state.incomplete = true;
         state.warnings.push(format!(
             "the archive's inventory is incomplete; not in the archive: {gaps}"
         ));
     }
     state.complete = summary.inventory == Inventory::Complete && summary.scope == Scope::Workspace;
+    state.partial_identities = ["users", "groups", "service-principals"]
+        .into_iter()
+        .filter(|kind| {
+            let counts = summary.kinds.get(*kind);
+            counts.is_none_or(|counts| counts.listing != Listing::Listed || counts.failed > 0)
+        })
+        .map(str::to_owned)
+        .collect();
+    state.without_access = summary
+        .kinds
+        .iter()
+        .filter(|(_, counts)| counts.listing == Listing::Unavailable)
+        .filter_map(|(kind, _)| kind.strip_prefix("acls/").map(str::to_owned))
+        .collect();
     load_ledger(archive, &mut state)?;
     let known: BTreeSet<&str> = kinds()
         .iter()

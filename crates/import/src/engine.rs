@@ -72,7 +72,11 @@ async fn start(
         caller: &identity.user_name,
         is_admin: identity.is_admin,
     });
-    guards::source_is_not_target(&state.workspace_id, &target, options)?;
+    guards::source_is_not_target(
+        (&state.workspace_id, &state.host),
+        (&target, client.host()),
+        options,
+    )?;
     let journal = guards::journal_path(options, &state.workspace_id, &target);
     Ok(Start {
         state,
@@ -118,7 +122,8 @@ pub(crate) async fn apply(
         name: "reading the target",
         total: None,
     });
-    let (target, prepared) = prepare(archive, client, options, &mut start, &knowledge).await?;
+    let (mut target, prepared) = prepare(archive, client, options, &mut start, &knowledge).await?;
+    guards::identities_listed(target.nobody.take())?;
     guards::no_conflicts(&knowledge, &prepared.conflicts, options)?;
     let journal = Journal::open(
         &start.journal,
@@ -142,7 +147,8 @@ pub(crate) async fn apply(
     let mut record = run.into_record();
     journal.sync()?;
     let stopped = record.stopped.take();
-    let report = report(&plan, record);
+    let mut report = report(&plan, record);
+    report.incomplete = start.state.incomplete;
     if let Some(stopped) = stopped {
         return Err(stopped_error(stopped, report));
     }
@@ -411,6 +417,7 @@ fn report(plan: &Plan, record: Record) -> Report {
         checklist,
         warnings: plan.warnings.clone(),
         unknown_kinds: plan.unknown_kinds,
+        incomplete: false,
         phases,
         writes,
         comparison: None,

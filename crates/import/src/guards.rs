@@ -45,12 +45,43 @@ pub(crate) async fn identify(
     Ok((identity, workspace_id))
 }
 
-/// The source as target needs an option of its own.
+/// A host without scheme and final slash, in lower case.
+fn host_name(host: &str) -> String {
+    let host = host.trim().to_lowercase();
+    let bare = host
+        .split_once("://")
+        .map_or(host.as_str(), |(_, rest)| rest);
+    bare.trim_end_matches('/').to_owned()
+}
+
+/// The source as target needs an option of its own, and two workspaces have neither one id nor one host.
 pub(crate) fn source_is_not_target(
-    source: &str,
-    target: &str,
+    (source, source_host): (&str, &str),
+    (target, target_host): (&str, &str),
     options: &Options,
 ) -> Result<(), Error> {
+    if source.is_empty() {
+        return Err(Error::Refused {
+            rule: Rule::SourceIsTarget,
+            detail: format!(
+                "the archive does not say which workspace it was made from, so nobody can tell that it is not {target}"
+            ),
+            hint: "export again, from a workspace that names its id".to_owned(),
+        });
+    }
+    if source != target
+        && !source_host.is_empty()
+        && host_name(source_host) == host_name(target_host)
+    {
+        return Err(Error::Refused {
+            rule: Rule::SourceIsTarget,
+            detail: format!(
+                "the archive was made from {source_host}, workspace {source}, and the same host answers as workspace \
+                 {target}"
+            ),
+            hint: "check the profile; two workspaces never share a host".to_owned(),
+        });
+    }
     if source == target && !options.into_source {
         return Err(Error::Refused {
             rule: Rule::SourceIsTarget,
@@ -94,6 +125,16 @@ pub(crate) fn may_apply(
         });
     }
     Ok(())
+}
+
+/// Whoever is not listed would count as missing: homes would be taken for orphaned, members and grants taken away.
+pub(crate) fn identities_listed(
+    refused: Option<(&'static str, lifeboat_databricks::Error)>,
+) -> Result<(), Error> {
+    match refused {
+        Some((kind, source)) => Err(service(&format!("listing the target's {kind}"), source)),
+        None => Ok(()),
+    }
 }
 
 /// Without a journal, objects of the same names belong to somebody.
@@ -182,18 +223,25 @@ mod tests {
     #[test]
     fn the_source_is_no_target_and_into_source_is_for_nothing_else() {
         let mut options = Options::default();
-        assert!(source_is_not_target("1", "2", &options).is_ok());
+        let (one, two) = (("1", "https://one.example.net"), ("2", "two.example.net"));
+        assert!(source_is_not_target(one, two, &options).is_ok());
+        for (source, target) in [
+            (("", "https://one.example.net"), two),
+            (one, ("2", "One.example.net/")),
+        ] {
+            assert!(source_is_not_target(source, target, &options).is_err());
+        }
         assert!(matches!(
-            source_is_not_target("1", "1", &options),
+            source_is_not_target(one, one, &options),
             Err(Error::Refused {
                 rule: Rule::SourceIsTarget,
                 ..
             })
         ));
         options.into_source = true;
-        assert!(source_is_not_target("1", "1", &options).is_ok());
+        assert!(source_is_not_target(one, one, &options).is_ok());
         assert!(matches!(
-            source_is_not_target("1", "2", &options),
+            source_is_not_target(one, two, &options),
             Err(Error::Refused {
                 rule: Rule::OtherTarget,
                 ..

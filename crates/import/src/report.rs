@@ -202,6 +202,10 @@ pub struct Report {
     pub phases: Vec<(String, f64)>,
     /// True when the archive holds kinds that this build cannot restore.
     pub unknown_kinds: bool,
+    /// True when the archive's inventory is incomplete: what it does not name was not restored either. A warning says
+    /// which kinds.
+    #[serde(skip)]
+    pub incomplete: bool,
 }
 
 impl Report {
@@ -209,6 +213,7 @@ impl Report {
     #[must_use]
     pub fn has_gaps(&self) -> bool {
         self.unknown_kinds
+            || self.incomplete
             || self
                 .kinds
                 .values()

@@ -43,6 +43,8 @@ pub struct Resolver {
     /// What is not in the archive did not exist in the source, except what the ledger names.
     complete: bool,
     uncaptured: BTreeSet<String>,
+    /// The archive does not hold all users, groups and service principals of the source.
+    partial_identities: bool,
     source_host: String,
     source_workspace: String,
     /// Ids of the source that mean nothing in the target.
@@ -97,6 +99,7 @@ impl Resolver {
             same_workspace,
             complete: archive.complete,
             uncaptured: archive.uncaptured.clone(),
+            partial_identities: !archive.partial_identities.is_empty(),
             source_host: archive
                 .host
                 .trim_start_matches("https://")
@@ -204,6 +207,12 @@ impl Resolver {
             return None;
         }
         self.moved.get(tree::home_owner(path)?).map(String::as_str)
+    }
+
+    /// Whether a member that the archive does not name may be one whom it could not name.
+    #[must_use]
+    pub fn has_partial_identities(&self) -> bool {
+        self.partial_identities
     }
 
     /// The name of a user as the target spells it.

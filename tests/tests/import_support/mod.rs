@@ -97,6 +97,7 @@ impl Stage {
             state_home: Some(self.folder.path().join("state")),
             home_wait: Duration::from_secs(2),
             cluster_wait: Duration::from_secs(20),
+            create_pause: Duration::from_millis(20),
             ..Options::default()
         }
     }

@@ -5,7 +5,7 @@ use lifeboat_databricks::{Body, Safety, segment};
 
 use super::run::{Done, Fail, Run, Step};
 use crate::journal::Op;
-use crate::plan::Action;
+use crate::plan::{Action, What};
 use crate::resolve::Access;
 
 /// Writes the access control of an object if the plan says so. `acl_id` is its id in the archive's ACL tables,
@@ -18,7 +18,11 @@ pub(super) async fn apply(
     target: &str,
     done: &mut Done,
 ) -> Result<(), Fail> {
-    if !action.writes_access {
+    // What was deleted and made again lost its grants, whatever was planned.
+    let entry = run.journal.entry(kind.name, &action.id);
+    let remade = action.what == What::Update
+        && entry.is_some_and(|entry| entry.is_without_access() && entry.is_linked());
+    if !action.writes_access && !remade {
         return Ok(());
     }
     let Some(archived) = run.state.acl(kind.name, acl_id) else {

@@ -93,12 +93,12 @@ async fn create_cluster(
         .and_then(|pending| pending.token)
         .unwrap_or_else(|| token(run, action));
     match create_as(run, kind, action, &landing(wanted), &token).await {
-        // A policy may fix the time of termination: then the archived one is the only one allowed.
+        // A policy may fix the time of termination: then the archived one is the only one allowed. Nothing else that is
+        // refused becomes right by a cluster that may run on for ever.
         Err(fail)
-            if fail
-                .error()
-                .is_some_and(|error| error.status() == Some(400))
-                && wanted.get("policy_id").is_some() =>
+            if fail.error().is_some_and(|error| {
+                error.status() == Some(400) && error.message().contains("autotermination")
+            }) && wanted.get("policy_id").is_some() =>
         {
             create_as(run, kind, action, wanted, &token).await
         }
@@ -145,17 +145,22 @@ async fn configure(
     id: &str,
     wanted: &Value,
 ) -> Result<(), Fail> {
-    let body = json!({ "cluster_id": id });
-    let step = Step::new(Op::Terminate, kind.name, &action.id, &action.name);
-    let call = run.client.send(
-        "POST",
-        "/api/2.1/clusters/delete",
-        &[],
-        Body::Json(&body),
-        Safety::Idempotent,
-    );
-    run.write(&step, call, |_| None).await?;
-    wait_until_terminated(run, id).await?;
+    if let Err(fail) = stop(run, kind, action, id).await {
+        if matches!(fail, Fail::Stopped) {
+            return Err(fail);
+        }
+        let command = format!("databricks clusters delete {id}");
+        run.todo(
+            kind.name,
+            &action.name,
+            "the new cluster may still be running",
+            command,
+        );
+        return Err(Fail::Other(format!(
+            "still running: cluster {id} was made and not stopped: {}",
+            fail.text()
+        )));
+    }
     let body = kind
         .update_body(wanted, id)
         .ok_or_else(|| Fail::Other("no update call".to_owned()))?;
@@ -169,6 +174,21 @@ async fn configure(
         Safety::Idempotent,
     );
     run.write(&step, call, |_| None).await.map(|_| ())
+}
+
+/// Terminates a cluster and waits until it has stopped.
+async fn stop(run: &Run<'_>, kind: &Kind, action: &Action, id: &str) -> Result<(), Fail> {
+    let body = json!({ "cluster_id": id });
+    let step = Step::new(Op::Terminate, kind.name, &action.id, &action.name);
+    let call = run.client.send(
+        "POST",
+        "/api/2.1/clusters/delete",
+        &[],
+        Body::Json(&body),
+        Safety::Idempotent,
+    );
+    run.write(&step, call, |_| None).await?;
+    wait_until_terminated(run, id).await
 }
 
 async fn wait_until_terminated(run: &Run<'_>, id: &str) -> Result<(), Fail> {
@@ -186,7 +206,7 @@ async fn wait_until_terminated(run: &Run<'_>, id: &str) -> Result<(), Fail> {
                 .unwrap_or("unknown")
                 .to_owned();
             return Err(Fail::Other(format!(
-                "created, but not terminated after {} s (state {state}); it ends by itself after 10 minutes",
+                "not terminated after {} s (state {state})",
                 run.options.cluster_wait.as_secs()
             )));
         }

@@ -12,8 +12,20 @@ use crate::journal::{Made, Op};
 use crate::plan::{landing, same_form};
 use crate::target::list_whole;
 
-/// Tries at one create.
+/// Tries at one create that the service does not do twice.
 const TRIES: u32 = 3;
+/// Looks for a create whose answer was lost, after the first: listings may be stale.
+const LOOKS: u32 = 4;
+
+/// What the target holds after a create whose answer was lost.
+enum Seen {
+    /// The object that it made.
+    Ours(String),
+    /// Objects of its name of which nobody can tell whose they are.
+    Ambiguous,
+    /// Nothing of its name that was not there before.
+    Nothing,
+}
 
 /// Creates an object and gives its id. `wanted` is the request form that `body` was made of.
 pub(super) async fn object(
@@ -40,10 +52,11 @@ pub(super) async fn object(
         reply_id(&reply)
             .ok_or_else(|| Fail::Other(format!("the reply to the create has no {id_field}")))
     };
-    once(run, kind, step, call, || find(run, kind, wanted)).await
+    once(run, kind, step, call, || find(run, kind, step, wanted)).await
 }
 
-/// Runs `call` until it is certain that it took effect once.
+/// Runs `call` until it is certain that it took effect once. What the service would make a second time is never called
+/// again after an answer that was lost: the intent stays open, and the next run looks for it.
 async fn once<C, F>(
     run: &Run<'_>,
     kind: &Kind,
@@ -53,8 +66,10 @@ async fn once<C, F>(
 ) -> Result<String, Fail>
 where
     C: Future<Output = Result<String, Fail>>,
-    F: Future<Output = Result<Option<String>, Fail>>,
+    F: Future<Output = Result<Seen, Fail>>,
 {
+    let unique = !matches!(kind.natural_key, NaturalKey::NameAndContent(_));
+    let repeatable = unique || step.token.is_some();
     let mut tries = 0;
     loop {
         tries += 1;
@@ -65,31 +80,64 @@ where
         let Some(error) = fail.error() else {
             return Err(fail);
         };
-        let unique = !matches!(kind.natural_key, NaturalKey::NameAndContent(_));
         let tried_before = tries > 1 || error.tries() > 1;
         let taken_by_us = unique && error.is_already_exists() && tried_before;
         if !error.is_uncertain() && !taken_by_us {
             return Err(fail);
         }
-        if let Some(id) = find().await? {
-            run.adopt(
-                step.kind,
-                step.id,
-                step.name,
-                &id,
-                Made::Created,
-                step.digest.clone(),
-            )?;
-            return Ok(id);
+        let mut seen = find().await?;
+        if !repeatable {
+            seen = look_again(run, seen, &find).await?;
         }
-        if tries >= TRIES {
-            return Err(fail);
+        match seen {
+            Seen::Ours(id) => {
+                let digest = step.digest.clone();
+                run.adopt(step.kind, step.id, step.name, &id, Made::Created, digest)?;
+                return Ok(id);
+            }
+            Seen::Ambiguous if !repeatable => {
+                return Err(Fail::Blocked(format!(
+                    "ambiguous: the answer to its create was lost, and the target holds a new object of its name of \
+                     which nobody can tell whose it is: {}",
+                    fail.text()
+                )));
+            }
+            Seen::Nothing if !repeatable => {
+                return Err(Fail::Other(format!(
+                    "the answer to its create was lost, and the target does not show it; the next run looks for it: {}",
+                    fail.text()
+                )));
+            }
+            _ if tries >= TRIES => return Err(fail),
+            _ => {}
         }
     }
 }
 
-/// The object that a create whose answer was lost has made: equal, and linked to no object of the source.
-async fn find(run: &Run<'_>, kind: &'static Kind, wanted: &Value) -> Result<Option<String>, Fail> {
+/// Looks until something is seen.
+async fn look_again<F>(run: &Run<'_>, first: Seen, find: impl Fn() -> F) -> Result<Seen, Fail>
+where
+    F: Future<Output = Result<Seen, Fail>>,
+{
+    let (mut seen, mut pause) = (first, run.options.create_pause);
+    for _ in 0..LOOKS {
+        if !matches!(seen, Seen::Nothing) {
+            break;
+        }
+        tokio::time::sleep(pause).await;
+        pause *= 2;
+        seen = find().await?;
+    }
+    Ok(seen)
+}
+
+/// The object that a create whose answer was lost has made: new, equal, and linked to no object of the source.
+async fn find(
+    run: &Run<'_>,
+    kind: &'static Kind,
+    step: &Step<'_>,
+    wanted: &Value,
+) -> Result<Seen, Fail> {
     let knowledge = run.journal.knowledge();
     let taken: HashSet<&str> = knowledge
         .of_kind(kind.name)
@@ -106,14 +154,31 @@ async fn find(run: &Run<'_>, kind: &'static Kind, wanted: &Value) -> Result<Opti
         .read(list_whole(run.client, kind, key.as_deref()))
         .await?;
     let identity = matches!(kind.name, "users" | "service-principals" | "groups");
-    let found = objects.into_iter().find(|object| {
-        !taken.contains(object.id.as_str())
-            && !before.contains(object.id.as_str())
-            && (identity
+    let new: Vec<_> = objects
+        .into_iter()
+        .filter(|object| {
+            !taken.contains(object.id.as_str()) && !before.contains(object.id.as_str())
+        })
+        .collect();
+    let equal: Vec<&str> = new
+        .iter()
+        .filter(|object| {
+            identity
                 || same_form(kind, wanted, &object.body)
-                || (kind.name == "clusters" && same_form(kind, &landing(wanted), &object.body)))
-    });
-    Ok(found.map(|object| object.id))
+                || (kind.name == "clusters" && same_form(kind, &landing(wanted), &object.body))
+        })
+        .map(|object| object.id.as_str())
+        .collect();
+    // A twin that is just being made looks the same until its answer is there.
+    let rival = matches!(kind.natural_key, NaturalKey::NameAndContent(_))
+        && knowledge.of_kind(kind.name).any(|(id, entry)| {
+            id != step.id && entry.name == step.name && entry.is_create_pending()
+        });
+    Ok(match equal.as_slice() {
+        [only] if !rival => Seen::Ours((*only).to_owned()),
+        _ if new.is_empty() => Seen::Nothing,
+        _ => Seen::Ambiguous,
+    })
 }
 
 /// A step that creates.

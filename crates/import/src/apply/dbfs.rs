@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use lifeboat_catalog::records::DbfsLine;
 use lifeboat_catalog::{places, tree};
-use lifeboat_databricks::{Body, Safety};
+use lifeboat_databricks::{Body, Error, Safety};
 use serde_json::json;
 
 use super::of_kind;
@@ -12,7 +12,7 @@ use super::run::{Done, Fail, Run, Step};
 use crate::archived::read_member;
 use crate::journal::{Made, Op};
 use crate::plan::{Action, Plan, What};
-use crate::target::{concurrently, dbfs_info};
+use crate::target::{concurrently, dbfs_digest, dbfs_info};
 
 /// A handle that is lost in the middle starts the file anew, this often.
 const TRIES: u32 = 3;
@@ -60,7 +60,7 @@ async fn object(run: &Run<'_>, action: &Action) -> Result<Done, Fail> {
         run.write(&step, call, |_| Some(line.path.clone())).await?;
         return Ok(done);
     };
-    if action.what == What::Adopt {
+    if action.what == What::Adopt || action.recovered {
         let made = if action.recovered {
             Made::Created
         } else {
@@ -72,17 +72,28 @@ async fn object(run: &Run<'_>, action: &Action) -> Result<Done, Fail> {
             &action.name,
             &line.path,
             made,
-            Some(content.sha256.clone()),
+            (action.what == What::Adopt).then(|| content.sha256.clone()),
         )?;
-    } else {
+    }
+    if action.what != What::Adopt {
         let _held = super::files::hold(run, content.size).await?;
         let bytes = read_member(run.archive, &content.path)
             .map_err(|error| Fail::Other(error.to_string()))?;
         let step = Step::new(op, "dbfs", &action.id, &action.name).writing(content.sha256.clone());
-        run.write(&step, upload(run, line, &bytes), |_| {
-            Some(line.path.clone())
-        })
-        .await?;
+        let overwrite = action.target.is_some();
+        let written = run
+            .write(&step, upload(run, line, &bytes, overwrite), |_| {
+                Some(line.path.clone())
+            })
+            .await;
+        match written {
+            Err(fail) if !overwrite && fail.error().is_some_and(Error::is_already_exists) => {
+                appeared(run, action, line, &content.sha256, fail).await?;
+            }
+            other => {
+                other?;
+            }
+        }
     }
     let query = [("path", line.path.as_str())];
     let info = dbfs_info(
@@ -95,14 +106,40 @@ async fn object(run: &Run<'_>, action: &Action) -> Result<Done, Fail> {
     Ok(done)
 }
 
+/// It was not there when the target was listed. If it is equal, an unanswered call of this run made it.
+async fn appeared(
+    run: &Run<'_>,
+    action: &Action,
+    line: &DbfsLine,
+    wanted: &str,
+    fail: Fail,
+) -> Result<(), Fail> {
+    let found = run.read(dbfs_digest(run.client, &line.path)).await?;
+    if found != wanted {
+        return Err(Fail::Blocked(format!(
+            "it appeared in the target meanwhile with other content: {}",
+            fail.text()
+        )));
+    }
+    let digest = Some(wanted.to_owned());
+    run.adopt(
+        "dbfs",
+        &action.id,
+        &action.name,
+        &line.path,
+        Made::Created,
+        digest,
+    )
+}
+
 async fn upload(
     run: &Run<'_>,
     line: &DbfsLine,
     bytes: &[u8],
-) -> Result<serde_json::Value, lifeboat_databricks::Error> {
+    overwrite: bool,
+) -> Result<serde_json::Value, Error> {
     if bytes.len() as u64 <= tree::DBFS_BLOCK {
-        let body =
-            json!({ "path": line.path, "contents": STANDARD.encode(bytes), "overwrite": true });
+        let body = json!({ "path": line.path, "contents": STANDARD.encode(bytes), "overwrite": overwrite });
         return run
             .client
             .send(
@@ -115,13 +152,28 @@ async fn upload(
             .await;
     }
     let mut tries = 0;
+    let mut overwrite = overwrite;
     loop {
         tries += 1;
-        match stream(run, line, bytes).await {
+        match stream(run, line, bytes, &mut overwrite).await {
             Err(error) if tries < TRIES && (error.is_not_found() || error.is_uncertain()) => {}
+            Err(error) if tries < TRIES && error.is_already_exists() && empty(run, line).await => {
+                // A create whose answer was lost; nothing is lost with an empty file.
+                overwrite = true;
+            }
             other => return other,
         }
     }
+}
+
+async fn empty(run: &Run<'_>, line: &DbfsLine) -> bool {
+    let query = [("path", line.path.as_str())];
+    let status = run.client.get("/api/2.0/dbfs/get-status", &query).await;
+    // Where nobody can tell, it stays: the first error says why.
+    status.is_ok_and(|body| {
+        let info = dbfs_info(&body);
+        !info.is_dir && info.size == 0
+    })
 }
 
 /// One pass over the file: a block that may have been taken twice spoils it, so blocks are never repeated.
@@ -129,8 +181,9 @@ async fn stream(
     run: &Run<'_>,
     line: &DbfsLine,
     bytes: &[u8],
-) -> Result<serde_json::Value, lifeboat_databricks::Error> {
-    let body = json!({ "path": line.path, "overwrite": true });
+    overwrite: &mut bool,
+) -> Result<serde_json::Value, Error> {
+    let body = json!({ "path": line.path, "overwrite": *overwrite });
     let reply = run
         .client
         .send(
@@ -141,6 +194,8 @@ async fn stream(
             Safety::Idempotent,
         )
         .await?;
+    // From here on what stands there is this run's own.
+    *overwrite = true;
     let handle = places::get(&reply, "handle").cloned().unwrap_or_default();
     let block = usize::try_from(tree::DBFS_BLOCK).unwrap_or(usize::MAX);
     for chunk in bytes.chunks(block) {

@@ -42,7 +42,7 @@ pub(super) async fn write(
         .content
         .as_ref()
         .ok_or_else(|| Fail::Blocked("the archive does not hold its content".to_owned()))?;
-    if action.what == What::Adopt {
+    if action.what == What::Adopt || action.recovered {
         let made = if action.recovered {
             Made::Created
         } else {
@@ -55,8 +55,10 @@ pub(super) async fn write(
             &action.name,
             &target,
             made,
-            Some(content.sha256.clone()),
+            (action.what == What::Adopt).then(|| content.sha256.clone()),
         )?;
+    }
+    if action.what == What::Adopt {
         return Ok(Done {
             target: action.target.clone(),
             ..Done::default()
@@ -74,8 +76,13 @@ pub(super) async fn write(
         bytes: Bytes::from(bytes),
     };
     let target = import.go().await?;
+    // What was deleted and made again has another id than the one that stood there.
+    let replaced = run
+        .journal
+        .entry(&action.kind, &action.id)
+        .is_some_and(|entry| entry.target.as_deref() != action.target.as_deref());
     Ok(Done {
-        target: target.or_else(|| action.target.clone()),
+        target: target.or_else(|| action.target.clone().filter(|_| !replaced)),
         ..Done::default()
     })
 }
@@ -143,8 +150,8 @@ impl Import<'_, '_> {
         let language =
             places::text(&self.line.facts, "language").filter(|_| self.format() == "SOURCE");
         let step = self.step(overwrite);
-        let id =
-            |reply: &Value| places::text(reply, "object_id").or_else(|| self.action.target.clone());
+        let known = self.action.target.clone().filter(|_| overwrite);
+        let id = |reply: &Value| places::text(reply, "object_id").or(known);
         let reply = if self.bytes.len() as u64 <= tree::JSON_LIMIT {
             let mut body = Map::new();
             body.insert("path".to_owned(), json!(self.path));

@@ -208,6 +208,10 @@ async fn make(run: &Run<'_>, item: Item<'_>, path: &str) -> Result<Done, Fail> {
         };
         let target = done.target.clone().unwrap_or_default();
         grant(run, kind, item, path, &target, &mut done).await?;
+        let entry = run.journal.entry("directories", &action.id);
+        if entry.is_some_and(|entry| entry.is_replaced(Some(&target))) {
+            run.seen("directories", &action.id, Some(&target), None, None)?;
+        }
     }
     Ok(done)
 }
@@ -362,13 +366,14 @@ async fn grant_content(
 /// happened since.
 async fn settle(run: &Run<'_>, touched: &[&(String, Item<'_>)], waiting: Vec<(&String, Item<'_>)>) {
     let needed = |(path, item): &&&(String, Item<'_>)| {
-        let known = run
+        let entry = run
             .journal
             .entry(&item.action.kind, &item.action.id)
-            .and_then(|entry| entry.modified_at);
+            .unwrap_or_default();
         item.action.writes_object
             || item.action.what == What::Adopt
-            || known != modified(run.target.tree.get(path))
+            || entry.is_replaced(item.action.target.as_deref())
+            || entry.modified_at != modified(run.target.tree.get(path))
     };
     let changed: Vec<&&(String, Item<'_>)> = touched.iter().filter(needed).collect();
     let folders: HashSet<&str> = changed

@@ -76,15 +76,17 @@ pub(super) struct Judge<'a> {
     pub prepared: &'a Prepared,
     pub knowledge: &'a Knowledge,
     pub options: &'a Options,
+    /// No import stands beside the comparison that names what it could not restore: the comparison does.
+    pub alone: bool,
 }
 
 impl Judge<'_> {
-    /// Inventoried objects, contents of git folders and unknown kinds have nothing to compare.
+    /// Inventoried objects and contents of git folders have nothing to compare; unknown kinds cannot be compared.
     pub fn is_comparable(&self, action: &Action) -> bool {
         let known =
             lifeboat_catalog::kind(&action.kind).is_some() && action.kind != "workspace-objects";
         let below_git = action.reason.as_deref() == Some(plan::GIT_CONTENT);
-        known && !below_git
+        (known && !below_git) || (self.alone && lifeboat_catalog::kind(&action.kind).is_none())
     }
 
     pub fn judge(&self, action: &Action) -> Judged {
@@ -97,6 +99,8 @@ impl Judge<'_> {
             form: None,
         };
         let Some(kind) = lifeboat_catalog::kind(&action.kind) else {
+            judged.verdict = Verdict::Unknown;
+            judged.places.extend(action.reason.clone());
             return judged;
         };
         match kind.name {
@@ -150,7 +154,11 @@ impl Judge<'_> {
         }
         let wanted = self.state.comparable(&line.path, content);
         judged.verdict = match self.target.contents.get(&(action.kind.clone(), path)) {
-            Some(read) if read == wanted => Verdict::Equal,
+            Some(read) if read == wanted => {
+                // The journal holds the digest of what was sent; the service writes such a notebook in its own way.
+                judged.form = (content.format == "JUPYTER").then(|| read.clone());
+                Verdict::Equal
+            }
             Some(_) => {
                 judged.places.push("content".to_owned());
                 Verdict::Different
@@ -261,6 +269,14 @@ impl Judge<'_> {
             &mut String::new(),
             &mut judged.places,
         );
+        if self.alone
+            && wanted
+                .notes
+                .iter()
+                .any(|note| note.starts_with("owner missing"))
+        {
+            judged.places.push("owner missing".to_owned());
+        }
         if !judged.places.is_empty() {
             judged.verdict = Verdict::Different;
         }
@@ -280,9 +296,24 @@ impl Judge<'_> {
         decide(judged, add.is_empty() && remove.is_empty(), "entitlements");
         if managed_here {
             let members = plan::Members::of(archived, &self.prepared.resolver);
-            if !plan::member_changes(&members, target, self.is_ours(action)).is_empty() {
+            let unnamed = self.alone && !members.notes.is_empty();
+            if unnamed || !plan::member_changes(&members, target, self.is_ours(action)).is_empty() {
                 decide(judged, false, "members");
             }
+        }
+    }
+
+    /// An object whose access control the archive does not hold.
+    fn unsaid_access(&self, kind: &Kind, action: &Action, judged: &mut Judged) {
+        let in_tree = matches!(kind.name, "directories" | "notebooks" | "files");
+        let fixed = in_tree && tree::has_fixed_acl(&self.prepared.resolver.path(&action.id));
+        if self.alone && !fixed && !self.state.without_access.contains(kind.name) {
+            if judged.verdict == Verdict::Equal {
+                judged.verdict = Verdict::Unknown;
+            }
+            judged
+                .places
+                .push("the archive does not hold its access control".to_owned());
         }
     }
 
@@ -292,13 +323,15 @@ impl Judge<'_> {
         };
         let Some(expected) = expected_access(self.state, self.target, self.prepared, kind, action)
         else {
-            return;
+            return self.unsaid_access(kind, action, judged);
         };
         let Some(id) = target_id(self.prepared, kind, action) else {
             return;
         };
         match self.target.acls.get(&(permissions.segment.to_owned(), id)) {
-            Some(read) if acl::same(&acl::grants(read), &expected.grants) => {}
+            Some(read)
+                if acl::same(&acl::grants(read), &expected.grants)
+                    && (!self.alone || expected.notes.is_empty()) => {}
             Some(_) => decide(judged, false, "access control"),
             None if judged.verdict == Verdict::Equal => {
                 judged.verdict = Verdict::Unknown;

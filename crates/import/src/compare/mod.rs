@@ -125,7 +125,9 @@ fn record(
         let (Some(form), Some(entry)) = (&one.form, knowledge.entry(kind, id)) else {
             continue;
         };
-        if entry.digest.is_none() || entry.seen.as_ref() == Some(form) {
+        // What somebody made of an object since it was written is not what was written.
+        let changed = entry.seen.is_some() && one.verdict != Verdict::Equal;
+        if entry.digest.is_none() || entry.seen.as_ref() == Some(form) || changed {
             continue;
         }
         let mut line = journal.line(LineKind::Seen);
@@ -193,6 +195,7 @@ async fn pass(
         prepared: &prepared,
         knowledge,
         options: &options,
+        alone: comparing.report.is_none(),
     };
     Ok(prepared
         .plan

@@ -79,6 +79,18 @@ impl Entry {
         self.made.is_some()
     }
 
+    /// True when an earlier run made the object, or may have, and did not get to its access control.
+    #[must_use]
+    pub fn is_without_access(&self) -> bool {
+        self.access.is_none() && (self.is_ours() || self.is_create_pending())
+    }
+
+    /// True when another object stands where the one that was written stood: what was granted went with that one.
+    #[must_use]
+    pub fn is_replaced(&self, target: Option<&str>) -> bool {
+        self.target.is_some() && target.is_some() && self.target.as_deref() != target
+    }
+
     /// True when a create may have happened whose answer was lost.
     #[must_use]
     pub fn is_create_pending(&self) -> bool {
@@ -152,8 +164,12 @@ impl Knowledge {
             LineKind::Seen => {
                 if let Some((kind, id)) = line.object() {
                     let entry = self.entry_mut(kind, id);
-                    entry.modified_at = line.modified_at;
-                    entry.seen.clone_from(&line.digest);
+                    if line.modified_at.is_some() {
+                        entry.modified_at = line.modified_at;
+                    }
+                    if line.digest.is_some() {
+                        entry.seen.clone_from(&line.digest);
+                    }
                     if line.target.is_some() {
                         entry.target.clone_from(&line.target);
                     }

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{Action, Cost, Plan, What, homes};
 use crate::archived::ArchiveState;
-use crate::journal::Knowledge;
+use crate::journal::{Entry, Knowledge};
 use crate::options::{Filter, Options};
 use crate::report::Todo;
 use crate::resolve::{Link, Resolver};
@@ -113,6 +113,11 @@ impl<'a> Builder<'a> {
                         and much cannot be restored";
             self.warnings.push(text.to_owned());
         }
+        if let Some((kind, error)) = &self.target.nobody {
+            self.warnings.push(format!(
+                "the target's {kind} cannot be listed, and an apply refuses to begin without them: {error}"
+            ));
+        }
         self.take_linked();
         self.identities();
         for moved in homes::moved(self.archive, self.target, self.options, self.filter) {
@@ -170,7 +175,13 @@ impl<'a> Builder<'a> {
                 .journal
                 .of_kind(kind.name)
                 .filter_map(|(_, entry)| entry.target.clone());
-            self.taken.entry(kind.name).or_default().extend(linked);
+            let taken = self.taken.entry(kind.name).or_default();
+            taken.extend(linked);
+            if self.options.into_source {
+                // What is still there under its own id was not made by an earlier run.
+                let own = self.archive.of_kind(kind.name).iter();
+                taken.extend(own.map(|record| record.id.clone()));
+            }
         }
     }
 
@@ -212,10 +223,14 @@ impl<'a> Builder<'a> {
             return;
         }
         let Some(archived) = self.archive.acl(kind.name, id) else {
-            if self.archive.acls.contains_key(kind.name) && action.what == What::Create {
-                action
-                    .remarks
-                    .push("the archive does not hold its access control".to_owned());
+            if action.what == What::Create && !self.archive.without_access.contains(kind.name) {
+                let what =
+                    "access control: the archive does not hold it, the importer's rights stay";
+                action.notes.push(what.to_owned());
+                if permissions.has_owner {
+                    let what = "owner missing: the archive names none, the importer owns it";
+                    action.notes.push(what.to_owned());
+                }
             }
             return;
         };
@@ -223,13 +238,17 @@ impl<'a> Builder<'a> {
             .resolver
             .access(kind, archived, &self.target.caller_principal());
         action.notes.extend(access.notes.iter().cloned());
-        if self.options.into_source && action.what != What::Create {
+        let entry = self.journal.entry(kind.name, journal_id);
+        if self.options.into_source
+            && action.what != What::Create
+            && !entry.is_some_and(Entry::is_without_access)
+        {
             return;
         }
-        let entry = self.journal.entry(kind.name, journal_id);
         let written = entry.and_then(|entry| entry.access.as_deref());
         let mut changed = matches!(action.what, What::Create | What::Adopt)
-            || written != Some(access.digest().as_str());
+            || written != Some(access.digest().as_str())
+            || entry.is_some_and(|entry| entry.is_replaced(action.target.as_deref()));
         if !changed
             && let Some(target) = &action.target
             && let Some(read) = self

@@ -24,6 +24,10 @@ pub(super) struct Side<'a> {
     pub modified_at: Option<i64>,
     /// SHA-256 of the target's content, where it was read.
     pub read: Option<&'a str>,
+    /// True when an intent without a result means that a part of it may stand there: files that are written in blocks.
+    pub in_flight: bool,
+    /// Objects of this kind have access control.
+    pub has_access: bool,
 }
 
 /// The decision, with the reason where it needs one, and whether an interrupted create is recognised.
@@ -31,10 +35,18 @@ pub(super) fn decide(side: &Side<'_>, options: &Options) -> (What, Option<String
     if side.there.is_none() {
         return (What::Create, None, false);
     }
-    if options.into_source {
-        return (What::Skip, Some("exists".to_owned()), false);
-    }
     let equal = side.read == Some(side.archived);
+    if options.into_source {
+        return match side.entry {
+            Some(entry) if entry.is_create_pending() && (equal || side.in_flight) => {
+                unlinked(side, equal, options)
+            }
+            Some(entry) if side.has_access && entry.is_without_access() && entry.is_linked() => {
+                (What::Unchanged, None, false)
+            }
+            _ => (What::Skip, Some("exists".to_owned()), false),
+        };
+    }
     let Some(entry) = side.entry.filter(|entry| entry.is_linked()) else {
         return unlinked(side, equal, options);
     };
@@ -54,7 +66,13 @@ pub(super) fn decide(side: &Side<'_>, options: &Options) -> (What, Option<String
     if equal {
         return (What::Unchanged, None, false);
     }
-    if side.read.is_some() && side.read == entry.digest.as_deref() {
+    let pending = entry.pending.as_ref();
+    let ours = [
+        entry.digest.as_deref(),
+        entry.seen.as_deref(),
+        pending.and_then(|pending| pending.digest.as_deref()),
+    ];
+    if side.in_flight && pending.is_some() || side.read.is_some() && ours.contains(&side.read) {
         return (What::Update, None, false);
     }
     if options.overwrite_changed {
@@ -64,14 +82,19 @@ pub(super) fn decide(side: &Side<'_>, options: &Options) -> (What, Option<String
             false,
         );
     }
-    let reason = "changed in the target since the last import; kept without --overwrite-changed";
-    (What::Skip, Some(reason.to_owned()), false)
+    (What::Skip, Some(super::CHANGED.to_owned()), false)
 }
 
 fn unlinked(side: &Side<'_>, equal: bool, options: &Options) -> (What, Option<String>, bool) {
     let interrupted = side.entry.is_some_and(Entry::is_create_pending);
     if equal && (interrupted || options.adopt) {
         return (What::Adopt, None, interrupted);
+    }
+    let pending = side.entry.and_then(|entry| entry.pending.as_ref());
+    let ours = pending.and_then(|pending| pending.digest.as_deref());
+    if interrupted && (side.in_flight || side.read.is_some() && side.read == ours) {
+        // An earlier run wrote it for another archive, or a part of it.
+        return (What::Update, None, true);
     }
     let reason = if options.adopt {
         "exists in the target with other content"
@@ -98,9 +121,6 @@ pub(crate) fn wanted_contents(
     resolver: &Resolver,
 ) -> Vec<Wanted> {
     let mut wanted = Vec::new();
-    if options.into_source {
-        return wanted;
-    }
     for line in &archive.tree {
         let kind = catalog_tree::kind_of(&line.object_type).name;
         if let Some(content) = &line.content
@@ -171,8 +191,11 @@ fn undecided(
     options: &Options,
 ) -> bool {
     let Some(entry) = entry else {
-        return options.adopt;
+        return options.adopt && !options.into_source;
     };
+    if options.into_source {
+        return entry.is_create_pending();
+    }
     if !entry.is_linked() {
         return options.adopt || entry.is_create_pending();
     }

@@ -40,6 +40,8 @@ pub(crate) fn moved(
         .filter_map(|name| {
             let from = format!("/Users/{name}");
             let (to, orphan) = match known.spelling(name) {
+                // Nobody can tell whose homes these are: they are planned where they are.
+                None if known.refused => (from.clone(), false),
                 Some(spelling) => (format!("/Users/{spelling}"), false),
                 None => (
                     format!("{}/{name}", options.orphans.trim_end_matches('/')),
@@ -54,15 +56,19 @@ pub(crate) fn moved(
 /// Names of users and service principals that exist in the target or will, as they are spelled there.
 struct Known {
     names: std::collections::HashMap<String, String>,
+    /// A listing was refused: a name that is not among these may exist.
+    refused: bool,
 }
 
 impl Known {
     fn new(archive: &ArchiveState, target: &TargetState, filter: &Filter) -> Self {
         let mut names = std::collections::HashMap::new();
+        let mut refused = false;
         for (kind, place) in [
             ("users", "userName"),
             ("service-principals", "applicationId"),
         ] {
+            refused |= target.refused(kind).is_some();
             if filter.kind(kind) && target.refused(kind).is_none() {
                 for record in archive.of_kind(kind) {
                     let name = places::text(&record.body, place).unwrap_or_default();
@@ -82,7 +88,7 @@ impl Known {
                 names.insert(name.to_lowercase(), name.to_owned());
             }
         }
-        Self { names }
+        Self { names, refused }
     }
 
     fn spelling(&self, name: &str) -> Option<&str> {

@@ -91,9 +91,12 @@ impl Builder<'_> {
                 return;
             }
             None => match self.target.refused(kind_name) {
-                Some(reason) => Action::new(kind_name, &record.id, &name, What::Blocked).because(
-                    format!("the target's {kind_name} cannot be listed: {reason}"),
-                ),
+                Some(reason) => {
+                    let reason = format!("the target's {kind_name} cannot be listed: {reason}");
+                    // Who cannot be seen may well exist: what names him is not planned without him.
+                    self.add_principal(kind_name, &name);
+                    Action::new(kind_name, &record.id, &name, What::Blocked).because(reason)
+                }
                 None => {
                     self.add_principal(kind_name, &name);
                     Action::new(kind_name, &record.id, &name, What::Create)
@@ -168,6 +171,17 @@ impl Builder<'_> {
         }
         let mut calls: Vec<(&str, &str, u64)> = Vec::new();
         let action = match target {
+            Some(object)
+                if account && is_local(&object.body) && !self.is_ours("groups", &record.id) =>
+            {
+                self.conflict(kind, &name);
+                Action::new("groups", &record.id, &name, What::Blocked)
+                    .because(
+                        "a group of the account in the source; the target holds a local group of this name, whose \
+                         members are others. Rename or delete it there",
+                    )
+                    .at(Some(object.id))
+            }
             Some(object) if builtin || account || groups::is_account_group(&object.body) => {
                 self.merged_group(record, &object, builtin, &mut calls)
             }
@@ -186,8 +200,9 @@ impl Builder<'_> {
         calls: &mut Vec<(&'static str, &'static str, u64)>,
     ) -> Action {
         if let Some(reason) = self.target.refused("groups") {
-            return Action::new("groups", &record.id, name, What::Blocked)
-                .because(format!("the target's groups cannot be listed: {reason}"));
+            let reason = format!("the target's groups cannot be listed: {reason}");
+            self.resolver.add_group(name);
+            return Action::new("groups", &record.id, name, What::Blocked).because(reason);
         }
         self.resolver.add_group(name);
         if account {
@@ -284,6 +299,11 @@ impl Builder<'_> {
     }
 }
 
+/// Whether the target says that a group is one of its own. Not every server says.
+fn is_local(body: &Value) -> bool {
+    body.pointer("/meta/resourceType").is_some() && !groups::is_account_group(body)
+}
+
 /// A path of the family of group patches.
 const GROUPS_PATCH: &str = "/api/2.0/preview/scim/v2/Groups/0";
 
@@ -296,12 +316,17 @@ pub(crate) struct Members {
     pub notes: Vec<String>,
     /// True when some are still to be made.
     pub waits: bool,
+    /// True when the archive may not name all of them: then nobody is taken out.
+    pub partial: bool,
 }
 
 impl Members {
     /// The members of a group's archived body.
     pub(crate) fn of(body: &Value, resolver: &Resolver) -> Self {
-        let mut members = Self::default();
+        let mut members = Self {
+            partial: resolver.has_partial_identities(),
+            ..Self::default()
+        };
         for member in body
             .get("members")
             .and_then(Value::as_array)
@@ -354,12 +379,15 @@ impl MemberChanges {
     }
 }
 
-/// The difference between the wanted members and those of the target's group.
+/// The difference between the wanted members and those of the target's group. Members are removed from groups that are
+/// ours, and only when all wanted ones are known.
 pub(crate) fn member_changes(members: &Members, target: &Value, ours: bool) -> MemberChanges {
     let present = scim::member_ids(target);
+    // A member who cannot be told in the target may be one of those who are there.
+    let whole = members.notes.is_empty() && !members.waits && !members.partial;
     MemberChanges {
         add: members.ids.difference(&present).cloned().collect(),
-        remove: if ours {
+        remove: if ours && whole {
             present.difference(&members.ids).cloned().collect()
         } else {
             Vec::new()

@@ -92,6 +92,10 @@ pub struct Action {
     pub recovered: bool,
 }
 
+/// Why an object that somebody changed is kept.
+pub(crate) const CHANGED: &str =
+    "changed in the target since the last import; kept without --overwrite-changed";
+
 impl Action {
     /// An action that writes nothing.
     #[must_use]

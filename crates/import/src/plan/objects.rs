@@ -22,7 +22,18 @@ pub(crate) fn desired(kind: &Kind, body: &Value, resolver: &Resolver) -> Rewritt
     {
         *path = resolver.path(lifeboat_catalog::tree::without_alias(path));
     }
-    resolver.rewrite(kind, &request)
+    let mut rewritten = resolver.rewrite(kind, &request);
+    let missing = "owner missing";
+    if kind.name == "jobs"
+        && rewritten.body.pointer("/settings/run_as").is_none()
+        && !rewritten.notes.iter().any(|note| note.starts_with(missing))
+    {
+        // Without it the service runs the job as whoever creates it.
+        rewritten.notes.push(format!(
+            "{missing}: the archive does not say as whom it runs, the importer does"
+        ));
+    }
+    rewritten
 }
 
 /// The form of a cluster while it is being created.
@@ -38,15 +49,21 @@ pub(crate) fn landing(request: &Value) -> Value {
 /// service because its principal exists nowhere is left out of both.
 pub(crate) fn target_form(kind: &Kind, wanted: &Value, target: &Value) -> Value {
     let mut form = kind.compare_form(target);
-    let pointer = match kind.name {
-        "jobs" => "/settings/run_as",
-        "clusters" => "/single_user_name",
-        _ => return form,
-    };
-    if wanted.pointer(pointer).is_none() {
+    if let Some(pointer) = owner_pointer(kind)
+        && wanted.pointer(pointer).is_none()
+    {
         places::take_pointer(&mut form, pointer);
     }
     form
+}
+
+/// Where a body says as whom it runs.
+fn owner_pointer(kind: &Kind) -> Option<&'static str> {
+    match kind.name {
+        "jobs" => Some("/settings/run_as"),
+        "clusters" => Some("/single_user_name"),
+        _ => None,
+    }
 }
 
 /// Whether an object of the target is what it should be.
@@ -181,13 +198,14 @@ impl Builder<'_> {
             _ => None,
         };
         if self.options.into_source {
-            return match found {
+            let entry = self.journal.entry(kind.name, &record.id);
+            match &found {
+                Match::Linked(object) if self.is_unfinished(kind, entry, &object.id) => {}
                 Match::Linked(_) | Match::SameKey(..) => {
-                    action(What::Skip).because("exists").at(linked)
+                    return action(What::Skip).because("exists").at(linked);
                 }
-                _ if wanted.missing.is_empty() => action(What::Create),
-                _ => action(What::Blocked).because(wanted.missing.join("; ")),
-            };
+                _ => {}
+            }
         }
         if !wanted.missing.is_empty() {
             return action(What::Blocked)
@@ -250,11 +268,23 @@ impl Builder<'_> {
             && entry.seen.as_deref() == Some(digest(&target_form).as_str());
         let unfinished = kind.name == "clusters" && entry.is_ours() && !entry.configured;
         let unpinned = kind.name == "clusters" && entry.is_ours() && !entry.pinned;
+        if self.options.into_source && !unfinished && !unpinned {
+            // Made by an earlier run that did not get to its access control.
+            return action;
+        }
         if (wanted_form == target_form || untouched) && !wanted.waits && !unfinished && !unpinned {
             return action;
         }
         if builtin && same_overrides(kind, &wanted.body, &object.body) {
             return action;
+        }
+        if !unfinished
+            && wanted_form != target_form
+            && !self.options.overwrite_changed
+            && was_changed(kind, entry, &target_form, &object.body)
+        {
+            action.what = What::Skip;
+            return action.because(super::CHANGED);
         }
         if kind.name == "clusters"
             && !unfinished
@@ -270,6 +300,16 @@ impl Builder<'_> {
             return action.because("unfinished creation");
         }
         action
+    }
+
+    /// Whether an earlier run made this object and did not get to its end.
+    fn is_unfinished(&self, kind: &Kind, entry: Option<&Entry>, target: &str) -> bool {
+        entry.is_some_and(|entry| {
+            entry.is_ours()
+                && entry.target.as_deref() == Some(target)
+                && ((kind.name == "clusters" && (!entry.configured || !entry.pinned))
+                    || (kind.permissions.is_some() && entry.access.is_none()))
+        })
     }
 
     fn same_key(
@@ -325,11 +365,14 @@ impl Builder<'_> {
             .filter(|object| !taken.is_some_and(|taken| taken.contains(&object.id)))
             .collect();
         if let Some(entry) = entry.filter(|entry| entry.is_create_pending()) {
-            if let Some(object) = free
+            let made: Vec<&&TargetObject> = free
                 .iter()
-                .find(|object| is_made_by(kind, entry, wanted, &object.body))
-            {
-                return Match::Recovered((*object).clone());
+                .filter(|object| is_made_by(kind, entry, wanted, &object.body))
+                .collect();
+            match made.as_slice() {
+                [] => {}
+                [only] => return Match::Recovered((**only).clone()),
+                several => return Match::Ambiguous(several.len()),
             }
             let unique = !matches!(kind.natural_key, NaturalKey::NameAndContent(_));
             if !free.is_empty() && !unique && !self.options.adopt {
@@ -494,6 +537,24 @@ pub(crate) fn library_changes(
         Vec::new()
     };
     (add, remove)
+}
+
+/// Whether somebody changed an object of the target since it was last read back. While a write has no answer, or the
+/// object was never read back, nobody can tell.
+fn was_changed(kind: &Kind, entry: &Entry, target_form: &Value, target: &Value) -> bool {
+    if entry.pending.is_some() {
+        return false;
+    }
+    // As it was read back when its owner existed nowhere, too.
+    let seen_as = |form: &Value| entry.seen.as_deref() == Some(digest(form).as_str());
+    let mut without_owner = kind.compare_form(target);
+    if let Some(pointer) = owner_pointer(kind) {
+        places::take_pointer(&mut without_owner, pointer);
+    }
+    entry.seen.is_some()
+        && !seen_as(target_form)
+        && !seen_as(&kind.compare_form(target))
+        && !seen_as(&without_owner)
 }
 
 /// Whether an object is what an interrupted create was about to make.

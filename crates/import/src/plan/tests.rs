@@ -577,3 +577,270 @@ fn inner_groups_come_first_also_where_members_do_not_say_what_they_are() {
     );
     assert!(what(&prepared, "outer").notes.is_empty());
 }
+
+fn group(id: &str, name: &str, of_the_account: bool, members: &[&str]) -> Value {
+    let members: Vec<Value> = members.iter().map(|id| json!({ "value": id })).collect();
+    let resource = if of_the_account {
+        "Group"
+    } else {
+        "WorkspaceGroup"
+    };
+    json!({ "id": id, "displayName": name, "meta": { "resourceType": resource }, "members": members })
+}
+
+fn line_of(op: Op, kind: &str, id: &str) -> Line {
+    let mut line = Line::new(LineKind::Intent, "archive");
+    line.op = Some(op);
+    line.kind = Some(kind.to_owned());
+    line.id = Some(id.to_owned());
+    line
+}
+
+/// The answer to a create.
+fn made(kind: &str, id: &str, target: &str) -> Line {
+    let mut result = line_of(Op::Create, kind, id);
+    result.line = LineKind::Result;
+    result.ok = Some(true);
+    result.target = Some(target.to_owned());
+    result
+}
+
+#[test]
+fn whom_a_refused_listing_hides_is_not_taken_for_missing() {
+    let person = json!({ "id": "5", "userName": "ada@example.com" });
+    let runs_as = json!({ "run_as": { "user_name": "ada@example.com" } });
+    let mut archive = archive(vec![
+        record("users", "5", "ada@example.com", person),
+        job("1", "j", runs_as),
+    ]);
+    archive.tree = vec![
+        line("/Users", "DIRECTORY", 1),
+        line("/Users/bo@example.com", "DIRECTORY", 2),
+    ];
+    let mut state = target(&[]);
+    state
+        .kinds
+        .insert("users".to_owned(), Listed::No("403".to_owned()));
+    let prepared = plan_of(&archive, &state, &Knowledge::default(), &Options::default());
+    assert_eq!(what(&prepared, "ada@example.com").what, What::Blocked);
+    let notes = &what(&prepared, "j").notes;
+    assert!(
+        !notes.iter().any(|note| note.contains("exists nowhere")),
+        "{notes:?}"
+    );
+    let home = what(&prepared, "/Users/bo@example.com");
+    assert_eq!(home.remarks, Vec::<String>::new(), "it is no orphan");
+}
+
+#[test]
+fn nobody_leaves_a_group_of_which_the_archive_may_not_name_all_members() {
+    let mut archive = archive(vec![record(
+        "groups",
+        "1",
+        "ours",
+        group("1", "ours", false, &["5"]),
+    )]);
+    let mut knowledge = Knowledge::default();
+    linked(&mut knowledge, "groups", "1", "10");
+    let there = target(&[("groups", "10", group("10", "ours", false, &["50", "51"]))]);
+    let prepared = plan_of(&archive, &there, &knowledge, &Options::default());
+    assert_eq!(what(&prepared, "ours").what, What::Unchanged);
+
+    archive.objects.get_mut("groups").unwrap()[0].body = group("1", "ours", false, &[]);
+    let prepared = plan_of(&archive, &there, &knowledge, &Options::default());
+    assert_eq!(
+        what(&prepared, "ours").what,
+        What::Update,
+        "all are known: none"
+    );
+    archive.partial_identities = BTreeSet::from(["users".to_owned()]);
+    let prepared = plan_of(&archive, &there, &knowledge, &Options::default());
+    assert_eq!(what(&prepared, "ours").what, What::Unchanged);
+}
+
+#[test]
+fn a_group_of_the_account_is_not_merged_into_a_local_one() {
+    let archive = archive(vec![record(
+        "groups",
+        "1",
+        "data",
+        group("1", "data", true, &[]),
+    )]);
+    let there = target(&[("groups", "10", group("10", "data", false, &[]))]);
+    let prepared = plan_of(&archive, &there, &Knowledge::default(), &Options::default());
+    let action = what(&prepared, "data");
+    assert_eq!(action.what, What::Blocked);
+    assert!(action.reason.as_deref().unwrap().contains("local group"));
+    assert_eq!(prepared.conflicts, ["group data"]);
+    let same = target(&[("groups", "10", group("10", "data", true, &[]))]);
+    let prepared = plan_of(&archive, &same, &Knowledge::default(), &Options::default());
+    assert_eq!(what(&prepared, "data").what, What::Unchanged);
+}
+
+#[test]
+fn the_importer_never_runs_or_owns_a_job_in_silence() {
+    let mut archive = archive(vec![job("1", "j", json!({}))]);
+    let nothing = Knowledge::default();
+    let prepared = plan_of(&archive, &target(&[]), &nothing, &Options::default());
+    let notes = what(&prepared, "j").notes.join("; ");
+    assert!(notes.contains("as whom it runs"), "{notes}");
+    assert!(notes.contains("the importer owns it"), "{notes}");
+    assert!(notes.contains("access control"), "{notes}");
+
+    archive.without_access = BTreeSet::from(["jobs".to_owned()]);
+    archive.objects.get_mut("jobs").unwrap()[0].body["run_as_user_name"] =
+        json!("admin@example.com");
+    let prepared = plan_of(&archive, &target(&[]), &nothing, &Options::default());
+    assert_eq!(what(&prepared, "j").notes, Vec::<String>::new());
+}
+
+#[test]
+fn a_job_that_somebody_changed_is_kept_and_one_that_nobody_changed_follows_the_archive() {
+    let kind = lifeboat_catalog::kind("jobs").unwrap();
+    let settings = |pause: &str| json!({ "schedule": { "quartz_cron_expression": "0", "pause_status": pause } });
+    let body = |settings: Value| {
+        let mut record = job("9", "j", settings);
+        record.body["run_as_user_name"] = json!("admin@example.com");
+        record
+    };
+    let mut source = body(settings("UNPAUSED"));
+    source.id = "1".to_owned();
+    let archive_of = |source: &ObjectRecord| archive(vec![source.clone()]);
+    let resolver = plan_of(
+        &archive_of(&source),
+        &target(&[]),
+        &Knowledge::default(),
+        &Options::default(),
+    )
+    .resolver;
+    let wanted = desired(kind, &source.body, &resolver);
+    let mut knowledge = Knowledge::default();
+    let mut intent = line_of(Op::Create, "jobs", "1");
+    intent.digest = Some(crate::resolve::digest(&kind.compare_form(&wanted.body)));
+    knowledge.apply(&intent);
+    knowledge.apply(&made("jobs", "1", "9"));
+    // The service added something of its own, which was seen when it was read back.
+    let mut landed = body(settings("PAUSED")).body;
+    landed["settings"]["description"] = json!("of the service");
+    let mut seen = Line::new(LineKind::Seen, "archive");
+    seen.kind = Some("jobs".to_owned());
+    seen.id = Some("1".to_owned());
+    seen.digest = Some(crate::resolve::digest(&target_form(
+        kind,
+        &wanted.body,
+        &landed,
+    )));
+    knowledge.apply(&seen);
+
+    let there = target(&[("jobs", "9", landed.clone())]);
+    let plan = |source: &ObjectRecord, there: &TargetState, options: &Options| {
+        let prepared = plan_of(&archive_of(source), there, &knowledge, options);
+        what(&prepared, "j").what
+    };
+    let options = Options::default();
+    assert_eq!(plan(&source, &there, &options), What::Unchanged);
+    let mut newer = source.clone();
+    newer.body["settings"]["timeout_seconds"] = json!(77);
+    assert_eq!(plan(&newer, &there, &options), What::Update);
+
+    landed["settings"]["schedule"]["pause_status"] = json!("UNPAUSED");
+    let unpaused = target(&[("jobs", "9", landed)]);
+    assert_eq!(plan(&source, &unpaused, &options), What::Skip);
+    assert_eq!(plan(&newer, &unpaused, &options), What::Skip);
+    let overwrite = Options {
+        overwrite_changed: true,
+        ..Options::default()
+    };
+    assert_eq!(plan(&source, &unpaused, &overwrite), What::Update);
+
+    // While an update has no answer nobody can tell who changed it.
+    knowledge.apply(&line_of(Op::Update, "jobs", "1"));
+    let prepared = plan_of(&archive_of(&source), &unpaused, &knowledge, &options);
+    assert_eq!(what(&prepared, "j").what, What::Update);
+}
+
+#[test]
+fn of_several_objects_that_a_lost_create_may_have_made_none_is_chosen() {
+    let archive = archive(vec![cluster("c", "one")]);
+    let mut knowledge = Knowledge::default();
+    knowledge.apply(&line_of(Op::Create, "clusters", "c"));
+    let twins = [
+        ("clusters", "A", cluster_body("A", "one")),
+        ("clusters", "B", cluster_body("B", "one")),
+    ];
+    let prepared = plan_of(&archive, &target(&twins), &knowledge, &Options::default());
+    assert_eq!(what(&prepared, "one").what, What::Blocked);
+    let prepared = plan_of(
+        &archive,
+        &target(&twins[..1]),
+        &knowledge,
+        &Options::default(),
+    );
+    assert_eq!(what(&prepared, "one").what, What::Adopt);
+}
+
+#[test]
+fn an_import_into_the_source_is_resumed() {
+    let into = Options {
+        into_source: true,
+        ..Options::default()
+    };
+    let archive = archive(vec![cluster("c", "one")]);
+    let mut knowledge = Knowledge::default();
+    knowledge.apply(&line_of(Op::Create, "clusters", "c"));
+    let there = target(&[("clusters", "C", cluster_body("C", "one"))]);
+    let action = |knowledge: &Knowledge, there: &TargetState| {
+        let prepared = plan_of(&archive, there, knowledge, &into);
+        let action = what(&prepared, "one");
+        (action.what, action.target.clone())
+    };
+    let id = Some("C".to_owned());
+    assert_eq!(action(&knowledge, &there), (What::Adopt, id.clone()));
+    let mut other = cluster_body("C", "one");
+    other["num_workers"] = json!(50);
+    let foreign = target(&[("clusters", "C", other)]);
+    assert_eq!(action(&knowledge, &foreign).0, What::Blocked);
+
+    // Made, and not brought to rest.
+    knowledge.apply(&made("clusters", "c", "C"));
+    assert_eq!(action(&knowledge, &there), (What::Update, id.clone()));
+    linked(&mut knowledge, "clusters", "c", "C");
+    let mut access = line_of(Op::Access, "clusters", "c");
+    access.line = LineKind::Result;
+    access.ok = Some(true);
+    access.digest = Some("granted".to_owned());
+    knowledge.apply(&access);
+    assert_eq!(action(&knowledge, &there), (What::Skip, id));
+}
+
+#[test]
+fn what_was_made_again_in_the_target_gets_its_grants_again() {
+    let mut state = archive(Vec::new());
+    state.tree = tree_of(&[(0, false)]);
+    let acls = state
+        .tree
+        .iter()
+        .map(|line| (line.object_id.clone(), json!({})))
+        .collect();
+    state.acls.insert("notebooks".to_owned(), acls);
+    let mut there = target(&[]);
+    let mut knowledge = Knowledge::default();
+    imported(&state.tree, &mut there, &mut knowledge);
+    let mut access = line_of(Op::Access, "notebooks", "/Shared/n0");
+    access.line = LineKind::Result;
+    access.ok = Some(true);
+    access.digest = Some(crate::resolve::Access::default().digest());
+    knowledge.apply(&access);
+    let grants = |there: &TargetState| {
+        let prepared = plan_of(&state, there, &knowledge, &Options::default());
+        what(&prepared, "/Shared/n0").writes_access
+    };
+    assert!(!grants(&there));
+    let info = there.tree.get_mut("/Shared/n0").unwrap();
+    "another".clone_into(&mut info.object_id);
+    let key = ("notebooks".to_owned(), "/Shared/n0".to_owned());
+    there
+        .contents
+        .insert(key, "digest of /Shared/n0".to_owned());
+    assert!(grants(&there));
+}

@@ -164,10 +164,9 @@ impl<'a> Builder<'a> {
         let action = |what| Action::new(kind.name, &line.path, &line.path, what);
         let info = self.target.tree.get(&path);
         let builtin = catalog_tree::is_builtin_directory(&path);
-        let linked = self
-            .journal
-            .entry(kind.name, &line.path)
-            .is_some_and(|entry| entry.is_linked() || entry.is_create_pending());
+        let entry = self.journal.entry(kind.name, &line.path);
+        let linked = entry.is_some_and(|entry| entry.is_linked() || entry.is_create_pending());
+        let unfinished = entry.is_some_and(crate::journal::Entry::is_without_access);
         let refused = self.refused_above(&path, blocked);
         let mut action = match info {
             _ if refused.is_some() => action(What::Blocked).because(refused.unwrap_or_default()),
@@ -176,7 +175,9 @@ impl<'a> Builder<'a> {
                     "the target holds a {} at this path",
                     info.object_type
                 )),
-            Some(_) if self.options.into_source && !builtin => action(What::Skip).because("exists"),
+            Some(_) if self.options.into_source && !builtin && !unfinished => {
+                action(What::Skip).because("exists")
+            }
             Some(_) if builtin || linked || parent(&path) == Some("/Repos") => {
                 action(What::Unchanged)
             }
@@ -316,6 +317,8 @@ impl<'a> Builder<'a> {
                 .contents
                 .get(&(kind.name.to_owned(), path.to_owned()))
                 .map(String::as_str),
+            in_flight: false,
+            has_access: true,
         };
         let decision = decide(&side, self.options);
         let action = decided(base, decision, info.map(|info| info.object_id.clone()));
@@ -368,6 +371,11 @@ impl<'a> Builder<'a> {
                     there: info.map(|_| line.path.as_str()),
                     modified_at: info.and_then(|info| info.modified_at),
                     read: self.target.contents.get(&key).map(String::as_str),
+                    in_flight: self
+                        .journal
+                        .entry("dbfs", &line.path)
+                        .is_some_and(|entry| entry.pending.is_some()),
+                    has_access: false,
                 };
                 let decision = decide(&side, self.options);
                 let action = decided(

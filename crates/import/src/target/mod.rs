@@ -9,7 +9,7 @@ use lifeboat_catalog::Target;
 use lifeboat_catalog::acl::Principal;
 use serde_json::Value;
 
-pub(crate) use contents::{Wanted, content_digest, digest_of, read_contents};
+pub(crate) use contents::{Wanted, content_digest, dbfs_digest, digest_of, read_contents};
 pub(crate) use read::{
     Reader, concurrently, dbfs_info, integer, list_directory, list_whole, service,
 };
@@ -57,7 +57,7 @@ pub struct DbfsInfo {
 }
 
 /// The target as it is.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub struct TargetState {
     /// Workspace id.
     pub workspace_id: String,
@@ -71,6 +71,9 @@ pub struct TargetState {
     pub is_admin: bool,
     /// Listings by kind.
     pub kinds: BTreeMap<String, Listed>,
+    /// A listing of users, groups or service principals that was refused: the kind and the error. Without it everybody
+    /// would count as missing, so nothing may be written.
+    pub nobody: Option<(&'static str, lifeboat_databricks::Error)>,
     /// The tree by path: every directory that the archive has content for, and what stands in it.
     pub tree: BTreeMap<String, TreeInfo>,
     /// Directories that exist and could not be listed, with the reason.

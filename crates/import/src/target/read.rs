@@ -69,17 +69,30 @@ impl Reader<'_> {
         })
         .await;
         for (kind, listing) in kinds.into_iter().zip(listings) {
-            state.kinds.insert(kind.name.to_owned(), listing?);
+            let listed = match listing? {
+                Ok(objects) => Listed::Yes(objects),
+                Err(error) => {
+                    let reason = error.to_string();
+                    if is_identity(kind.name) && state.nobody.is_none() {
+                        state.nobody = Some((kind.name, error));
+                    }
+                    Listed::No(reason)
+                }
+            };
+            state.kinds.insert(kind.name.to_owned(), listed);
         }
         Ok(state)
     }
 
     fn concerns(&self, kind: &str) -> bool {
-        matches!(kind, "users" | "groups" | "service-principals")
-            || !self.archive.of_kind(kind).is_empty()
+        is_identity(kind) || !self.archive.of_kind(kind).is_empty()
     }
 
-    async fn list_kind(&self, kind: &'static Kind) -> Result<Listed, Error> {
+    /// The objects of a kind; the inner error is that of a refused listing, which the rest can do without.
+    async fn list_kind(
+        &self,
+        kind: &'static Kind,
+    ) -> Result<Result<Vec<TargetObject>, lifeboat_databricks::Error>, Error> {
         let listed = match list(self.client, kind).await {
             Ok(listed) => listed,
             Err(error) if fatal(&error) => {
@@ -88,7 +101,7 @@ impl Reader<'_> {
                     error,
                 ));
             }
-            Err(error) => return Ok(Listed::No(error.to_string())),
+            Err(error) => return Ok(Err(error)),
         };
         let candidates = self.candidates(kind);
         let bodies: Vec<Value> = listed
@@ -126,10 +139,10 @@ impl Reader<'_> {
                         error,
                     ));
                 }
-                Err(error) => return Ok(Listed::No(error.to_string())),
+                Err(error) => return Ok(Err(error)),
             }
         }
-        Ok(Listed::Yes(found))
+        Ok(Ok(found))
     }
 
     /// A scope with its keys and access control. Keys that may not be listed are none to compare.
@@ -400,6 +413,11 @@ fn array(reply: &Value, field: &str) -> Vec<Value> {
         .and_then(Value::as_array)
         .cloned()
         .unwrap_or_default()
+}
+
+/// Kinds on which everything else depends: who is not listed there counts as nobody.
+fn is_identity(kind: &str) -> bool {
+    matches!(kind, "users" | "groups" | "service-principals")
 }
 
 /// Failures after which nothing else would work either.
