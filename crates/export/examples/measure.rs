@@ -75,7 +75,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         config,
         ClientOptions {
             limits,
-            max_concurrent: 64,
+            max_concurrent: 128,
             ..ClientOptions::default()
         },
     )?;

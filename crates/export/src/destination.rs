@@ -308,6 +308,10 @@ mod tests {
         assert!(Descriptor::path_for(Path::new(&to)).exists());
     }
 
+    #[expect(
+        clippy::unwrap_used,
+        reason = "a helper that fails is a test that fails"
+    )]
     fn descriptor(started: Timestamp) -> Descriptor {
         use lifeboat_archive::{Content, Header, Inventory, Scope, Source, Summary, Writer};
         let source = Source {

@@ -122,7 +122,7 @@ pub struct Options {
     pub level: i32,
     /// Compression threads (2).
     pub threads: usize,
-    /// How many calls of one sort (contents, access control, objects) are in flight at most (64).
+    /// How many calls of one sort (contents, access control, objects) are in flight at most (128).
     pub concurrency: usize,
     /// Name of the top folder in the archive; `<workspace id>-<UTC start>` if absent.
     pub bag: Option<String>,
@@ -148,7 +148,7 @@ impl Options {
             strict: false,
             level: 3,
             threads: 2,
-            concurrency: 64,
+            concurrency: 128,
             bag: None,
             started,
             reproducible: false,

@@ -28,6 +28,7 @@ use crate::options::Options;
 use crate::outcome::Outcome;
 use crate::seal::{self, Sealing};
 use crate::window::{WINDOW, Window};
+use crate::workspace::again::Reading;
 use crate::workspace::walk::{self, Outlets, lock};
 use crate::workspace::{NodeId, Tree, again, contents, table};
 use crate::writer::ArchiveWriter;
@@ -191,6 +192,7 @@ async fn capture<W: Write + Send + 'static>(
     let (objects_done, objects) = oneshot::channel();
     let (repos_done, repos) = oneshot::channel();
     let (git_done, git_folders) = oneshot::channel();
+    let (walk_done, walked) = oneshot::channel();
     let dbfs = Dbfs::default();
 
     let read_kinds = {
@@ -202,7 +204,7 @@ async fn capture<W: Write + Send + 'static>(
         async move {
             if walk::is_asked(ctx) {
                 let phase = ctx.phase("tree");
-                walk::walk(
+                let contents = walk::walk(
                     ctx,
                     tree,
                     &Outlets {
@@ -213,6 +215,8 @@ async fn capture<W: Write + Send + 'static>(
                 )
                 .await;
                 phase.end();
+                // Nobody listens in a run that failed.
+                let _ = walk_done.send(contents);
             }
             Ok(())
         }
@@ -224,7 +228,7 @@ async fn capture<W: Write + Send + 'static>(
             acls: to_acls,
             out: to_writer,
         };
-        let records = reader.read(wanted, repos).await?;
+        let records = reader.read(wanted, walked, repos).await?;
         drop(git_done.send(records));
         Ok(())
     };
@@ -258,6 +262,7 @@ impl Reader<'_, '_> {
     async fn read(
         self,
         wanted: mpsc::UnboundedReceiver<NodeId>,
+        walked: oneshot::Receiver<usize>,
         repos: oneshot::Receiver<kinds::Repos>,
     ) -> Result<Option<KindRecords>, Error> {
         let (ctx, tree) = (self.ctx, self.tree);
@@ -266,17 +271,27 @@ impl Reader<'_, '_> {
         let first = stream::unfold(wanted, |mut wanted| async {
             wanted.recv().await.map(|id| (id, wanted))
         });
-        contents::fetch_all(ctx, tree, &window, first, &self.out, &phase).await?;
-        if walk::is_asked(ctx) {
-            let second = ctx.phase("second-listing");
-            let again = again::list_again(ctx, tree, &self.acls, &second).await;
-            second.end();
+        let (to_done, done) = mpsc::unbounded_channel();
+        let ((), again) = tokio::try_join!(
+            contents::fetch_all(ctx, tree, &window, first, &self.out, Some(to_done), &phase),
+            async {
+                if !walk::is_asked(ctx) {
+                    return Ok(None);
+                }
+                let reading = Reading::new(walked, done);
+                Ok(Some(
+                    again::list_again(ctx, tree, &self.acls, reading).await,
+                ))
+            }
+        )?;
+        if let Some(again) = again {
             contents::fetch_all(
                 ctx,
                 tree,
                 &window,
                 stream::iter(again.wanted.clone()),
                 &self.out,
+                None,
                 &phase,
             )
             .await?;

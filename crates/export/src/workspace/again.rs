@@ -12,7 +12,8 @@ use lifeboat_archive::Fate;
 use lifeboat_catalog::{places, tree as rules};
 use serde_json::Value;
 use serde_json::value::RawValue;
-use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::sync::oneshot;
 
 use super::entry::Entry;
 use super::table::give_up;
@@ -46,20 +47,48 @@ struct Pass {
     wanted: Vec<NodeId>,
 }
 
-/// Lists every folder again and compares.
+/// Contents that may still be on their way when the second listing begins: a second or two of reading.
+const LAST_CONTENTS: usize = 128;
+
+/// How far the reading of contents is.
+pub(crate) struct Reading {
+    /// How many contents the walk handed on, once it is over.
+    walked: oneshot::Receiver<usize>,
+    /// Contents that are read or given up.
+    done: UnboundedReceiver<NodeId>,
+}
+
+impl Reading {
+    pub(crate) fn new(walked: oneshot::Receiver<usize>, done: UnboundedReceiver<NodeId>) -> Self {
+        Self { walked, done }
+    }
+
+    /// Waits until the walk is over and only the last contents are being read.
+    async fn nearly_done(&mut self) {
+        // Without an answer the walk failed, and with it the run.
+        let mut left = (&mut self.walked).await.unwrap_or(0);
+        while left > LAST_CONTENTS && self.done.recv().await.is_some() {
+            left -= 1;
+        }
+    }
+}
+
+/// Lists every folder again, each after the contents of its objects were read, and compares.
 pub(crate) async fn list_again(
     ctx: &Context<'_>,
     tree: &Mutex<Tree>,
     acls: &UnboundedSender<AclRequest>,
-    phase: &Phase<'_>,
+    mut reading: Reading,
 ) -> Again {
-    let mut pass = relist(ctx, tree, acls, phase).await;
+    reading.nearly_done().await;
+    let phase = &ctx.phase("second-listing");
+    let mut pass = relist(ctx, tree, acls, Some(reading), phase).await;
     let mut doubtful = doubtful(&lock(tree), &mut pass);
     for _ in 0..MORE_LISTINGS {
         if doubtful.is_empty() || ctx.gate.stopped().is_some() {
             break;
         }
-        let next = relist(ctx, tree, acls, phase).await;
+        let next = relist(ctx, tree, acls, None, phase).await;
         let wanted = std::mem::replace(&mut pass, next).wanted;
         pass.wanted.extend(wanted);
         let before = std::mem::replace(&mut doubtful, self::doubtful(&lock(tree), &mut pass));
@@ -70,6 +99,7 @@ pub(crate) async fn list_again(
     state_unlisted(ctx, &mut lock(tree), &pass);
     let lost = resolve_moved(&mut lock(tree), &pass);
     second_look(ctx, tree, lost, &mut pass).await;
+    phase.end();
     let tree = lock(tree);
     let mut wanted: Vec<NodeId> = pass
         .wanted
@@ -93,17 +123,24 @@ async fn relist(
     ctx: &Context<'_>,
     tree: &Mutex<Tree>,
     acls: &UnboundedSender<AclRequest>,
+    mut reading: Option<Reading>,
     phase: &Phase<'_>,
 ) -> Pass {
     let mut pass = Pass::default();
-    let mut pending: BTreeMap<String, NodeId> = {
+    // Folders whose contents are still being read wait for them.
+    let (mut waiting, ready): (HashSet<NodeId>, HashSet<NodeId>) = {
         let tree = lock(tree);
         tree.ids()
             .filter(|id| is_walked(&tree, *id))
-            .map(|id| (tree.order_key(id), id))
-            .collect()
+            .partition(|id| reading.is_some() && is_being_read(&tree, *id))
     };
-    phase.expect(pending.len() as u64);
+    phase.expect((waiting.len() + ready.len()) as u64);
+    let mut pending = BTreeMap::new();
+    let enqueue = |pending: &mut BTreeMap<String, NodeId>, folders: HashSet<NodeId>| {
+        let tree = lock(tree);
+        pending.extend(folders.into_iter().map(|id| (tree.order_key(id), id)));
+    };
+    enqueue(&mut pending, ready);
     let mut pace = Pace::new(ctx.gate.client);
     let mut running = FuturesUnordered::new();
     loop {
@@ -113,8 +150,27 @@ async fn relist(
             let path = lock(tree).path(folder);
             running.push(async move { (folder, walk::list(ctx, &path).await) });
         }
-        let Some((folder, reply)) = running.next().await else {
-            return pass;
+        let (folder, reply) = tokio::select! {
+            Some(listed) = running.next(), if !running.is_empty() => listed,
+            node = next_done(&mut reading), if reading.is_some() => {
+                let ready = match node {
+                    Some(node) => {
+                        let tree = lock(tree);
+                        Some(tree.parent(node))
+                            .filter(|folder| !is_being_read(&tree, *folder))
+                            .and_then(|folder| waiting.take(&folder))
+                            .into_iter()
+                            .collect()
+                    }
+                    None => {
+                        reading = None;
+                        std::mem::take(&mut waiting)
+                    }
+                };
+                enqueue(&mut pending, ready);
+                continue;
+            }
+            else => return pass,
         };
         pace.learn(ctx.gate.client);
         phase.step(0);
@@ -131,6 +187,22 @@ async fn relist(
                 pass.failed.insert(folder, failure);
             }
         }
+    }
+}
+
+/// The next content that is read or given up; nothing when all are.
+async fn next_done(reading: &mut Option<Reading>) -> Option<NodeId> {
+    reading.as_mut()?.done.recv().await
+}
+
+/// Whether a content in a folder is still to be read.
+fn is_being_read(tree: &Tree, folder: NodeId) -> bool {
+    match &tree.node(folder).folder {
+        Folder::Listed(children) => children
+            .iter()
+            .rev()
+            .any(|child| matches!(tree.node(*child).state, State::Wanted)),
+        _ => false,
     }
 }
 
@@ -263,7 +335,7 @@ impl Pass {
 }
 
 /// What the first listing showed in a folder that cannot be listed again stays. Gives the objects that are not shown at
-/// all, and those at two places.
+/// all, those at two places, and folders that are shown but not found.
 fn doubtful(tree: &Tree, pass: &mut Pass) -> Vec<NodeId> {
     let kept: Vec<NodeId> = pass
         .unlisted()
@@ -279,10 +351,16 @@ fn doubtful(tree: &Tree, pass: &mut Pass) -> Vec<NodeId> {
         pass.seen.entry(id).or_insert(0);
     }
     let places = pass.places(tree);
-    pass.elsewhere(tree, &places)
+    let elsewhere = pass
+        .elsewhere(tree, &places)
         .into_iter()
-        .filter(|id| pass.seen.contains_key(id) || !places.contains_key(&tree.node(*id).object_id))
-        .collect()
+        .filter(|id| pass.seen.contains_key(id) || !places.contains_key(&tree.node(*id).object_id));
+    // A folder that its parent shows and that is not found may have gone between the two listings.
+    let hidden = pass
+        .unlisted()
+        .filter(|(_, failure)| failure.is_gone())
+        .map(|(folder, _)| folder);
+    elsewhere.chain(hidden).collect()
 }
 
 /// A folder that cannot be listed (again) but is still there makes the inventory incomplete.

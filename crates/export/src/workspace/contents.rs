@@ -56,14 +56,15 @@ enum Trouble {
     Local(Error),
 }
 
-/// Reads contents and sends them on in the order of `nodes`. What cannot be read is stated, or left for the second
-/// listing when the service says that it is not there.
+/// Reads contents and sends them on in the order of `nodes`, and each node to `done` when it is read or given up. What
+/// cannot be read is stated, or left for the second listing when the service says that it is not there.
 pub(crate) async fn fetch_all(
     ctx: &Context<'_>,
     tree: &Mutex<Tree>,
     window: &Window,
     nodes: impl Stream<Item = NodeId>,
     out: &mpsc::Sender<Fetched>,
+    done: Option<mpsc::UnboundedSender<NodeId>>,
     phase: &Phase<'_>,
 ) -> Result<(), Error> {
     let sizes = Sizes::new();
@@ -87,6 +88,7 @@ pub(crate) async fn fetch_all(
         .buffered(ctx.contents_at_a_time());
     let mut fetched = std::pin::pin!(fetched);
     while let Some((request, mut share, read)) = fetched.next().await {
+        let node = request.node;
         match read {
             Ok(read) => {
                 phase.step(read.size);
@@ -112,6 +114,10 @@ pub(crate) async fn fetch_all(
                 phase.step(0);
                 settle(ctx, tree, &request, trouble)?;
             }
+        }
+        if let Some(done) = &done {
+            // Nobody listens when there is no second listing.
+            let _ = done.send(node);
         }
     }
     Ok(())

@@ -56,18 +56,19 @@ pub(crate) fn start(ctx: &Context<'_>) -> Tree {
     })
 }
 
-/// Walks the whole tree.
+/// Walks the whole tree; gives how many objects with content it handed on.
 pub(crate) async fn walk(
     ctx: &Context<'_>,
     tree: &Mutex<Tree>,
     outlets: &Outlets<'_>,
     phase: &Phase<'_>,
-) {
-    futures_util::future::join(
+) -> usize {
+    let ((), contents) = futures_util::future::join(
         read_root(ctx, tree, outlets),
         list_all(ctx, tree, outlets, phase),
     )
     .await;
+    contents
 }
 
 /// The facts of the root, which no listing shows.
@@ -106,7 +107,12 @@ async fn read_root(ctx: &Context<'_>, tree: &Mutex<Tree>, outlets: &Outlets<'_>)
     }
 }
 
-async fn list_all(ctx: &Context<'_>, tree: &Mutex<Tree>, outlets: &Outlets<'_>, phase: &Phase<'_>) {
+async fn list_all(
+    ctx: &Context<'_>,
+    tree: &Mutex<Tree>,
+    outlets: &Outlets<'_>,
+    phase: &Phase<'_>,
+) -> usize {
     let mut order = InOrder::new();
     let mut pending = BTreeMap::from([("/".to_owned(), 0)]);
     let mut pace = Pace::new(ctx.gate.client);
@@ -119,7 +125,7 @@ async fn list_all(ctx: &Context<'_>, tree: &Mutex<Tree>, outlets: &Outlets<'_>, 
             running.push(async move { (folder, list(ctx, &path).await) });
         }
         let Some((folder, reply)) = running.next().await else {
-            break;
+            return order.handed_on;
         };
         pace.learn(ctx.gate.client);
         phase.step(0);
@@ -353,12 +359,15 @@ fn throttled(client: &Client) -> u64 {
 struct InOrder {
     /// Folders that are being gone through: node and next child.
     stack: Vec<(NodeId, usize)>,
+    /// Contents handed on so far.
+    handed_on: usize,
 }
 
 impl InOrder {
     fn new() -> Self {
         Self {
             stack: vec![(0, 0)],
+            handed_on: 0,
         }
     }
 
@@ -376,6 +385,7 @@ impl InOrder {
             *next += 1;
             let node = tree.node(*child);
             if matches!(node.state, State::Wanted) {
+                self.handed_on += 1;
                 // The receiver outlives the walk but in a run that failed.
                 let _ = contents.send(*child);
             }
