@@ -116,6 +116,20 @@ async fn what_leads_nowhere_is_named_and_nothing_is_replaced_by_a_default() {
         format!("{home}/old work")
     );
     assert!(dump["jobs"]["circle one"].is_null());
+    // A comparison on its own names what no report stands beside.
+    let alone = lifeboat_import::compare(
+        &stage.open(),
+        &client(&stage.target),
+        &stage.options(),
+        &Silent,
+    )
+    .await
+    .unwrap();
+    let unowned = alone.differences.iter();
+    let unowned = unowned.filter(|one| one.places.iter().any(|place| place == "owner missing"));
+    assert!(unowned.count() > 0, "{:?}", alone.differences);
+    let known = report.comparison.as_ref().unwrap().differences.len();
+    assert!(alone.differences.len() > known, "{:?}", alone.differences);
     let again = stage.apply(&stage.options()).await.unwrap();
     assert_eq!(again.writes, 0);
 }

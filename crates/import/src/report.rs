@@ -237,3 +237,16 @@ impl Report {
         sum
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_incomplete_archive_does_not_name_is_a_gap() {
+        let mut report = Report::default();
+        assert!(!report.has_gaps());
+        report.incomplete = true;
+        assert!(report.has_gaps());
+    }
+}

@@ -16,6 +16,7 @@ use self::judge::{Judge, Judged, expected_access, target_id};
 use crate::archived::ArchiveState;
 use crate::engine::{homes_of, read_target};
 use crate::error::Error;
+use crate::guards;
 use crate::journal::{Journal, Knowledge, LineKind};
 use crate::options::{Filter, Options};
 use crate::plan::{self, Prepared};
@@ -125,9 +126,11 @@ fn record(
         let (Some(form), Some(entry)) = (&one.form, knowledge.entry(kind, id)) else {
             continue;
         };
-        // What somebody made of an object since it was written is not what was written.
-        let changed = entry.seen.is_some() && one.verdict != Verdict::Equal;
-        if entry.digest.is_none() || entry.seen.as_ref() == Some(form) || changed {
+        // What somebody made of an object since it was written, or what an update without an answer may still make of
+        // it, is not what was written.
+        let doubtful = entry.seen.is_some() || entry.pending.is_some();
+        let known = entry.seen.as_ref() == Some(form) && entry.pending.is_none();
+        if entry.digest.is_none() || known || (doubtful && one.verdict != Verdict::Equal) {
             continue;
         }
         let mut line = journal.line(LineKind::Seen);
@@ -167,6 +170,7 @@ async fn pass(
         knowledge,
     )
     .await?;
+    guards::identities_listed(target.nobody.take())?;
     let homes = homes_of(state, &target, &options, filter);
     let wants = |kind: &str, id: &str| {
         only.is_none_or(|only| only.contains(&(kind.to_owned(), id.to_owned())))

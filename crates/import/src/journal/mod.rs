@@ -169,6 +169,8 @@ impl Knowledge {
                     }
                     if line.digest.is_some() {
                         entry.seen.clone_from(&line.digest);
+                        // It was seen what an update without an answer did.
+                        entry.pending.take_if(|pending| pending.op == Op::Update);
                     }
                     if line.target.is_some() {
                         entry.target.clone_from(&line.target);

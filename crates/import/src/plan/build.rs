@@ -223,7 +223,8 @@ impl<'a> Builder<'a> {
             return;
         }
         let Some(archived) = self.archive.acl(kind.name, id) else {
-            if action.what == What::Create && !self.archive.without_access.contains(kind.name) {
+            let made = action.what == What::Create || action.recovered;
+            if made && !self.archive.without_access.contains(kind.name) {
                 let what =
                     "access control: the archive does not hold it, the importer's rights stay";
                 action.notes.push(what.to_owned());

@@ -844,3 +844,77 @@ fn what_was_made_again_in_the_target_gets_its_grants_again() {
         .insert(key, "digest of /Shared/n0".to_owned());
     assert!(grants(&there));
 }
+
+/// What is planned for a content of which the target holds `read` after this intent.
+fn content_after(intent: &Line, linked: bool, read: &str, format: &str) -> What {
+    let mut state = archive(Vec::new());
+    state.tree = tree_of(&[(0, false)]);
+    if let Some(content) = &mut state.tree[1].content {
+        format.clone_into(&mut content.format);
+    }
+    let mut there = target(&[]);
+    let mut knowledge = Knowledge::default();
+    imported(&state.tree, &mut there, &mut knowledge);
+    if !linked {
+        let (shared, _) = state.tree.split_at(1);
+        knowledge = Knowledge::default();
+        imported(shared, &mut target(&[]), &mut knowledge);
+    }
+    knowledge.apply(intent);
+    let info = there.tree.get_mut("/Shared/n0").unwrap();
+    info.modified_at = Some(78);
+    let key = ("notebooks".to_owned(), "/Shared/n0".to_owned());
+    there.contents.insert(key, read.to_owned());
+    let prepared = plan_of(&state, &there, &knowledge, &Options::default());
+    what(&prepared, "/Shared/n0").what
+}
+
+#[test]
+fn what_a_run_that_died_wrote_is_nobody_elses_edit() {
+    for (op, linked) in [(Op::Update, true), (Op::Create, false)] {
+        let mut intent = line_of(op, "notebooks", "/Shared/n0");
+        intent.digest = Some("of an earlier archive".to_owned());
+        let after = |read: &str| content_after(&intent, linked, read, "SOURCE");
+        assert_eq!(after("of an earlier archive"), What::Update, "{op:?}");
+        let kept = if linked { What::Skip } else { What::Blocked };
+        assert_eq!(after("of somebody"), kept, "{op:?}");
+    }
+    // A Jupyter notebook is read back in another form than it was sent in.
+    let mut seen = Line::new(LineKind::Seen, "archive");
+    seen.kind = Some("notebooks".to_owned());
+    seen.id = Some("/Shared/n0".to_owned());
+    seen.digest = Some("as the service writes it".to_owned());
+    let after = |read: &str| content_after(&seen, true, read, "JUPYTER");
+    assert_eq!(after("as the service writes it"), What::Update);
+    assert_eq!(after("of somebody"), What::Skip);
+}
+
+#[test]
+fn a_part_of_a_dbfs_file_that_a_run_left_is_written_again() {
+    let mut state = archive(Vec::new());
+    state.dbfs = vec![lifeboat_catalog::records::DbfsLine {
+        path: "/large".to_owned(),
+        is_dir: false,
+        facts: json!({}),
+        content: Some(ContentRef {
+            path: "data/dbfs/large".to_owned(),
+            size: 9,
+            sha256: "whole".to_owned(),
+            format: "RAW".to_owned(),
+            file_type: None,
+        }),
+    }];
+    let mut there = target(&[]);
+    let info = crate::target::DbfsInfo {
+        size: 4,
+        ..crate::target::DbfsInfo::default()
+    };
+    there.dbfs.insert("/large".to_owned(), info);
+    let mut knowledge = Knowledge::default();
+    let blocked = plan_of(&state, &there, &knowledge, &Options::default());
+    assert_eq!(what(&blocked, "/large").what, What::Blocked);
+    knowledge.apply(&line_of(Op::Create, "dbfs", "/large"));
+    let prepared = plan_of(&state, &there, &knowledge, &Options::default());
+    let action = what(&prepared, "/large");
+    assert_eq!((action.what, action.recovered), (What::Update, true));
+}
