@@ -253,3 +253,89 @@ async fn an_import_into_the_source_that_died_is_finished_by_the_next() {
     assert!(plan.is_empty());
     assert!(plan.actions.iter().all(|one| one.what != What::Blocked));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_notebook_that_is_deleted_and_made_again_keeps_its_grants() {
+    let stage = Stage::new(&little()).await;
+    stage.apply(&stage.options()).await.unwrap();
+    let dump = stage.source.dump();
+    let granted = |path: &str| {
+        dump["acls/notebooks"][path]
+            .as_object()
+            .is_some_and(|grants| !grants.is_empty())
+            || dump["acls/notebooks"][path]
+                .as_array()
+                .is_some_and(|grants| !grants.is_empty())
+    };
+    let notebooks = dump["notebooks"].as_object().unwrap();
+    let path = notebooks
+        .iter()
+        .find(|(path, facts)| facts["language"] == "PYTHON" && granted(path))
+        .unwrap_or_else(|| panic!("{}", dump["acls/notebooks"]))
+        .0;
+    stage.source.advance(std::time::Duration::from_secs(1));
+    // # Databricks notebook source, and one line.
+    let body = json!({
+        "path": path, "format": "SOURCE", "language": "PYTHON", "overwrite": true,
+        "content": "IyBEYXRhYnJpY2tzIG5vdGVib29rIHNvdXJjZQpwcmludCgxKQo="
+    });
+    send(&stage.source, "/api/2.0/workspace/import", &body).await;
+    stage.export().await;
+    let exists = r#"{"error_code":"RESOURCE_ALREADY_EXISTS","message":"it already exists"}"#;
+    stage.target.fault(Fault {
+        body: Some(exists.to_owned()),
+        times: 1,
+        ..Fault::status("POST", "/api/2.0/workspace/import", 400)
+    });
+    let report = stage.apply(&stage.options()).await.unwrap();
+    assert_eq!(troubles(&report), Vec::<String>::new());
+    assert_eq!(stage.differences(), Vec::<String>::new());
+    let calls = stage.writes();
+    let deleted = calls
+        .iter()
+        .filter(|call| call.path == "/api/2.0/workspace/delete");
+    assert_eq!(deleted.count(), 1);
+    assert_eq!(stage.apply(&stage.options()).await.unwrap().writes, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_object_of_the_name_in_another_form_is_nobodys_after_a_lost_answer() {
+    let stage = Stage::new(&Fill {
+        jobs: 1,
+        ..little()
+    })
+    .await;
+    // The service made something else of it than what was sent, and the answer is lost.
+    let job = jobs(&stage.source).await[0].clone();
+    stage.target.fault(Fault {
+        method: "POST".to_owned(),
+        path: "/api/2.2/jobs/create".to_owned(),
+        kind: FaultKind::Reset,
+        when: When::Before,
+        times: 1,
+        ..Fault::default()
+    });
+    let name = job["settings"]["name"].as_str().unwrap();
+    let listed = json!({ "jobs": [{ "job_id": 77, "settings": { "name": name } }] });
+    stage.target.fault(Fault {
+        body: Some(listed.to_string()),
+        skip: 1,
+        times: 1,
+        ..Fault::status("GET", "/api/2.2/jobs/list", 200)
+    });
+    let read = json!({ "job_id": 77, "settings": { "name": name, "timeout_seconds": 5 } });
+    stage.target.fault(Fault {
+        body: Some(read.to_string()),
+        query: "job_id=77".to_owned(),
+        ..Fault::status("GET", "/api/2.2/jobs/get", 200)
+    });
+    let report = stage.apply(&stage.options()).await.unwrap();
+    let jobs = of_kind(&report, "jobs");
+    assert_eq!(jobs[0].fate, Fate::Blocked, "{:?}", jobs[0]);
+    assert!(jobs[0].reason.as_deref().unwrap().contains("ambiguous"));
+    let calls = stage.target.calls();
+    let creates = calls
+        .iter()
+        .filter(|call| call.path == "/api/2.2/jobs/create");
+    assert_eq!(creates.count(), 1);
+}
