@@ -151,14 +151,15 @@ impl Failure {
 
     /// The service does not have this call.
     pub(crate) fn is_unknown_call(&self) -> bool {
-        matches!(self, Self::Service(error) if error.is_feature_off() || error.is_not_implemented())
+        matches!(self, Self::Service(error)
+            if error.is_feature_off() || error.is_unknown_endpoint() || error.is_not_implemented())
     }
 
     /// The service says that the feature is switched off. An API that is not known (`ENDPOINT_NOT_FOUND`) says nothing
     /// about what the workspace holds.
     pub(crate) fn is_switched_off(&self) -> bool {
         matches!(self, Self::Service(error)
-            if error.code() == Some("FEATURE_DISABLED")
+            if error.is_feature_off()
                 || error.status() == Some(403) && error.message().contains(DBFS_DISABLED))
     }
 

@@ -341,3 +341,18 @@ async fn a_folder_that_no_second_listing_shows_but_is_there_is_unlisted() {
     assert_eq!(written.ledger(Fate::Vanished), []);
     assert_eq!(written.outcome.summary.inventory, Inventory::Incomplete);
 }
+
+#[tokio::test]
+async fn a_server_without_the_older_file_call_gives_the_reason_of_the_known_one() {
+    let sim = sim();
+    let client = client(&sim);
+    seed(&sim, &client).await;
+    let large = json!({ "error_code": "MAX_READ_SIZE_EXCEEDED", "message": "too large to read" });
+    answer(&sim, EXPORT, "path=/Shared/team/data.csv", 400, &large);
+    let older = "/api/2.0/workspace-files/*";
+    answer(&sim, older, "", 404, &no_such_api());
+    let written = export(&client, &options()).await;
+    let failed = written.ledger(Fate::Failed);
+    assert_eq!(failed.len(), 1, "{failed:?}");
+    assert_eq!(failed[0].message, "too large to read");
+}
