@@ -209,7 +209,8 @@ async fn make(run: &Run<'_>, item: Item<'_>, path: &str) -> Result<Done, Fail> {
         let target = done.target.clone().unwrap_or_default();
         grant(run, kind, item, path, &target, &mut done).await?;
         let entry = run.journal.entry("directories", &action.id);
-        if entry.is_some_and(|entry| entry.is_replaced(Some(&target))) {
+        // Homes, too, which nobody creates: the next run knows that it is still this one.
+        if entry.is_some_and(|entry| entry.target.as_ref() != Some(&target)) {
             run.seen("directories", &action.id, Some(&target), None, None)?;
         }
     }
