@@ -84,6 +84,9 @@ pub(crate) enum Failure {
     },
     #[error("a worker ended unexpectedly: {what}")]
     Panicked { what: String },
+    /// A signal ended work that the same command goes on with.
+    #[error("{} by a signal", if *exit == Exit::Terminated { "terminated" } else { "interrupted" })]
+    Stopped { exit: Exit },
     #[error("interrupted")]
     Interrupted,
     #[error("terminated")]
@@ -105,6 +108,7 @@ impl Failure {
             Self::Export(error) => of_export(error),
             Self::Import(error) => of_import(error),
             Self::NotConfirmed { .. } => Exit::Safety,
+            Self::Stopped { exit } => *exit,
             Self::Interrupted => Exit::Interrupted,
             Self::Terminated => Exit::Terminated,
             Self::Answer { .. }

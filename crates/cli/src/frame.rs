@@ -86,6 +86,54 @@ pub(crate) fn block_on<T>(
     result
 }
 
+/// How long work that is computing may take to reach its next call after a signal.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Like [`block_on`], for work that may be dropped at any of its calls: it is dropped at the first signal, after `notice`.
+/// Work that is computing and reaches no call within a moment, or until a second signal, ends with the process.
+pub(crate) fn block_on_until_signal<T>(
+    console: &Arc<Console>,
+    notice: &'static str,
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    let runtime = Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|source| Failure::Runtime { source })?;
+    let watching = Arc::clone(console);
+    let result = runtime.block_on(async {
+        let mut signals = Signals::new()?;
+        let (tell_work, told) = tokio::sync::oneshot::channel();
+        tokio::spawn(async move {
+            let signal = signals.next().await;
+            let exit = signal.exit();
+            watching.warning(notice);
+            // Nobody listens any more when the work has just ended.
+            let _ = tell_work.send(signal);
+            let second = tokio::select! {
+                second = signals.next() => second,
+                () = tokio::time::sleep(PATIENCE) => Failure::Stopped { exit },
+            };
+            tell(
+                &watching,
+                &Failure::Stopped {
+                    exit: second.exit(),
+                },
+            );
+            // The code of the signal says more than a failure to write the last lines.
+            let _ = watching.finish();
+            std::process::exit(i32::from(exit.code()));
+        });
+        tokio::select! {
+            biased;
+            Ok(signal) = told => Err(Failure::Stopped { exit: signal.exit() }),
+            result = work => result,
+        }
+    });
+    runtime.shutdown_background();
+    result
+}
+
 /// Runs work that cannot wait for a signal by itself in a thread of its own.
 pub(crate) fn in_thread<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Failure> + Send + 'static,

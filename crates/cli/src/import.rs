@@ -6,6 +6,7 @@ mod plan;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
 use lifeboat_archive::Archive;
@@ -153,7 +154,7 @@ impl Cli {
         }
     }
 
-    pub(crate) fn run(&self, console: &Console) -> Result<Exit, Failure> {
+    pub(crate) fn run(&self, console: &Arc<Console>) -> Result<Exit, Failure> {
         match &self.command {
             Command::Plan(args) => plan::run(args, console),
             Command::Apply(args) => apply::run(args, console),

@@ -2,12 +2,11 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use lifeboat_archive::LedgerLine;
 use lifeboat_console::Console;
 use lifeboat_import::ObjectResult;
 use serde_json::{Value, json};
 
-use crate::show::{is_gap, to_json};
+use crate::show::{gap_text, is_gap, to_json};
 
 /// As text, so many gaps are printed one by one without `-v`; all of them stand in the archive's ledger or the report.
 const MOST_GAPS: u64 = 20;
@@ -135,36 +134,6 @@ impl Observer<'_> {
             self.console.detail("object", to_json(result), &text);
         }
     }
-}
-
-/// `notebooks /Users/a/nb: failed, GET /api/2.0/workspace/export 403 PERMISSION_DENIED: no`
-fn gap_text(line: &LedgerLine) -> String {
-    let name = if line.name.is_empty() {
-        &line.id
-    } else {
-        &line.name
-    };
-    let mut text = format!(
-        "{} {name}: {}",
-        line.kind,
-        to_json(&line.fate).as_str().unwrap_or("lost")
-    );
-    for part in [
-        line.request.clone(),
-        line.status.map(|status| status.to_string()),
-        line.code.clone(),
-    ]
-    .into_iter()
-    .flatten()
-    {
-        text.push(' ');
-        text.push_str(&part);
-    }
-    if !line.message.is_empty() {
-        text.push_str(": ");
-        text.push_str(&line.message);
-    }
-    text
 }
 
 fn result_text(result: &ObjectResult) -> String {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use lifeboat_archive::{KindSummary, Listing};
+use lifeboat_archive::{KindSummary, LedgerLine, Listing};
 use lifeboat_console::{Align, Table, bytes};
 use lifeboat_import::{Fate, ObjectResult, Totals, Verdicts};
 use serde::Serialize;
@@ -157,4 +157,34 @@ fn in_order<V>(kinds: &BTreeMap<String, V>) -> Vec<(&str, &V)> {
         .collect();
     sorted.sort_by_key(|(name, _)| order(name));
     sorted
+}
+
+/// `notebooks /Users/a/nb: failed, GET /api/2.0/workspace/export 403 PERMISSION_DENIED: no`
+pub(crate) fn gap_text(line: &LedgerLine) -> String {
+    let name = if line.name.is_empty() {
+        &line.id
+    } else {
+        &line.name
+    };
+    let mut text = format!(
+        "{} {name}: {}",
+        line.kind,
+        to_json(&line.fate).as_str().unwrap_or("lost")
+    );
+    for part in [
+        line.request.clone(),
+        line.status.map(|status| status.to_string()),
+        line.code.clone(),
+    ]
+    .into_iter()
+    .flatten()
+    {
+        text.push(' ');
+        text.push_str(&part);
+    }
+    if !line.message.is_empty() {
+        text.push_str(": ");
+        text.push_str(&line.message);
+    }
+    text
 }

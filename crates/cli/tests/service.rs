@@ -257,6 +257,55 @@ fn a_signal_ends_with_its_code_and_leaves_nothing() {
     }
 }
 
+#[test]
+#[cfg(unix)]
+fn a_signal_stops_an_apply_at_once_and_the_same_command_goes_on() {
+    let room = Room::filled();
+    let archive = room.export("a.tar.zst");
+    room.secondary.set_latency(Duration::from_millis(300));
+    let arguments = [
+        "apply",
+        "a.tar.zst",
+        "--profile",
+        "secondary",
+        "--admins",
+        "--target",
+        "2222222222222222",
+    ];
+    let child = process(room.dir.path(), "lifeboat-import", &arguments)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let writes = || {
+        let calls = room.secondary.calls();
+        calls.iter().filter(|call| call.method != "GET").count()
+    };
+    while writes() == 0 {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let killed = std::process::Command::new("kill")
+        .args(["-TERM", &child.id().to_string()])
+        .status()
+        .unwrap();
+    assert!(killed.success());
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(143), "{said}");
+    assert!(said.contains("stopping: no further call"), "{said}");
+    assert_eq!(
+        said.lines().last(),
+        Some("hint: run the same command again to go on")
+    );
+    room.secondary.set_latency(Duration::ZERO);
+    room.import(
+        "apply",
+        &archive,
+        &["--admins", "--target", "2222222222222222"],
+    )
+    .success();
+}
+
 /// A file system of a few KiB, where the system lets us have one; else a limit on the size of files, which ends in the
 /// same place.
 #[test]

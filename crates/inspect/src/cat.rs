@@ -3,10 +3,11 @@
 use std::io::Write;
 use std::ops::ControlFlow;
 
-use lifeboat_archive::{Archive, Member, ReadError};
+use lifeboat_archive::{Archive, Fate, Member, ReadError};
 
 use crate::entries::{self, Entry, Tree, Visit};
 use crate::error::Error;
+use crate::ledger::{self, LEDGER};
 use crate::ls::of_kind;
 use crate::select::{PathPattern, Selector, known_kinds};
 
@@ -20,12 +21,68 @@ pub struct Shown {
 }
 
 /// Writes the content of a notebook, workspace file, DBFS file or member as it is, or the body of an object as indented
-/// JSON. `what`: `/Users/a/nb`, `dbfs:/x`, `jobs/123`, `jobs/<name>`, `acls/jobs/123`, or a member path.
+/// JSON, or the lines of a table. `what`: `/Users/a/nb`, `dbfs:/x`, `jobs/123`, `jobs/<name>`, `acls/jobs/123`, a
+/// table such as `ledger` or `users`, or a member path.
 ///
 /// # Errors
-/// [`Error::NotFound`], [`Error::Ambiguous`], [`Error::NoContent`] (a folder, or a type that is not captured),
+/// [`Error::NotFound`], [`Error::NotCaptured`] (the ledger names it), [`Error::Ambiguous`], [`Error::NoContent`] (a folder, or a type that is not captured),
 /// [`Error::Output`] when `out` fails; otherwise when the archive cannot be read.
 pub fn cat(archive: &Archive, what: &str, out: &mut dyn Write) -> Result<Shown, Error> {
+    if let Some(shown) = table(archive, what.trim_end_matches('/'), out)? {
+        return Ok(shown);
+    }
+    match object(archive, what, out) {
+        Err(error @ (Error::NotFound { .. } | Error::NoContent { .. })) => {
+            Err(match ledger::find(archive, what)? {
+                Some(line) => Error::NotCaptured {
+                    what: what.to_owned(),
+                    fate: fate(line.fate).to_owned(),
+                    message: line.message,
+                },
+                None => error,
+            })
+        }
+        outcome => outcome,
+    }
+}
+
+/// The word of the ledger for a fate.
+fn fate(fate: Fate) -> &'static str {
+    match fate {
+        Fate::Stored => "stored",
+        Fate::Reused => "reused",
+        Fate::Excluded => "excluded",
+        Fate::Unsupported => "unsupported",
+        Fate::Vanished => "vanished",
+        Fate::Failed => "failed",
+    }
+}
+
+/// All lines of a table, when there is one of that name with or without `data/`: `ledger`, `users`, `acls/jobs`.
+fn table(archive: &Archive, name: &str, out: &mut dyn Write) -> Result<Option<Shown>, Error> {
+    if name.is_empty() || name.starts_with('/') || name.contains(':') {
+        return Ok(None);
+    }
+    for table in [name.to_owned(), format!("data/{name}")] {
+        let mut size = 0;
+        for line in archive.lines(&table)? {
+            let mut line = line?;
+            line.push('\n');
+            size += line.len() as u64;
+            out.write_all(line.as_bytes())
+                .map_err(|source| Error::Output {
+                    path: table.clone(),
+                    source,
+                })?;
+        }
+        if size > 0 || name == LEDGER {
+            return Ok(Some(Shown { member: None, size }));
+        }
+    }
+    Ok(None)
+}
+
+fn object(archive: &Archive, what: &str, out: &mut dyn Write) -> Result<Shown, Error> {
     match Selector::parse(what, &known_kinds(archive)?)? {
         Selector::Workspace(pattern) => content(
             archive,

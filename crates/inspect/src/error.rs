@@ -29,6 +29,16 @@ pub enum Error {
         /// The name as it was given.
         what: String,
     },
+    /// The object was listed, and the ledger says why it is not in the archive.
+    #[error("{what} is not in the archive: {fate}{}{message}", if message.is_empty() { "" } else { ": " })]
+    NotCaptured {
+        /// The name as it was given.
+        what: String,
+        /// The fate, as in the ledger: `failed`.
+        fate: String,
+        /// The reason.
+        message: String,
+    },
     /// More than one object bears that name.
     #[error("{what} names {count} objects of the archive")]
     Ambiguous {

@@ -61,7 +61,7 @@ pub fn extract(
                 .summary()?
                 .kinds
                 .into_keys()
-                .filter(|kind| !crate::ls::is_tree_kind(kind)),
+                .filter(|kind| kind != DBFS && !crate::ls::is_tree_kind(kind)),
         );
     }
     let mut run = Run {

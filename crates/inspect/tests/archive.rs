@@ -89,6 +89,7 @@ fn summary() -> Summary {
     };
     let kinds = [
         ("jobs", kind(2)),
+        ("dbfs", kind(1)),
         ("notebooks", kind(1)),
         ("users", kind(1)),
     ];
@@ -109,6 +110,30 @@ fn tree_line(index: usize, node: &Node, sha256: Option<String>) -> String {
         map.insert("content".to_owned(), content);
     }
     line.to_string()
+}
+
+/// One DBFS file, and one notebook that is not in the archive.
+fn dbfs_and_ledger(writer: &mut Writer<std::fs::File>) {
+    let mut dbfs = TableWriter::new("data/dbfs");
+    let stored = writer
+        .add("data/dbfs/content/x.sh", Content::Bytes(b"script".to_vec()))
+        .unwrap();
+    let content = json!({"path": "data/dbfs/content/x.sh", "size": 6, "sha256": stored.sha256.to_string(), "format": "RAW"});
+    dbfs.push(
+        writer,
+        &json!({"path": "/x.sh", "is_dir": false, "facts": {}, "content": content}).to_string(),
+    )
+    .unwrap();
+    dbfs.finish(writer).unwrap();
+    let mut ledger = TableWriter::tag("ledger");
+    ledger
+        .push(
+            writer,
+            &json!({"kind": "notebooks", "id": "99", "name": "/Users/a@x/big", "fate": "failed", "message": "over 10 MB"})
+                .to_string(),
+        )
+        .unwrap();
+    ledger.finish(writer).unwrap();
 }
 
 /// `lie`: the record of one notebook states another digest than its member has.
@@ -176,6 +201,7 @@ fn build(lie: bool) -> Built {
     )
     .unwrap();
     acls.finish(&mut writer).unwrap();
+    dbfs_and_ledger(&mut writer);
     writer
         .finish(&summary(), "2026-11-22T01:01:00Z".parse().unwrap())
         .unwrap();
@@ -208,7 +234,7 @@ fn info_tells_the_statements() {
     assert_eq!(info.header.source.workspace_id, "1");
     assert_eq!(info.summary, summary());
     assert_eq!(info.archive_id.len(), 64);
-    assert_eq!(kinds(&built.archive).unwrap().len(), 3);
+    assert_eq!(kinds(&built.archive).unwrap().len(), 4);
 }
 
 #[test]
@@ -303,6 +329,33 @@ fn contents_come_out_as_they_are() {
 }
 
 #[test]
+fn tables_are_shown_and_the_ledger_answers_for_what_is_missing() {
+    let built = build(false);
+    for (table, part) in [
+        ("ledger", "over 10 MB"),
+        ("users", "a@x"),
+        ("data/acls/jobs", "Nightly"),
+        ("acls/jobs", "Nightly"),
+        ("dbfs", "/x.sh"),
+    ] {
+        let text = shown(&built.archive, table);
+        assert_eq!(text.lines().count(), 1, "{table}: {text}");
+        assert!(text.contains(part), "{table}: {text}");
+    }
+    for what in ["/Users/a@x/big", "notebooks/99"] {
+        let error = cat(&built.archive, what, &mut Vec::new()).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!("{what} is not in the archive: failed: over 10 MB")
+        );
+    }
+    assert!(matches!(
+        cat(&built.archive, "dbfs:/Users/a@x/big", &mut Vec::new()),
+        Err(Error::NotFound { .. })
+    ));
+}
+
+#[test]
 fn what_cannot_be_shown_says_why() {
     let built = build(false);
     let fail = |what: &str| cat(&built.archive, what, &mut Vec::new()).unwrap_err();
@@ -380,7 +433,9 @@ fn everything_is_extracted_inside_the_folder_with_original_names() {
             "{expected} is not in {names:?}"
         );
     }
-    assert_eq!(extracted.files, 7);
+    let once = names.iter().filter(|name| name.starts_with("dbfs/x.sh"));
+    assert_eq!(once.count(), 1, "{names:?}");
+    assert_eq!(extracted.files, 8);
     // The notebook `etl` and the file `etl.py` would have one name: the second one is marked with its id.
     assert!(
         names

@@ -150,8 +150,9 @@ fn report(console: &Console, path: &Path, outcome: &Outcome, took: Duration) -> 
     ));
     if exit == Exit::Gaps {
         console.warning(&format!(
-            "finished with gaps: {} objects are not in the archive; its ledger names each",
-            outcome.gaps_total
+            "finished with gaps: {} objects are not in the archive; `lifeboat-inspect ls {} ledger` names each",
+            outcome.gaps_total,
+            path.display()
         ));
     }
     console.summary(json!({

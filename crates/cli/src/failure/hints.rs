@@ -20,6 +20,7 @@ pub(super) fn of(failure: &Failure) -> Vec<String> {
         Failure::Damaged { .. } => Some("take another archive; what is intact can still be read with `cat` and `extract`".to_owned()),
         Failure::Export(error) => export(error),
         Failure::Import(error) => import(error),
+        Failure::Stopped { .. } => Some("run the same command again to go on".to_owned()),
         Failure::NotConfirmed { .. } => Some("nothing was written; name the target with `--target <workspace id>` to go on without a question".to_owned()),
         Failure::File { source, .. } | Failure::Output { source } => disk(source),
         _ => None,

@@ -1,6 +1,7 @@
 //! `lifeboat-import apply`.
 
 use std::io::{BufRead, IsTerminal, Write};
+use std::sync::Arc;
 
 use clap::Args;
 use lifeboat_archive::Archive;
@@ -13,7 +14,7 @@ use super::plan::checklist;
 use super::{ImportArgs, open};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::frame::block_on;
+use crate::frame::{block_on, block_on_until_signal};
 use crate::observe::Observer;
 use crate::show::{compared, restored, to_json};
 
@@ -31,7 +32,7 @@ pub(crate) struct ApplyArgs {
     no_compare: bool,
 }
 
-pub(crate) fn run(args: &ApplyArgs, console: &Console) -> Result<Exit, Failure> {
+pub(crate) fn run(args: &ApplyArgs, console: &Arc<Console>) -> Result<Exit, Failure> {
     let archive = open(&args.import.archive)?;
     let client = args.import.connection.connect(false)?;
     let mut options = Options {
@@ -47,7 +48,12 @@ pub(crate) fn run(args: &ApplyArgs, console: &Console) -> Result<Exit, Failure> 
     }
     let observer = Observer::new(console);
     let work = async { Ok(apply(&archive, &client, &options, &observer).await?) };
-    let outcome = block_on(work, || {});
+    // Each write is announced in the journal before it is sent, so that the next run finds what became of it.
+    let outcome = block_on_until_signal(
+        console,
+        "stopping: no further call is begun; the journal knows which ones were under way",
+        work,
+    );
     observer.finish();
     console.end_phases();
     match outcome {

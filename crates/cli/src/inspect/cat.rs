@@ -17,7 +17,8 @@ use crate::import::open;
 /// Print the content of a notebook or file, or an object as JSON
 ///
 /// The content comes out as it is in the archive and is proved by its digest; on a terminal control characters are
-/// escaped. NAME is a workspace path, dbfs:/..., jobs/123, acls/jobs/123, or a member of the archive.
+/// escaped. NAME is a workspace path, dbfs:/..., jobs/123, acls/jobs/123, a table (ledger, users, acls/jobs), or a member of
+/// the archive.
 #[derive(Args, Debug, Clone)]
 #[command(after_help = "Examples:
   lifeboat-inspect cat backup.tar.zst /Users/anna@example.com/etl

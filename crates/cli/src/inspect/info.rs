@@ -1,17 +1,19 @@
 //! `lifeboat-inspect info`.
 
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use clap::Args;
+use lifeboat_archive::{Archive, Fate};
 use lifeboat_console::Console;
-use lifeboat_inspect::{Info, info};
+use lifeboat_inspect::{Info, info, ledger};
 use serde_json::{Value, json};
 
 use crate::args::OutputArgs;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::import::open;
-use crate::show::{captured, to_json};
+use crate::show::{captured, gap_text, to_json};
 
 /// Say what an archive is, of which workspace, and what it captured
 ///
@@ -31,6 +33,8 @@ pub(crate) fn run(args: &InfoArgs, console: &Console) -> Result<Exit, Failure> {
     let archive = open(&args.archive)?;
     let info = info(&archive)?;
     show(console, args, &info);
+    gaps(console, &archive)?;
+    summary(console, &info);
     Ok(Exit::Done)
 }
 
@@ -65,6 +69,41 @@ fn show(console: &Console, args: &InfoArgs, info: &Info) {
     }
     console.answer("");
     console.answer_table(&captured(&info.summary.kinds));
+}
+
+/// So many of the objects that are not in the archive are named without `-v`.
+const MOST_GAPS: usize = 20;
+
+/// Names what is not in the archive, without what a rule left out.
+fn gaps(console: &Console, archive: &Archive) -> Result<(), Failure> {
+    if console.is_json() {
+        return Ok(());
+    }
+    let mut count = 0_usize;
+    ledger(archive, &mut |line| {
+        if line.fate == Fate::Excluded {
+            return ControlFlow::Continue(());
+        }
+        if count == 0 {
+            console.answer("");
+            console.answer("not in the archive:");
+        }
+        count += 1;
+        if count <= MOST_GAPS || console.is_verbose() {
+            console.answer(&gap_text(line));
+        }
+        ControlFlow::Continue(())
+    })?;
+    if count > MOST_GAPS && !console.is_verbose() {
+        console.answer(&format!(
+            "and {} more; `-v`, or `lifeboat-inspect ls ARCHIVE ledger`, names them all",
+            count - MOST_GAPS
+        ));
+    }
+    Ok(())
+}
+
+fn summary(console: &Console, info: &Info) {
     let mut fields = to_json(info);
     if let Value::Object(map) = &mut fields {
         map.insert("command".into(), "lifeboat-inspect info".into());

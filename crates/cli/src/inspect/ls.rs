@@ -7,7 +7,7 @@ use std::sync::Arc;
 use clap::Args;
 use lifeboat_archive::Archive;
 use lifeboat_console::Console;
-use lifeboat_inspect::{Entry, kinds, ls};
+use lifeboat_inspect::{Entry, LEDGER, kinds, ledger, ls};
 use serde_json::json;
 
 use crate::args::OutputArgs;
@@ -15,12 +15,13 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::frame::in_thread;
 use crate::import::open;
-use crate::show::{captured, to_json};
+use crate::show::{captured, gap_text, to_json};
 
 /// List the kinds of an archive, the objects of a kind, or a folder of the workspace
 ///
 /// NAME is a workspace path or pattern (/Users/a, '/Users/*/etl'), a DBFS path (dbfs:/databricks/init), a kind (jobs),
-/// an object of a kind by id or name (jobs/123), access control (acls/jobs), or a member of the archive (data, ledger).
+/// an object of a kind by id or name (jobs/123), access control (acls/jobs), the ledger of what is not in the archive
+/// (ledger), or a member of the archive (data).
 #[derive(Args, Debug, Clone)]
 #[command(after_help = "Examples:
   lifeboat-inspect ls backup.tar.zst
@@ -50,6 +51,7 @@ pub(crate) fn run(args: LsArgs, console: &Arc<Console>) -> Result<Exit, Failure>
             let archive = open(&args.archive)?;
             match &args.name {
                 None => list_kinds(&console, &archive),
+                Some(name) if name == LEDGER => list_ledger(&console, &archive),
                 Some(name) => list(&console, &archive, name, &args),
             }
         },
@@ -69,6 +71,29 @@ fn list_kinds(console: &Console, archive: &Archive) -> Result<Exit, Failure> {
             .collect(),
     ));
     console.summary(json!({"command": "lifeboat-inspect ls", "exit_code": Exit::Done.code()}));
+    Ok(Exit::Done)
+}
+
+/// One line per object that was listed and is not in the archive: kind, name, fate, message.
+fn list_ledger(console: &Console, archive: &Archive) -> Result<Exit, Failure> {
+    let mut lines = 0_u64;
+    ledger(archive, &mut |line| {
+        lines += 1;
+        console.result("gap", to_json(line), &gap_text(line));
+        if console.is_closed() {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    })?;
+    if lines == 0 {
+        console.line("the ledger is empty: every object that was listed is in the archive");
+    }
+    console.summary(json!({
+        "command": "lifeboat-inspect ls",
+        "exit_code": Exit::Done.code(),
+        "entries": lines,
+    }));
     Ok(Exit::Done)
 }
 
