@@ -15,6 +15,8 @@ use crate::exit::Exit;
 pub(crate) enum Failure {
     #[error("cannot find out which workspace is meant and who asks")]
     Config(#[from] ConfigError),
+    #[error("profile {profile} has no token")]
+    NoToken { profile: String },
     #[error("cannot reach {host}")]
     Client {
         host: String,
@@ -97,7 +99,7 @@ impl Failure {
     /// The exit code (spec/exit-codes.md).
     pub(crate) fn exit(&self) -> Exit {
         match self {
-            Self::Config(_) | Self::Client { .. } => Exit::Refused,
+            Self::Config(_) | Self::NoToken { .. } | Self::Client { .. } => Exit::Refused,
             Self::LimitsFile { .. }
             | Self::Limits { .. }
             | Self::Address { .. }

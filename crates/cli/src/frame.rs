@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
-use lifeboat_console::{Console, Report, Settings};
+use lifeboat_console::{Console, Form, Report, Settings, Verbosity};
 use tokio::runtime::Builder;
 
 use crate::exit::Exit;
@@ -17,6 +17,28 @@ const GRACE: Duration = Duration::from_secs(10);
 /// Parses the arguments of this process. Wrong usage, `--help` and `--version` are answered here.
 pub(crate) fn parse<C: Parser>() -> Result<C, ExitCode> {
     C::try_parse().map_err(|error| {
+        if error.use_stderr() && std::env::args_os().any(|argument| argument == "--json") {
+            let text = error.to_string();
+            let text = text.trim();
+            let (message, rest) = text.split_once("\n\n").unwrap_or((text, ""));
+            let mut report = Report {
+                message: message
+                    .strip_prefix("error: ")
+                    .unwrap_or(message)
+                    .to_owned(),
+                causes: Vec::new(),
+                hints: Vec::new(),
+                exit_code: Exit::Usage.code(),
+            };
+            if !rest.is_empty() {
+                report = report.hint(rest);
+            }
+            let console = Console::stdio(Settings::detect(Form::Json, Verbosity::Normal));
+            console.error(&report);
+            // Nobody is left to tell when the output is gone.
+            let _ = console.finish();
+            return Exit::Usage.into();
+        }
         // Nobody is left to tell when the terminal is gone.
         let _ = error.print();
         if error.use_stderr() {
@@ -50,6 +72,9 @@ fn tell(console: &Console, failure: &Failure) -> Exit {
         return Exit::Done;
     }
     let mut report = Report::new(failure, exit.code());
+    if let Failure::Import(lifeboat_import::Error::Stopped { cause, .. }) = failure {
+        report.causes.push(cause.clone());
+    }
     for hint in failure.hints() {
         report = report.hint(hint);
     }

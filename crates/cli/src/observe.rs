@@ -1,6 +1,9 @@
 //! From the events of the libraries to the primitives of the console.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use std::sync::{Mutex, PoisonError};
 
 use lifeboat_console::Console;
 use lifeboat_import::ObjectResult;
@@ -11,10 +14,17 @@ use crate::show::{gap_text, is_gap, to_json};
 /// As text, so many gaps are printed one by one without `-v`; all of them stand in the archive's ledger or the report.
 const MOST_GAPS: u64 = 20;
 
+/// So many gaps are remembered, so that they are not told twice.
+const MOST_REMEMBERED: u64 = 1000;
+
 /// Shows what happens.
 pub(crate) struct Observer<'c> {
     console: &'c Console,
     gaps: AtomicU64,
+    /// Objects that a run which stopped did not come to.
+    not_attempted: AtomicU64,
+    /// The first gaps that were printed: a listing that is read twice fails twice.
+    told: Mutex<BTreeSet<String>>,
 }
 
 impl<'c> Observer<'c> {
@@ -22,11 +32,19 @@ impl<'c> Observer<'c> {
         Self {
             console,
             gaps: AtomicU64::new(0),
+            not_attempted: AtomicU64::new(0),
+            told: Mutex::default(),
         }
     }
 
     /// Says how many gaps were not printed, if any.
     pub(crate) fn finish(&self) {
+        let not_attempted = self.not_attempted.load(Ordering::Relaxed);
+        if not_attempted > 0 && !self.console.is_json() {
+            self.console.warning(&format!(
+                "{not_attempted} objects were not attempted: the run stopped"
+            ));
+        }
         let silent = self.gaps.load(Ordering::Relaxed).saturating_sub(MOST_GAPS);
         if silent > 0 && !self.console.is_json() && !self.console.is_verbose() {
             self.console
@@ -35,6 +53,15 @@ impl<'c> Observer<'c> {
     }
 
     fn gap(&self, event: &str, fields: Value, text: &str) {
+        {
+            let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+            if told.contains(text) {
+                return;
+            }
+            if (told.len() as u64) < MOST_REMEMBERED {
+                told.insert(text.to_owned());
+            }
+        }
         let before = self.gaps.fetch_add(1, Ordering::Relaxed);
         if before < MOST_GAPS || self.console.is_json() || self.console.is_verbose() {
             self.console.warning_with(event, fields, text);
@@ -128,7 +155,13 @@ impl lifeboat_import::Observer for Observer<'_> {
 impl Observer<'_> {
     fn result(&self, result: &ObjectResult) {
         let text = result_text(result);
-        if is_gap(result) {
+        let skipped = result
+            .reason
+            .as_deref()
+            .is_some_and(|reason| reason.starts_with("not attempted"));
+        if skipped && !self.console.is_json() && !self.console.is_verbose() {
+            self.not_attempted.fetch_add(1, Ordering::Relaxed);
+        } else if is_gap(result) {
             self.gap("object", to_json(result), &text);
         } else {
             self.console.detail("object", to_json(result), &text);

@@ -175,6 +175,8 @@ fn folders_kinds_and_contents_are_shown() {
     );
     let root = stdout(&shelf.inspect("ls", &archive, &["/"]).success());
     assert!(root.lines().any(|line| line == "/Users/"), "{root}");
+    let below = stdout(&shelf.inspect("ls", &archive, &["-r", "/"]).success());
+    assert!(!below.lines().any(|line| line.starts_with("//")), "{below}");
     let jobs = stdout(&shelf.inspect("ls", &archive, &["jobs"]).success());
     assert_eq!(jobs.lines().count(), 10);
     let first = jobs.split_whitespace().next().unwrap();

@@ -60,6 +60,36 @@ fn no_credentials_at_all_is_12() {
 }
 
 #[test]
+fn a_profile_without_a_token_is_named() {
+    let room = Room::new();
+    std::fs::write(room.path("profiles"), "[bare]\nhost = http://127.0.0.1:9\n").unwrap();
+    let assert = room
+        .tool("lifeboat-export", &["check", "--profile", "bare"])
+        .assert()
+        .code(12);
+    assert!(
+        stderr(&assert).starts_with("error: profile bare has no token\n"),
+        "{}",
+        stderr(&assert)
+    );
+}
+
+#[test]
+fn a_quiet_run_into_a_folder_prints_the_name_of_the_archive() {
+    let room = Room::new();
+    let assert = room
+        .tool(
+            "lifeboat-export",
+            &["run", "-q", "--profile", "primary", "--to", "out/"],
+        )
+        .assert()
+        .success();
+    let text = stdout(&assert);
+    assert_eq!(text.lines().count(), 1, "{text}");
+    assert!(room.path(text.trim_end()).is_file(), "{text}");
+}
+
+#[test]
 fn a_login_page_is_recognised() {
     let room = Room::new();
     room.primary.set_login_page(true);

@@ -54,6 +54,19 @@ fn wrong_usage_is_2_and_names_the_argument() {
 }
 
 #[test]
+fn wrong_usage_is_an_object_where_objects_are_wanted() {
+    let assert = run("lifeboat-export", &["run", "--json", "--level", "99"]).code(2);
+    let object: serde_json::Value = serde_json::from_str(&stdout(&assert)).unwrap();
+    assert_eq!(object["event"], "error");
+    assert_eq!(object["exit_code"], 2);
+    assert!(
+        object["message"].as_str().unwrap().contains("99"),
+        "{object}"
+    );
+    assert_eq!(stderr(&assert), "");
+}
+
+#[test]
 fn help_and_version_are_no_failure() {
     for name in [
         "lifeboat-export",

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 use lifeboat_databricks::{
-    Client, ClientOptions, Config, ConfigSource, LimitTable, Limits, resolve,
+    Client, ClientOptions, Config, ConfigError, ConfigSource, LimitTable, Limits, resolve,
 };
 
 use crate::failure::Failure;
@@ -56,7 +56,12 @@ impl ConnectionArgs {
             use_default_profile: default_profile,
             ..surroundings
         };
-        let config = resolve(&source)?;
+        let config = resolve(&source).map_err(|error| match (error, &self.profile) {
+            (ConfigError::NoCredentials { .. }, Some(profile)) => Failure::NoToken {
+                profile: profile.clone(),
+            },
+            (error, _) => error.into(),
+        })?;
         let limits = self.limits()?;
         let max_concurrent = match limits {
             Limits::Off => IN_FLIGHT_UNLIMITED,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use lifeboat_archive::{Descriptor, Fate, Inventory};
-use lifeboat_console::{Console, bytes, duration};
+use lifeboat_console::{Console, Verbosity, bytes, duration};
 use lifeboat_export::{Cancel, NotebookFormat, Options, Outcome, run_to_file};
 use serde_json::json;
 
@@ -120,6 +120,10 @@ pub(crate) fn run(args: &RunArgs, console: &Console) -> Result<Exit, Failure> {
     let (path, outcome) = block_on(work, move || cancel.raise())?;
     observer.finish();
     console.end_phases();
+    // The name of the archive was not known before, and a script wants nothing else.
+    if args.to.ends_with('/') && console.settings().verbosity == Verbosity::Quiet {
+        console.answer(&path.display().to_string());
+    }
     Ok(report(console, &path, &outcome, begun.elapsed()))
 }
 

@@ -10,6 +10,9 @@ use super::Failure;
 pub(super) fn of(failure: &Failure) -> Vec<String> {
     let hint = match failure {
         Failure::Config(error) => config(error),
+        Failure::NoToken { profile } => Some(format!(
+            "add a token to the profile with `databricks configure --profile {profile}`, or set DATABRICKS_TOKEN"
+        )),
         Failure::Client { source, .. } => service(source),
         Failure::LimitsFile { .. } | Failure::Limits { .. } => {
             Some("give `default`, `off`, or a file with lines such as `workspace-export = 30/s`".to_owned())
@@ -101,10 +104,18 @@ fn inspect(error: &lifeboat_inspect::Error) -> Option<String> {
             "`lifeboat-inspect ls ARCHIVE NAME` lists what is in it".to_owned()
         }
         Error::Pattern { .. } => "patterns know *, **, ?, [ab] and {a,b}".to_owned(),
-        Error::Write { source, .. } => return disk(source),
+        Error::Write { source, .. } => {
+            return disk_and(
+                source,
+                "the files that were written before are whole and stay",
+            );
+        }
         _ => return None,
     })
 }
+
+/// An export writes into a file without a name of its own.
+const NOTHING_LEFT: &str = "nothing was left behind";
 
 fn export(error: &lifeboat_export::Error) -> Option<String> {
     use lifeboat_export::{DestinationError, Error, Stop};
@@ -116,20 +127,30 @@ fn export(error: &lifeboat_export::Error) -> Option<String> {
             "give another name, or a folder ending in `/`: the archive is named after the workspace and the time".to_owned()
         }
         Error::Destination(DestinationError::NoName { .. }) => "give a local file, or a folder ending in `/`".to_owned(),
-        Error::Destination(DestinationError::Io { source, .. }) | Error::Temporary { source, .. } => return disk(source),
-        Error::Write(error) => return first_io(error).and_then(disk),
+        Error::Destination(DestinationError::Io { source, .. }) | Error::Temporary { source, .. } => return disk_and(source, NOTHING_LEFT),
+        Error::Write(error) => return first_io(error).and_then(|error| disk_and(error, NOTHING_LEFT)),
         _ => return None,
     })
 }
 
 fn import(error: &lifeboat_import::Error) -> Option<String> {
     use lifeboat_import::Error;
+    if let Error::Stopped { cause, .. } = error
+        && cause.contains("No space left on device")
+    {
+        return Some(
+            "make room on the disk of the journal and run the same command again to go on"
+                .to_owned(),
+        );
+    }
     if let Some(hint) = error.hint() {
         return Some(hint.to_owned());
     }
     match error {
         Error::Archive { source, .. } => read(source),
-        Error::Service { source, .. } => service(source),
+        Error::Service { source, .. } => {
+            service(source).map(|hint| hint.replace("a backup needs", "an import needs"))
+        }
         Error::Io { source, .. } => disk(source),
         Error::Record { .. } => Some("take another archive".to_owned()),
         _ => None,
@@ -139,11 +160,22 @@ fn import(error: &lifeboat_import::Error) -> Option<String> {
 fn disk(error: &io::Error) -> Option<String> {
     Some(match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
-            "make room on that disk, or use another one; nothing was left behind".to_owned()
+            "make room on that disk, or use another one".to_owned()
         }
         io::ErrorKind::PermissionDenied => "check who owns the file and the folder".to_owned(),
         io::ErrorKind::NotFound => "check the path".to_owned(),
         _ => return None,
+    })
+}
+
+/// The same with what a command leaves on a full disk.
+fn disk_and(error: &io::Error, left: &str) -> Option<String> {
+    let hint = disk(error)?;
+    Some(match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+            format!("{hint}; {left}")
+        }
+        _ => hint,
     })
 }
 

@@ -121,7 +121,11 @@ fn line(entry: &Entry, long: bool) -> String {
         format!(
             "{}{}",
             entry.name,
-            if entry.is_directory() { "/" } else { "" }
+            if entry.is_directory() && !entry.name.ends_with('/') {
+                "/"
+            } else {
+                ""
+            }
         )
     } else if entry.name == entry.id || entry.name.is_empty() {
         format!("{}/{}", entry.kind, entry.id)
