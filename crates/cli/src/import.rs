@@ -120,6 +120,10 @@ impl ImportArgs {
     }
 }
 
+/// Said when a selection leaves nothing of the archive.
+pub(crate) const NOTHING_SELECTED: &str =
+    "the selection matches nothing in the archive: there is nothing to import";
+
 /// Opens the archive at a local path.
 pub(crate) fn open(path: &std::path::Path) -> Result<Archive, Failure> {
     if let Some(text) = path.to_str()

@@ -90,6 +90,33 @@ fn a_quiet_run_into_a_folder_prints_the_name_of_the_archive() {
 }
 
 #[test]
+fn a_selection_that_matches_nothing_is_3() {
+    let room = Room::filled();
+    for (name, selection, code) in [
+        ("a", ["--users", "nobody@nowhere.example"], 3),
+        ("b", ["--include", "/Nowhere/**"], 3),
+        ("c", ["--include", "/Users/**"], 0),
+    ] {
+        let to = format!("{name}.tar.zst");
+        let assert = room
+            .tool(
+                "lifeboat-export",
+                &["run", "--profile", "primary", "--limits", "off"],
+            )
+            .args(selection)
+            .args(["--to", &to])
+            .assert()
+            .code(code);
+        assert_eq!(
+            stderr(&assert).contains("matches nothing"),
+            code == 3,
+            "{}",
+            stderr(&assert)
+        );
+    }
+}
+
+#[test]
 fn a_login_page_is_recognised() {
     let room = Room::new();
     room.primary.set_login_page(true);

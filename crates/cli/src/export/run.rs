@@ -124,11 +124,29 @@ pub(crate) fn run(args: &RunArgs, console: &Console) -> Result<Exit, Failure> {
     if args.to.ends_with('/') && console.settings().verbosity == Verbosity::Quiet {
         console.answer(&path.display().to_string());
     }
-    Ok(report(console, &path, &outcome, begun.elapsed()))
+    let unmatched = args.capture.selection.unmatched(&path)?;
+    for what in &unmatched {
+        console.warning(&format!(
+            "{what} matches nothing: no object of it is in the archive"
+        ));
+    }
+    Ok(report(
+        console,
+        &path,
+        &outcome,
+        begun.elapsed(),
+        !unmatched.is_empty(),
+    ))
 }
 
-fn report(console: &Console, path: &Path, outcome: &Outcome, took: Duration) -> Exit {
-    let exit = Exit::of(outcome.exit_code());
+fn report(
+    console: &Console,
+    path: &Path,
+    outcome: &Outcome,
+    took: Duration,
+    unmatched: bool,
+) -> Exit {
+    let mut exit = Exit::of(outcome.exit_code());
     console.table(&captured(&outcome.summary.kinds));
     console.line("");
     let stored = outcome.count(Fate::Stored);
@@ -152,12 +170,15 @@ fn report(console: &Console, path: &Path, outcome: &Outcome, took: Duration) -> 
         "inventory  {}; {pace}",
         inventory(outcome.summary.inventory)
     ));
-    if exit == Exit::Gaps {
+    if exit == Exit::Gaps && outcome.gaps_total > 0 {
         console.warning(&format!(
             "finished with gaps: {} objects are not in the archive; `lifeboat-inspect ls {} ledger` names each",
             outcome.gaps_total,
             path.display()
         ));
+    }
+    if unmatched {
+        exit = exit.and(Exit::Gaps);
     }
     console.summary(json!({
         "command": "lifeboat-export run",

@@ -1,6 +1,7 @@
 //! What to do about a failure, beside the error and not inside it.
 
 use std::io;
+use std::path::{Path, PathBuf};
 
 use lifeboat_archive::ReadError;
 use lifeboat_databricks::{ConfigError, Problem};
@@ -18,9 +19,12 @@ pub(super) fn of(failure: &Failure) -> Vec<String> {
             Some("give `default`, `off`, or a file with lines such as `workspace-export = 30/s`".to_owned())
         }
         Failure::Address { .. } => Some("copy the archive to a local disk and name its path".to_owned()),
-        Failure::Open { source, .. } => read(source),
+        Failure::Open { path, source } => match bag_below(path) {
+            Some(bag) if source.is_not_archive() => Some(format!("the archive is in {}: name that folder", bag.display())),
+            _ => read(source),
+        },
         Failure::Inspect(error) => inspect(error),
-        Failure::Damaged { .. } => Some("take another archive; what is intact can still be read with `cat` and `extract`".to_owned()),
+        Failure::Damaged { .. } => Some("take another archive; objects that are intact can still be read one by one with `cat` and `extract PATH`".to_owned()),
         Failure::Export(error) => export(error),
         Failure::Import(error) => import(error),
         Failure::Stopped { .. } => Some("run the same command again to go on".to_owned()),
@@ -29,6 +33,18 @@ pub(super) fn of(failure: &Failure) -> Vec<String> {
         _ => None,
     };
     hint.into_iter().collect()
+}
+
+/// The only sub-folder of a folder, when it is an unpacked archive: what `tar` leaves without `--strip-components 1`.
+fn bag_below(folder: &Path) -> Option<PathBuf> {
+    let mut found = None;
+    // A folder that cannot be read has no hint to give; the error itself is told.
+    for entry in fs_err::read_dir(folder).ok()?.flatten() {
+        if entry.path().join("bagit.txt").is_file() && found.replace(entry.path()).is_some() {
+            return None;
+        }
+    }
+    found
 }
 
 fn config(error: &ConfigError) -> Option<String> {

@@ -57,7 +57,11 @@ pub(crate) fn run(args: &ApplyArgs, console: &Arc<Console>) -> Result<Exit, Fail
     observer.finish();
     console.end_phases();
     match outcome {
-        Ok(report) => Ok(show(console, &report)),
+        Ok(report) if report.objects.is_empty() && !options.selection.is_everything() => {
+            console.warning(super::NOTHING_SELECTED);
+            Ok(show(console, &report, Exit::Gaps))
+        }
+        Ok(report) => Ok(show(console, &report, Exit::Done)),
         // What was reached is worth a table although the run ended early.
         Err(Failure::Import(Error::Stopped {
             report,
@@ -131,12 +135,8 @@ fn confirm(
     }
 }
 
-pub(crate) fn show(console: &Console, report: &Report) -> Exit {
-    let mut exit = if report.has_gaps() {
-        Exit::Gaps
-    } else {
-        Exit::Done
-    };
+pub(crate) fn show(console: &Console, report: &Report, least: Exit) -> Exit {
+    let mut exit = if report.has_gaps() { Exit::Gaps } else { least };
     for warning in &report.warnings {
         console.warning(warning);
     }

@@ -38,6 +38,12 @@ pub(crate) fn run(args: &PlanArgs, console: &Console) -> Result<Exit, Failure> {
     } else {
         Exit::Done
     };
+    let exit = if plan.actions.is_empty() && !options.selection.is_everything() {
+        console.warning(super::NOTHING_SELECTED);
+        exit.and(Exit::Gaps)
+    } else {
+        exit
+    };
     show(console, &plan, exit);
     Ok(exit)
 }

@@ -69,7 +69,7 @@ fn check(path: &Path, console: &Console) -> Result<Exit, Failure> {
     for one in damage.iter().filter(|_| console.is_json()) {
         console.result("damage", to_fields(one), "");
     }
-    console.answer_table(&table(&damage));
+    console.answer_table(&table(&damage, console.is_verbose()));
     console.line(&format!("{} members are intact", report.intact));
     let first = damage.first().map_or_else(String::new, ToString::to_string);
     Err(Failure::Damaged {
@@ -91,7 +91,8 @@ fn to_fields(damage: &Damage) -> Value {
     json!({"path": path, "frame": frame, "offset": offset, "what": what, "expected": expected, "actual": actual})
 }
 
-fn table(damage: &[&Damage]) -> Table {
+/// One row per damage; without `all` one row for what is wrong in the same way in one frame, and the begin of digests.
+fn table(damage: &[&Damage], all: bool) -> Table {
     let mut table = Table::new(&[
         ("path", Align::Left),
         ("frame", Align::Right),
@@ -101,15 +102,53 @@ fn table(damage: &[&Damage]) -> Table {
         ("actual", Align::Left),
     ]);
     let number = |value: Option<u64>| value.map_or_else(String::new, |value| value.to_string());
-    for one in damage {
+    let mut rest = damage;
+    while let Some(first) = rest.first() {
+        let same = |one: &&&Damage| {
+            first.frame.is_some() && one.frame == first.frame && one.what == first.what
+        };
+        let count = if all {
+            1
+        } else {
+            rest.iter().take_while(same).count().max(1)
+        };
+        let path = first.path.clone().unwrap_or_default();
         table.row([
-            one.path.clone().unwrap_or_default(),
-            number(one.frame),
-            number(one.offset),
-            one.what.clone(),
-            one.expected.clone().unwrap_or_default(),
-            one.actual.clone().unwrap_or_default(),
+            if count > 1 {
+                format!("{path} and {} more places", count - 1)
+            } else {
+                path
+            },
+            number(first.frame),
+            number(first.offset),
+            first.what.clone(),
+            short(first.expected.as_deref(), all),
+            short(first.actual.as_deref(), all),
         ]);
+        rest = &rest[count..];
     }
     table
+}
+
+/// The begin of a digest; everything else, and with `all` a digest too, as it is.
+fn short(value: Option<&str>, all: bool) -> String {
+    let value = value.unwrap_or_default();
+    if !all && value.len() == 64 && value.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        format!("{}...", &value[..12])
+    } else {
+        value.to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digests_are_shortened_unless_all_is_wanted() {
+        let digest = "ab".repeat(32);
+        assert_eq!(short(Some(&digest), false), "abababababab...");
+        assert_eq!(short(Some(&digest), true), digest);
+        assert_eq!(short(Some("12 bytes"), false), "12 bytes");
+    }
 }
