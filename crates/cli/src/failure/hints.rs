@@ -99,7 +99,7 @@ fn read(error: &ReadError) -> Option<String> {
     Some(match error {
         ReadError::NotAnArchive { .. } => "an archive is a file X.tar.zst made by `lifeboat-export run`, or the folder that `tar` unpacked it into".to_owned(),
         ReadError::UnsupportedVersion { .. } => "read it with the version of Lifeboat that wrote it, or a later one".to_owned(),
-        ReadError::Truncated { .. } => "the file was copied or uploaded only in part: fetch it again".to_owned(),
+        ReadError::Truncated { .. } => "the file was copied or uploaded only in part, or something was appended to it: fetch it again".to_owned(),
         ReadError::Damaged { .. } => "`lifeboat-inspect verify` names every damaged place".to_owned(),
         ReadError::Io { source, .. } | ReadError::Spill { source } => return disk(source),
         _ => return None,
