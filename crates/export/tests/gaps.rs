@@ -8,7 +8,9 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Written, client, client_with, export, notebook, options, post, put, seed, sim};
+use common::{
+    Written, client, client_with, export, notebook, options, patient_client, post, put, seed, sim,
+};
 use lifeboat_archive::{Fate, Inventory, Listing};
 use lifeboat_export::NotebookFormat;
 use lifeboat_sim::tree::Object;
@@ -320,7 +322,7 @@ async fn large_files_go_another_way_and_too_large_ones_are_stated() {
 #[tokio::test]
 async fn throttling_and_passing_faults_leave_no_gap() {
     let sim = sim();
-    let client = client(&sim);
+    let client = patient_client(&sim);
     seed(&sim, &client).await;
     for (path, status) in [
         ("/api/2.0/workspace/list", 429),
@@ -335,7 +337,12 @@ async fn throttling_and_passing_faults_leave_no_gap() {
     }
     let written = export(&client, &options()).await;
     assert_eq!(written.ledger(Fate::Failed), []);
-    assert_eq!(written.outcome.summary.inventory, Inventory::Complete);
+    assert_eq!(
+        written.outcome.summary.inventory,
+        Inventory::Complete,
+        "{:?}",
+        written.outcome.summary.kinds
+    );
     let run: serde_json::Value = serde_json::from_str(&written.text("run.json")).unwrap();
     assert!(run["retries"].as_u64().unwrap() >= 4, "{run}");
 }

@@ -32,19 +32,27 @@ pub fn client(sim: &Sim) -> Client {
 }
 
 pub fn client_with(sim: &Sim, token: &str) -> Client {
-    client_of(sim, token, 64)
+    client_of(sim, token, 64, IMPATIENT)
 }
 
 /// A client that makes one call after the other, so that their order is known.
 pub fn slow_client(sim: &Sim) -> Client {
-    client_of(sim, sim.token(), 1)
+    client_of(sim, sim.token(), 1, IMPATIENT)
 }
 
-fn client_of(sim: &Sim, token: &str, max_concurrent: usize) -> Client {
+/// A client that waits as long as the real one, for faults that pass.
+pub fn patient_client(sim: &Sim) -> Client {
+    client_of(sim, sim.token(), 64, ClientOptions::default().retry_budget)
+}
+
+/// Where a fault does not pass, waiting for it is a test's time lost.
+const IMPATIENT: Duration = Duration::from_secs(5);
+
+fn client_of(sim: &Sim, token: &str, max_concurrent: usize, retry_budget: Duration) -> Client {
     let config = Config::with_token(&sim.url(), Secret::new(token)).unwrap();
     let options = ClientOptions {
         limits: Limits::Off,
-        retry_budget: Duration::from_secs(5),
+        retry_budget,
         max_concurrent,
         ..ClientOptions::default()
     };
