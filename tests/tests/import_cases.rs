@@ -103,7 +103,7 @@ async fn what_leads_nowhere_is_named_and_nothing_is_replaced_by_a_default() {
     assert!(report.has_gaps());
     // The home of somebody who left, and the job that names a path in it.
     let dump = stage.target.dump();
-    let home = "/Shared/Restored-homes/departed.person@contoso.example";
+    let home = "/Restored-homes/departed.person@contoso.example";
     assert!(dump["notebooks"][format!("{home}/old work")].is_object());
     assert_eq!(
         dump["acls/directories"][home],

@@ -406,7 +406,7 @@ async fn an_unselected_kind_is_not_written_and_still_referred_to() {
     assert!(
         homes
             .clone()
-            .any(|path| path.starts_with("/Shared/Restored-homes/")),
+            .any(|path| path.starts_with("/Restored-homes/")),
         "{homes:?}"
     );
     assert!(

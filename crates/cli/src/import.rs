@@ -65,7 +65,7 @@ pub(crate) struct ImportArgs {
     #[arg(
         long,
         value_name = "PATH",
-        default_value = "/Shared/Restored-homes",
+        default_value = "/Restored-homes",
         help_heading = "Import"
     )]
     orphans: String,

@@ -175,7 +175,7 @@ impl Default for Options {
             allow_incomplete: false,
             journal: None,
             state_home: None,
-            orphans: "/Shared/Restored-homes".to_owned(),
+            orphans: "/Restored-homes".to_owned(),
             overwrite_changed: false,
             admins: false,
             recheck: Recheck::None,

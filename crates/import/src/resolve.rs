@@ -618,7 +618,7 @@ mod tests {
     #[test]
     fn paths_follow_their_home_and_ids_inside_policy_texts_follow_their_pool() {
         let mut resolver = Resolver::default();
-        resolver.move_home("/Users/gone@x", "/Shared/Restored-homes/gone@x");
+        resolver.move_home("/Users/gone@x", "/Restored-homes/gone@x");
         resolver.link("instance-pools", "pool-1", Link::Id("pool-2".to_owned()));
         let job = json!({ "settings": { "tasks": [
             { "task_key": "t", "notebook_task": { "notebook_path": "/Workspace/Users/gone@x/a/nb" } },
@@ -626,7 +626,7 @@ mod tests {
         let rewritten = resolver.rewrite(kind("jobs"), &job);
         assert_eq!(
             rewritten.body["settings"]["tasks"][0]["notebook_task"]["notebook_path"],
-            "/Workspace/Shared/Restored-homes/gone@x/a/nb"
+            "/Workspace/Restored-homes/gone@x/a/nb"
         );
         assert_eq!(resolver.path("/Users/gone@xy/a"), "/Users/gone@xy/a");
         let policy = json!({ "name": "p", "definition":

@@ -219,7 +219,7 @@ impl Builder<'_> {
 
     /// Built-in groups and groups of the account: entitlements, and members of `admins` when asked for.
     fn merged_group(
-        &self,
+        &mut self,
         record: &ObjectRecord,
         object: &TargetObject,
         builtin: bool,
@@ -249,6 +249,12 @@ impl Builder<'_> {
                 action
                     .remarks
                     .push("members of admins are added only with --admins".to_owned());
+                self.todo(
+                    "groups",
+                    "admins",
+                    "its members are not added: who administers the target is yours to decide",
+                    "lifeboat-import apply ARCHIVE --admins".to_owned(),
+                );
             }
         }
         if changes > 0 {

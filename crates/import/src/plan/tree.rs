@@ -204,6 +204,13 @@ impl<'a> Builder<'a> {
         }
         if action.what == What::Blocked {
             blocked.insert(path.clone());
+        } else if path != line.path && self.is_orphan_root(&path) {
+            self.todo(
+                "directories",
+                &line.path,
+                &format!("its user exists nowhere, so the home is restored as {path}, without direct grants"),
+                format!("databricks workspace list '{path}'"),
+            );
         }
         self.directory_access(line, &path, &mut action);
         self.push(action, &[("POST", MKDIRS, 2)]);
