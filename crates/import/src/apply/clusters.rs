@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::objects::{update, wanted};
 use super::run::{Done, Fail, Run, Step};
 use super::{access, create, of_kind};
-use crate::journal::{Made, Op};
+use crate::journal::Op;
 use crate::plan::{Action, Plan, What, is_terminated, landing};
 use crate::resolve::digest;
 use crate::target::concurrently;
@@ -47,13 +47,15 @@ async fn cluster(run: &Run<'_>, action: &Action) -> Result<Done, Fail> {
         None => create_cluster(run, kind, action, &wanted.body).await?,
         Some(id) => {
             if action.what == What::Adopt {
-                let made = if action.recovered {
-                    Made::Created
-                } else {
-                    Made::Adopted
-                };
                 let form = digest(&kind.compare_form(&wanted.body));
-                run.adopt(kind.name, &action.id, &action.name, id, made, Some(form))?;
+                run.adopt(
+                    kind.name,
+                    &action.id,
+                    &action.name,
+                    id,
+                    action.made(),
+                    Some(form),
+                )?;
             }
             id.clone()
         }

@@ -43,18 +43,13 @@ pub(super) async fn write(
         .as_ref()
         .ok_or_else(|| Fail::Blocked("the archive does not hold its content".to_owned()))?;
     if action.what == What::Adopt || action.recovered {
-        let made = if action.recovered {
-            Made::Created
-        } else {
-            Made::Adopted
-        };
         let target = action.target.clone().unwrap_or_default();
         run.adopt(
             &action.kind,
             &action.id,
             &action.name,
             &target,
-            made,
+            action.made(),
             (action.what == What::Adopt).then(|| content.sha256.clone()),
         )?;
     }

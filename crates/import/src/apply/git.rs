@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::objects::wanted;
 use super::run::{Done, Fail, Run, Step};
 use super::{access, create};
-use crate::journal::{Made, Op};
+use crate::journal::Op;
 use crate::plan::{Action, What};
 use crate::resolve::digest;
 
@@ -26,17 +26,12 @@ pub(super) async fn folder(run: &Run<'_>, action: &Action) -> Result<Done, Fail>
         None => clone(run, kind, action, &wanted.body, form.clone()).await?,
         Some(id) => {
             if action.what == What::Adopt {
-                let made = if action.recovered {
-                    Made::Created
-                } else {
-                    Made::Adopted
-                };
                 run.adopt(
                     kind.name,
                     &action.id,
                     &action.name,
                     id,
-                    made,
+                    action.made(),
                     Some(form.clone()),
                 )?;
             }

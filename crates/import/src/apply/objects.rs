@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::run::{Done, Fail, Run, Step};
 use super::{access, create, of_kind};
-use crate::journal::{Made, Op};
+use crate::journal::Op;
 use crate::plan::{Action, Plan, What, desired};
 use crate::resolve::{Rewritten, digest};
 use crate::target::concurrently;
@@ -105,17 +105,12 @@ async fn object(run: &Run<'_>, action: &Action) -> Result<Done, Fail> {
         (None, _) => make(run, kind, action, &wanted.body, form).await?,
         (Some(id), what) => {
             if what == What::Adopt {
-                let made = if action.recovered {
-                    Made::Created
-                } else {
-                    Made::Adopted
-                };
                 run.adopt(
                     kind.name,
                     &action.id,
                     &action.name,
                     id,
-                    made,
+                    action.made(),
                     Some(form.clone()),
                 )?;
             }

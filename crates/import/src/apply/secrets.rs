@@ -36,12 +36,14 @@ async fn scope(run: &Run<'_>, action: &Action) -> Result<Done, Fail> {
     match action.what {
         What::Create => create_scope(run, action, &record.body).await?,
         What::Adopt => {
-            let made = if action.recovered {
-                Made::Created
-            } else {
-                Made::Adopted
-            };
-            run.adopt("secret-scopes", &action.id, &action.name, &name, made, None)?;
+            run.adopt(
+                "secret-scopes",
+                &action.id,
+                &action.name,
+                &name,
+                action.made(),
+                None,
+            )?;
         }
         _ => {}
     }

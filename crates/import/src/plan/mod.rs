@@ -14,6 +14,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use crate::journal::Made;
+
 pub(crate) use build::build_to_compare;
 pub use build::{Prepared, build};
 pub(crate) use contents::wanted_contents;
@@ -97,6 +99,16 @@ pub(crate) const CHANGED: &str =
     "changed in the target since the last import; kept without --overwrite-changed";
 
 impl Action {
+    /// How an object that is linked without a write came to be: by this tool, when a create whose answer was lost is
+    /// found again. Only such objects may ever be deleted by it.
+    pub(crate) fn made(&self) -> Made {
+        if self.recovered {
+            Made::Created
+        } else {
+            Made::Adopted
+        }
+    }
+
     /// An action that writes nothing.
     #[must_use]
     pub fn new(kind: &str, id: &str, name: &str, what: What) -> Self {
