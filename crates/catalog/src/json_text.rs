@@ -19,6 +19,8 @@ fn attribute(name: &str) -> Option<(Target, Form)> {
         "instance_pool_id" | "driver_instance_pool_id" => Some((Target::InstancePool, Form::Id)),
         "policy_id" => Some((Target::ClusterPolicy, Form::Id)),
         "single_user_name" => Some((Target::Principal, Form::Name)),
+        "node_type_id" | "driver_node_type_id" => Some((Target::NodeType, Form::Name)),
+        "spark_version" => Some((Target::SparkVersion, Form::Name)),
         _ if name.starts_with("init_scripts.") && name.ends_with(".destination") => {
             Some((Target::AnyPath, Form::Path))
         }
@@ -204,7 +206,8 @@ mod tests {
             "init_scripts.0.workspace.destination":{"type":"fixed","value":"/Shared/i.sh"},
             "init_scripts.1.volumes.destination":{"type":"fixed","value":"/Volumes/a/b/c/i.sh"},
             "spark_conf.x":{"type":"fixed","value":"{{secrets/sc/k}}"},
-            "node_type_id":{"type":"fixed","value":"p-1"}, "policy_id":{"type":"regex","pattern":"p.*"}}"#;
+            "node_type_id":{"type":"fixed","value":"m-1"}, "spark_version":{"type":"regex","pattern":"15.*","defaultValue":"auto:latest-lts"},
+            "num_workers":{"type":"fixed","value":"p-1"}, "policy_id":{"type":"regex","pattern":"p.*"}}"#;
         let values: Vec<_> = found(text)
             .into_iter()
             .map(|(_, to, value)| (to, value))
@@ -219,6 +222,8 @@ mod tests {
                 (Target::WorkspacePath, "/Shared/i.sh".to_owned()),
                 (Target::AnyPath, "/Volumes/a/b/c/i.sh".to_owned()),
                 (Target::SecretScope, "sc".to_owned()),
+                (Target::NodeType, "m-1".to_owned()),
+                (Target::SparkVersion, "auto:latest-lts".to_owned()),
             ]
         );
         assert_eq!(found(text)[1].0, "/definition#/instance_pool_id/values/1");

@@ -167,6 +167,14 @@ pub enum Target {
     BudgetPolicy,
     /// Git folder, by id.
     GitFolder,
+    /// Machine type, by `node_type_id`; which ones a workspace offers depends on its region.
+    NodeType,
+    /// Runtime, by its key (`15.4.x-scala2.12`); also `auto:latest-lts` and its like, and `custom:...`.
+    SparkVersion,
+    /// Azure Key Vault of a secret scope, by resource id or by DNS name.
+    KeyVault,
+    /// Git provider, by its key (`gitHub`, `azureDevOpsServices`, ...).
+    GitProvider,
 }
 
 /// How a reference is written.

@@ -37,13 +37,17 @@ pub struct Found {
 
 impl Found {
     /// True when an object that does not exist must be reported as an error: an id or a path that the service will look
-    /// up. False for addresses, free arguments, storage outside the workspace and ids of the account.
+    /// up. False for addresses, free arguments, storage outside the workspace, Key Vaults, ids of the account, and machine
+    /// types and runtimes in policies, which the service does not look up.
     pub fn required(&self) -> bool {
-        self.form != Form::Argument
-            && !matches!(
-                self.to,
-                Target::EmailAddress | Target::AnyPath | Target::BudgetPolicy
-            )
+        let in_policy = self.pointer.contains('#');
+        match self.to {
+            Target::EmailAddress | Target::AnyPath | Target::BudgetPolicy | Target::KeyVault => {
+                false
+            }
+            Target::NodeType | Target::SparkVersion => !in_policy,
+            _ => self.form != Form::Argument,
+        }
     }
 }
 

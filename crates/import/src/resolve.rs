@@ -389,7 +389,14 @@ impl Resolver {
             }
             Target::WorkspacePath => self.answer_path(found),
             Target::DbfsPath => self.answer_dbfs(found),
-            Target::AnyPath | Target::EmailAddress | Target::BudgetPolicy => Answer::Same,
+            // What the region, Azure or the account offers; ids and names there mean the same everywhere.
+            Target::AnyPath
+            | Target::EmailAddress
+            | Target::BudgetPolicy
+            | Target::NodeType
+            | Target::SparkVersion
+            | Target::KeyVault
+            | Target::GitProvider => Answer::Same,
             other => {
                 if self.same_workspace {
                     Answer::Same
@@ -529,6 +536,10 @@ fn noun(target: Target) -> &'static str {
         Target::Dashboard => "dashboard",
         Target::Alert => "alert",
         Target::GitFolder => "git folder",
+        Target::NodeType => "node type",
+        Target::SparkVersion => "Spark version",
+        Target::KeyVault => "Key Vault",
+        Target::GitProvider => "git provider",
         _ => "object",
     }
 }

@@ -2,7 +2,9 @@
 //!
 //! Recorded as url, branch and commit; a commit cannot be set, so a restored folder is at the head of its branch.
 
-use crate::kind::{BASE, Kind, List, NaturalKey, Paging, Permissions, Stage, WRITE, Write};
+use crate::kind::{
+    BASE, Form, Kind, List, NaturalKey, Paging, Permissions, Stage, Target, WRITE, Write, reference,
+};
 
 /// The kind.
 pub(crate) static KIND: Kind = Kind {
@@ -21,6 +23,7 @@ pub(crate) static KIND: Kind = Kind {
     label: "path",
     natural_key: NaturalKey::Name("path"),
     server_set: &["id", "head_commit_id"],
+    references: &[reference("provider", Target::GitProvider, Form::Name)],
     permissions: Some(Permissions {
         segment: "repos",
         object_type: "repo",

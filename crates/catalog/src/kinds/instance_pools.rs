@@ -44,11 +44,24 @@ pub(crate) static KIND: Kind = Kind {
         ("enable_elastic_disk", "true"),
         ("custom_tags", "{}"),
     ],
-    references: &[reference(
-        "preloaded_docker_images[*].basic_auth.(username|password)",
-        Target::SecretScope,
-        Form::SecretText,
-    )],
+    references: &[
+        reference("node_type_id", Target::NodeType, Form::Name),
+        reference(
+            "node_type_flexibility.alternate_node_type_ids[*]",
+            Target::NodeType,
+            Form::Name,
+        ),
+        reference(
+            "preloaded_spark_versions[*]",
+            Target::SparkVersion,
+            Form::Name,
+        ),
+        reference(
+            "preloaded_docker_images[*].basic_auth.(username|password)",
+            Target::SecretScope,
+            Form::SecretText,
+        ),
+    ],
     passive: &[Passive {
         within: "",
         field: "min_idle_instances",

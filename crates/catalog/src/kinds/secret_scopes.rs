@@ -32,11 +32,14 @@ pub static KIND: Kind = Kind {
         ("scope.keyvault_metadata", "{}"),
     ],
     unordered: &[("keys", "key"), ("acls", "principal")],
-    references: &[reference(
-        "acls[*].principal",
-        Target::Principal,
-        Form::Name,
-    )],
+    references: &[
+        reference("acls[*].principal", Target::Principal, Form::Name),
+        reference(
+            "scope.keyvault_metadata.(resource_id|dns_name)",
+            Target::KeyVault,
+            Form::Name,
+        ),
+    ],
     create: Some(Write {
         path: "/api/2.0/secrets/scopes/create",
         ..WRITE
