@@ -189,7 +189,7 @@ async fn make(run: &Run<'_>, item: Item<'_>, path: &str) -> Result<Done, Fail> {
             &action.id,
             &action.name,
             &target,
-            crate::journal::Made::Adopted,
+            action.made(),
             None,
         )?;
     }

@@ -395,6 +395,29 @@ fn an_interrupted_create_is_recognised_and_a_stranger_of_that_name_is_not_taken_
     assert!(action.reason.as_deref().unwrap().contains("ambiguous"));
 }
 
+/// A later step of the same directory must not hide that its create was never answered.
+#[test]
+fn a_directory_whose_create_had_no_answer_is_linked_as_made_by_this_tool() {
+    let mut archive = archive(Vec::new());
+    archive.tree = vec![line("/Shared/a", "DIRECTORY", 1)];
+    let mut state = target(&[]);
+    state.tree.insert(
+        "/Shared/a".to_owned(),
+        TreeInfo {
+            object_type: "DIRECTORY".to_owned(),
+            object_id: "7".to_owned(),
+            ..TreeInfo::default()
+        },
+    );
+    let mut knowledge = Knowledge::default();
+    let mut intent = line_of(Op::Create, "directories", "/Shared/a");
+    intent.line = LineKind::Intent;
+    knowledge.apply(&intent);
+    let prepared = plan_of(&archive, &state, &knowledge, &Options::default());
+    let action = what(&prepared, "/Shared/a");
+    assert_eq!((action.what, action.recovered), (What::Adopt, true));
+}
+
 fn line(path: &str, object_type: &str, id: usize) -> WorkspaceLine {
     let content = (object_type == "NOTEBOOK").then(|| ContentRef {
         path: format!("data/workspace/content{path}"),

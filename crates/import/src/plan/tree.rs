@@ -9,6 +9,7 @@ use super::build::{Builder, catalog_kind, tree_kind};
 use super::contents::{Side, decide};
 use super::{Action, What};
 use crate::archived::ArchiveState;
+use crate::journal::Entry;
 use crate::options::{Filter, Options};
 use crate::resolve::Resolver;
 
@@ -144,15 +145,18 @@ impl<'a> Builder<'a> {
                 continue;
             }
             let exists = self.target.tree.get(&folder);
-            let what = if exists.is_some() {
-                What::Unchanged
-            } else {
-                What::Create
+            let entry = self.journal.entry("directories", &folder);
+            let recovered = exists.is_some() && entry.is_some_and(Entry::is_create_pending);
+            let what = match exists {
+                None => What::Create,
+                Some(_) if recovered => What::Adopt,
+                Some(_) => What::Unchanged,
             };
             let mut action = Action::new("directories", &folder, &folder, what)
                 .because("folder for homes of users that exist nowhere")
                 .at(exists.map(|info| info.object_id.clone()));
-            action.writes_access = exists.is_none();
+            action.recovered = recovered;
+            action.writes_access = exists.is_none() || entry.is_some_and(Entry::is_without_access);
             self.resolver.add_path(&folder);
             self.push(action, &[("POST", MKDIRS, 2)]);
         }
@@ -165,8 +169,10 @@ impl<'a> Builder<'a> {
         let info = self.target.tree.get(&path);
         let builtin = catalog_tree::is_builtin_directory(&path);
         let entry = self.journal.entry(kind.name, &line.path);
-        let linked = entry.is_some_and(|entry| entry.is_linked() || entry.is_create_pending());
-        let unfinished = entry.is_some_and(crate::journal::Entry::is_without_access);
+        let linked = entry.is_some_and(Entry::is_linked);
+        // The answer to its create was lost: it is this tool's own, and must be linked as such.
+        let recovered = entry.is_some_and(Entry::is_create_pending);
+        let unfinished = entry.is_some_and(Entry::is_without_access);
         let refused = self.refused_above(&path, blocked);
         let mut action = match info {
             _ if refused.is_some() => action(What::Blocked).because(refused.unwrap_or_default()),
@@ -181,7 +187,7 @@ impl<'a> Builder<'a> {
             Some(_) if builtin || linked || parent(&path) == Some("/Repos") => {
                 action(What::Unchanged)
             }
-            Some(_) if self.options.adopt => action(What::Adopt),
+            Some(_) if self.options.adopt || recovered => action(What::Adopt),
             Some(_) => {
                 self.conflict(kind, &path);
                 action(What::Blocked).because(
@@ -194,6 +200,7 @@ impl<'a> Builder<'a> {
             }
             None => action(What::Create),
         };
+        action.recovered = recovered && action.what == What::Adopt;
         action.target = match (info, path.as_str()) {
             (Some(info), _) => Some(info.object_id.clone()),
             (None, "/") => Some("0".to_owned()),
