@@ -1,5 +1,6 @@
 //! `lifeboat-demo`: the whole chain on two simulated workspaces, with the commands that a user would type.
 
+mod killed;
 mod stage;
 mod verdict;
 mod workspaces;
@@ -17,7 +18,7 @@ use crate::failure::Failure;
 use crate::frame;
 use stage::Stage;
 
-/// Watch a simulated workspace being exported, inspected, and restored into an empty one
+/// Watch a simulated workspace being exported, inspected, restored into an empty one, and activated there
 ///
 /// Starts two simulated workspaces on 127.0.0.1, fills the first, and runs the real commands on them. Touches no other
 /// workspace and leaves the archive in a new folder.
@@ -37,6 +38,9 @@ pub(crate) struct Cli {
 
 /// Everything behind `main`.
 pub fn main() -> ExitCode {
+    if std::env::var_os(killed::AS_IMPORT).is_some() {
+        return crate::import::main();
+    }
     let cli = match frame::parse::<Cli>() {
         Ok(cli) => cli,
         Err(code) => return code,

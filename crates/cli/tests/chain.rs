@@ -169,6 +169,7 @@ fn the_demo_ends_with_equal_workspaces_and_an_archive() {
         .success();
     let text = stdout(&assert);
     assert!(text.contains("Everything else is equal."), "{text}");
+    assert!(text.contains("Killed after "), "{text}");
     assert!(text.contains("calls, 0 of them writes"), "{text}");
     let left = room.files("lifeboat-demo");
     for name in [

@@ -9,11 +9,15 @@ use clap::Parser;
 use lifeboat_console::{Console, duration};
 use serde_json::json;
 
+use super::killed::{kill_import, written};
 use super::workspaces::Workspaces;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::show::to_json;
 use crate::{export, import, inspect};
+
+/// Writes after which the first import is killed: in the middle of the smallest fill.
+const KILLED_AFTER: usize = 150;
 
 /// Everything that the steps share.
 pub(super) struct Stage<'c> {
@@ -91,22 +95,33 @@ impl<'c> Stage<'c> {
     pub(super) fn restore(&mut self) -> Result<(), Failure> {
         self.title("3. The archive is replayed into the empty workspace");
         let (archive, journal) = (self.archive(), self.journal());
-        let target = self.workspaces.secondary.workspace_id().to_owned();
-        let common = [
-            archive.as_str(),
-            "--profile",
-            "secondary",
-            "--journal",
-            &journal,
-            "--admins",
-            "--limits",
-            "off",
-        ];
+        let common = nightly(&archive, &journal);
         self.lifeboat_import("plan", &common)?;
+        let target = self.workspaces.secondary.workspace_id().to_owned();
         let mut apply = common.to_vec();
         apply.extend(["--target", &target]);
+        self.killed(&apply)?;
         self.lifeboat_import("apply", &apply)?;
         self.lifeboat_import("compare", &common)
+    }
+
+    /// The first apply dies in the middle; the same command goes on where it was.
+    fn killed(&mut self, apply: &[&str]) -> Result<(), Failure> {
+        let words: Vec<&str> = std::iter::once("apply")
+            .chain(apply.iter().copied())
+            .collect();
+        self.show("lifeboat-import", &words);
+        let profiles = self.profiles();
+        let secondary = &self.workspaces.secondary;
+        let (writes, killed) = kill_import(&words, &profiles, secondary, KILLED_AFTER)?;
+        let said = if killed {
+            format!("Killed after {writes} writes. The same command again:")
+        } else {
+            format!("It was done, with {writes} writes, before it could be killed.")
+        };
+        let facts = json!({"writes": writes, "killed": killed});
+        self.console.event("apply-killed", facts, &said);
+        Ok(())
     }
 
     /// The simulator has both states and compares them by itself: the importer does not mark its own work.
@@ -142,32 +157,15 @@ impl<'c> Stage<'c> {
         self.title("5. The same archive once more: a second run finds nothing to write");
         let (archive, journal) = (self.archive(), self.journal());
         self.workspaces.secondary.reset_calls();
-        self.lifeboat_import(
-            "apply",
-            &[
-                &archive,
-                "--profile",
-                "secondary",
-                "--journal",
-                &journal,
-                "--admins",
-                "--limits",
-                "off",
-                "--no-compare",
-            ],
-        )?;
-        let calls = self.workspaces.secondary.calls();
-        let writes = calls
-            .iter()
-            .filter(|call| call.method != "GET" && call.method != "HEAD")
-            .count();
+        let mut apply = nightly(&archive, &journal).to_vec();
+        apply.push("--no-compare");
+        self.lifeboat_import("apply", &apply)?;
+        let calls = self.workspaces.secondary.calls().len();
+        let writes = written(&self.workspaces.secondary);
         self.console.event(
             "second-apply",
-            json!({"calls": calls.len(), "writes": writes}),
-            &format!(
-                "the secondary workspace saw {} calls, {writes} of them writes",
-                calls.len()
-            ),
+            json!({"calls": calls, "writes": writes}),
+            &format!("the secondary workspace saw {calls} calls, {writes} of them writes"),
         );
         Ok(())
     }
@@ -283,6 +281,20 @@ impl<'c> Stage<'c> {
         })?;
         Ok(smallest.map(|(_, name)| name))
     }
+}
+
+/// What every import of the demonstration is called with.
+fn nightly<'a>(archive: &'a str, journal: &'a str) -> [&'a str; 8] {
+    [
+        archive,
+        "--profile",
+        "secondary",
+        "--journal",
+        journal,
+        "--admins",
+        "--limits",
+        "off",
+    ]
 }
 
 /// The folder itself when it is free, else the first free one with a number.
