@@ -3,7 +3,7 @@
 //! Writing calls are in `write`, the life of a cluster in time in `life`, what a specification may hold in `spec`,
 //! machine types and runtimes in `catalogue`, the history in `events`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde_json::{Map, Value, json};
 
@@ -18,7 +18,7 @@ mod life;
 mod spec;
 mod write;
 
-pub(crate) use catalogue::{NODE_TYPES, SPARK_VERSIONS};
+pub(crate) use catalogue::{NODE_TYPES, SPARK_VERSIONS, check_node_type};
 pub use life::{Cluster, Event, KEPT_MS, Phase, Timing};
 pub(crate) use spec::{check as check_spec, writable};
 pub(crate) use write::place;
@@ -36,6 +36,12 @@ pub struct Clusters {
     pub page_cap: usize,
     /// Most pinned clusters of a workspace.
     pub pin_limit: usize,
+    /// Machine types and runtimes that this region does not have: neither listed nor taken.
+    pub withdrawn: BTreeSet<String>,
+    /// Machine types that are listed with a status (`NotAvailableInRegion`, `NotEnabledOnSubscription`).
+    pub node_status: BTreeMap<String, String>,
+    /// Cores that the subscription may use of each machine type.
+    pub core_quota: u32,
     /// Idempotency token to cluster id.
     tokens: HashMap<String, String>,
     /// Reads so far: what a running cluster reports is never the same twice.
@@ -51,6 +57,9 @@ impl Default for Clusters {
             timing,
             page_cap: 20,
             pin_limit: 100,
+            withdrawn: BTreeSet::new(),
+            node_status: BTreeMap::new(),
+            core_quota: 350,
             tokens,
             reads: 0,
         }
@@ -101,11 +110,11 @@ pub(crate) fn routes() -> Vec<Route> {
     let mut routes = vec![
         Route::get("/api/2.0|2.1/clusters/list", list),
         Route::get("/api/2.0|2.1/clusters/get", get),
-        Route::get("/api/2.0|2.1/clusters/list-node-types", |_, _| {
-            Ok(Reply::json(catalogue::node_types()))
+        Route::get("/api/2.0|2.1/clusters/list-node-types", |world, _| {
+            Ok(Reply::json(catalogue::node_types(&world.clusters)))
         }),
-        Route::get("/api/2.0|2.1/clusters/spark-versions", |_, _| {
-            Ok(Reply::json(catalogue::spark_versions()))
+        Route::get("/api/2.0|2.1/clusters/spark-versions", |world, _| {
+            Ok(Reply::json(catalogue::spark_versions(&world.clusters)))
         }),
         Route::post("/api/2.0|2.1/clusters/events", events::events),
     ];

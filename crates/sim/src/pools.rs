@@ -231,14 +231,7 @@ fn check_spec(
         ));
     }
     let node = need_str(spec, "node_type_id")?;
-    if !crate::clusters::NODE_TYPES
-        .iter()
-        .any(|known| known.name == node)
-    {
-        return Err(ApiError::invalid(format!(
-            "Node type {node} is not supported"
-        )));
-    }
+    crate::clusters::check_node_type(&world.clusters, node)?;
     let size = |field: &str, most: usize| match spec.get(field) {
         Some(Value::Array(list)) if list.len() > most => Err(ApiError::invalid(format!(
             "At most {most} {field} are allowed"

@@ -76,6 +76,14 @@ pub fn add(
     id
 }
 
+/// A provider as the service spells it.
+pub(crate) fn known_provider(name: &str) -> Result<&'static str, ApiError> {
+    PROVIDERS
+        .into_iter()
+        .find(|known| known.eq_ignore_ascii_case(name))
+        .ok_or_else(|| ApiError::invalid(format!("Unsupported provider: {name}")))
+}
+
 /// `git_info` of `get-status`; none for other objects.
 pub(crate) fn git_info(world: &World, id: i64) -> Option<Value> {
     let repo = world.repos.by_id.get(&id)?;
@@ -180,10 +188,7 @@ fn create(world: &mut World, request: &Request) -> Result<Reply, ApiError> {
     let body = request.json()?;
     let url = need_str(&body, "url")?.to_owned();
     let provider = need_str(&body, "provider")?;
-    let provider = PROVIDERS
-        .iter()
-        .find(|known| known.eq_ignore_ascii_case(provider))
-        .ok_or_else(|| ApiError::invalid(format!("Unsupported provider: {provider}")))?;
+    let provider = known_provider(provider)?;
     let name = url
         .trim_end_matches(".git")
         .rsplit('/')

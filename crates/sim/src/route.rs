@@ -105,6 +105,8 @@ pub(crate) fn table() -> Vec<Route> {
         crate::permissions::routes(),
         crate::secrets::routes(),
         crate::repos::routes(),
+        crate::git_credentials::routes(),
+        crate::destinations::routes(),
         crate::init_scripts::routes(),
         crate::clusters::routes(),
         crate::libraries::routes(),

@@ -78,6 +78,10 @@ pub struct World {
     pub secrets: crate::secrets::Secrets,
     /// Git folders.
     pub repos: crate::repos::Repos,
+    /// Git credentials.
+    pub git_credentials: crate::git_credentials::GitCredentials,
+    /// Notification destinations and SQL warehouses.
+    pub destinations: crate::destinations::Destinations,
     /// Global init scripts.
     pub init_scripts: crate::init_scripts::InitScripts,
     /// Clusters.
@@ -112,6 +116,8 @@ impl World {
             dbfs: crate::dbfs::Dbfs::default(),
             secrets: crate::secrets::Secrets::default(),
             repos: crate::repos::Repos::default(),
+            git_credentials: crate::git_credentials::GitCredentials::default(),
+            destinations: crate::destinations::Destinations::default(),
             init_scripts: crate::init_scripts::InitScripts::default(),
             clusters: crate::clusters::Clusters::default(),
             libraries: crate::libraries::Libraries::default(),

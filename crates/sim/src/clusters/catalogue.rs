@@ -2,6 +2,9 @@
 
 use serde_json::{Value, json};
 
+use super::Clusters;
+use crate::http::ApiError;
+
 /// A machine type.
 pub struct NodeType {
     /// `node_type_id`
@@ -84,15 +87,20 @@ pub const SPARK_VERSIONS: &[(&str, &str)] = &[
 ];
 
 /// Reply of `clusters/list-node-types`.
-pub fn node_types() -> Value {
+pub fn node_types(clusters: &Clusters) -> Value {
+    let quota = f64::from(clusters.core_quota);
     let list: Vec<Value> = NODE_TYPES
         .iter()
+        .filter(|node| !clusters.withdrawn.contains(node.name))
         .map(|node| {
             json!({
                 "node_type_id": node.name, "memory_mb": node.memory_mb, "num_cores": f64::from(node.cores), "num_gpus": node.gpus,
                 "description": node.name, "instance_type_id": node.name, "category": node.category, "is_deprecated": node.deprecated,
                 "is_hidden": false, "support_port_forwarding": true, "is_io_cache_enabled": node.category == "Storage Optimized",
-                "node_info": {"available_core_quota": 350.0, "total_core_quota": 350.0, "status": []},
+                "node_info": {
+                    "available_core_quota": quota, "total_core_quota": quota,
+                    "status": clusters.node_status.get(node.name).map_or_else(Vec::new, |status| vec![status.clone()]),
+                },
             })
         })
         .collect();
@@ -100,10 +108,33 @@ pub fn node_types() -> Value {
 }
 
 /// Reply of `clusters/spark-versions`.
-pub fn spark_versions() -> Value {
+pub fn spark_versions(clusters: &Clusters) -> Value {
     let list: Vec<Value> = SPARK_VERSIONS
         .iter()
+        .filter(|(key, _)| !clusters.withdrawn.contains(*key))
         .map(|(key, name)| json!({"key": key, "name": name}))
         .collect();
     json!({ "versions": list })
+}
+
+/// Refuses a machine type that this region does not have.
+pub(crate) fn check_node_type(clusters: &Clusters, name: &str) -> Result<(), ApiError> {
+    let known = NODE_TYPES.iter().any(|node| node.name == name);
+    if known && !clusters.withdrawn.contains(name) {
+        return Ok(());
+    }
+    Err(ApiError::invalid(format!(
+        "Node type {name} is not supported"
+    )))
+}
+
+/// Refuses a runtime that was taken away. Names of runtimes that no list shows (custom images, `auto:` in policies) are
+/// taken: the service keeps some that it does not list any more.
+pub(crate) fn check_spark_version(clusters: &Clusters, key: &str) -> Result<(), ApiError> {
+    if !clusters.withdrawn.contains(key) {
+        return Ok(());
+    }
+    Err(ApiError::invalid(format!(
+        "Spark version {key} is not supported"
+    )))
 }

@@ -4,6 +4,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::{Clusters, catalogue};
 use crate::http::ApiError;
 
 /// Fields that `create` and `edit` take over into the cluster; all others are ignored, as the service does.
@@ -58,14 +59,13 @@ pub fn writable(body: &Value) -> Map<String, Value> {
 }
 
 /// Refuses a specification that the service would refuse, with its error.
-pub fn check(spec: &Map<String, Value>) -> Result<(), ApiError> {
+pub fn check(clusters: &Clusters, spec: &Map<String, Value>) -> Result<(), ApiError> {
     let simple_form = spec.get("is_single_node").and_then(Value::as_bool) == Some(true);
-    if spec
-        .get("spark_version")
-        .and_then(Value::as_str)
-        .is_none_or(str::is_empty)
-    {
-        return Err(ApiError::invalid("Missing required field: spark_version"));
+    match spec.get("spark_version").and_then(Value::as_str) {
+        None | Some("") => {
+            return Err(ApiError::invalid("Missing required field: spark_version"));
+        }
+        Some(key) => catalogue::check_spark_version(clusters, key)?,
     }
     match (
         spec.contains_key("num_workers"),
@@ -83,7 +83,7 @@ pub fn check(spec: &Map<String, Value>) -> Result<(), ApiError> {
         }
         _ => {}
     }
-    check_machines(spec)?;
+    check_machines(clusters, spec)?;
     if let Some(minutes) = spec.get("autotermination_minutes").and_then(Value::as_i64)
         && minutes != 0
         && !(10..=10_000).contains(&minutes)
@@ -115,7 +115,7 @@ pub fn check(spec: &Map<String, Value>) -> Result<(), ApiError> {
     check_scripts(spec)
 }
 
-fn check_machines(spec: &Map<String, Value>) -> Result<(), ApiError> {
+fn check_machines(clusters: &Clusters, spec: &Map<String, Value>) -> Result<(), ApiError> {
     let pooled = spec.contains_key("instance_pool_id");
     if spec.contains_key("driver_instance_pool_id") && !pooled {
         return Err(ApiError::invalid(
@@ -140,14 +140,8 @@ fn check_machines(spec: &Map<String, Value>) -> Result<(), ApiError> {
         }
     }
     for field in ["node_type_id", "driver_node_type_id"] {
-        if let Some(name) = spec.get(field).and_then(Value::as_str)
-            && !super::catalogue::NODE_TYPES
-                .iter()
-                .any(|node| node.name == name)
-        {
-            return Err(ApiError::invalid(format!(
-                "Node type {name} is not supported"
-            )));
+        if let Some(name) = spec.get(field).and_then(Value::as_str) {
+            catalogue::check_node_type(clusters, name)?;
         }
     }
     if let Some(bounds) = spec.get("autoscale") {

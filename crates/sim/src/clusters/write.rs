@@ -47,7 +47,7 @@ fn prepare(world: &World, body: &Value, caller: &str) -> Result<Prepared, ApiErr
     {
         crate::policies::apply(world, &id, &mut wanted, policy_defaults.unwrap_or(false))?;
     }
-    spec::check(&wanted)?;
+    spec::check(&world.clusters, &wanted)?;
     let mut pool_node_type = None;
     for field in ["instance_pool_id", "driver_instance_pool_id"] {
         if let Some(id) = wanted.get(field).and_then(Value::as_str) {

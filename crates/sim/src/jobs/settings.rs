@@ -467,7 +467,7 @@ fn check_cluster(world: &World, cluster: &Value) -> Result<(), ApiError> {
             .unwrap_or(false);
         crate::policies::apply(world, &id, &mut spec, defaults).map_err(inside)?;
     }
-    crate::clusters::check_spec(&spec).map_err(inside)?;
+    crate::clusters::check_spec(&world.clusters, &spec).map_err(inside)?;
     for field in ["instance_pool_id", "driver_instance_pool_id"] {
         if let Some(id) = opt_str(&spec, field) {
             crate::pools::node_type(world, id).map_err(inside)?;
