@@ -20,6 +20,7 @@ pub mod paths;
 pub mod places;
 pub mod records;
 pub mod scim;
+pub mod selection;
 pub mod tree;
 
 pub use kind::{

@@ -101,7 +101,7 @@ enum Again {
 impl ImportArgs {
     fn options(&self) -> Options {
         Options {
-            selection: self.selection.for_import(),
+            selection: self.selection.selection(),
             target: self.target.clone(),
             into_source: self.into_source,
             adopt: self.adopt,

@@ -14,7 +14,7 @@ use crate::event::{Event, Observer};
 use crate::gate::Gate;
 use crate::ledger::Ledger;
 use crate::options::Options;
-use crate::selection::{Selected, SelectionError};
+use lifeboat_catalog::selection::{Selected, SelectionError};
 
 /// Kinds of the workspace tree.
 pub(crate) const TREE_KINDS: [&str; 5] = [
@@ -61,11 +61,7 @@ impl<'a> Context<'a> {
         options: &'a Options,
         observer: &'a dyn Observer,
     ) -> Result<Self, Error> {
-        let known: Vec<&str> = lifeboat_catalog::kinds()
-            .iter()
-            .map(|kind| kind.name)
-            .collect();
-        let selected = Selected::compile(&options.selection, &known).map_err(Error::Selection)?;
+        let selected = Selected::compile(&options.selection).map_err(Error::Selection)?;
         if let Some(path) = options
             .dbfs
             .iter()

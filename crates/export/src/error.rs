@@ -4,7 +4,7 @@ use lifeboat_archive::WriteError;
 use thiserror::Error;
 
 use crate::destination::DestinationError;
-use crate::selection::SelectionError;
+use lifeboat_catalog::selection::SelectionError;
 
 /// Why the service is not asked any more.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,37 +1,13 @@
 //! What the caller asks for: selection, formats, limits of size, and the flag that ends a run early.
 //!
-//! Owns plain settings only; patterns are compiled in [`crate::selection`]. Specified in `spec/export.md`, "Options".
+//! Owns plain settings only; patterns are compiled in [`lifeboat_catalog::selection`]. Specified in `spec/export.md`, "Options".
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use jiff::Timestamp;
+use lifeboat_catalog::selection::Selection;
 use tokio::sync::Notify;
-
-/// Which part of the workspace is asked for. Empty means everything, and only then has the archive the scope
-/// `workspace`.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Selection {
-    /// Globs on workspace paths (`/Shared/**`); an object is taken when a glob matches it or a folder above it.
-    pub include: Vec<String>,
-    /// Globs on workspace paths; what a glob matches is left out with everything below. Stronger than `include`.
-    pub exclude: Vec<String>,
-    /// Names of kinds (`jobs`, `notebooks`, ...); the others are *not asked*.
-    pub kinds: Option<Vec<String>>,
-    /// User names; of the workspace tree only their homes `/Users/<name>` are taken.
-    pub users: Option<Vec<String>>,
-}
-
-impl Selection {
-    /// Whether nothing is selected, so that the archive stands for the whole workspace.
-    #[must_use]
-    pub fn is_everything(&self) -> bool {
-        self.include.is_empty()
-            && self.exclude.is_empty()
-            && self.kinds.is_none()
-            && self.users.is_none()
-    }
-}
 
 /// In which form notebooks are asked for; on the size error the other one is tried.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

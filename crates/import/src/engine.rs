@@ -11,9 +11,10 @@ use crate::archived::{self, ArchiveState};
 use crate::compare::{Comparing, compare_with};
 use crate::error::Error;
 use crate::events::{Event, Observer};
+use crate::filter::Filter;
 use crate::guards;
 use crate::journal::{Journal, Knowledge, Lock};
-use crate::options::{Filter, Options, Recheck};
+use crate::options::{Options, Recheck};
 use crate::plan::{self, Plan, Prepared};
 use crate::report::{Comparison, ObjectResult, Report, Totals};
 use crate::resolve::Resolver;
@@ -57,9 +58,10 @@ async fn start(
     options: &Options,
     observer: &dyn Observer,
 ) -> Result<Start, Error> {
-    let filter = options.selection.compile()?;
+    let filter = Filter::compile(&options.selection)?;
     archived::verify(archive, observer)?;
     let state = archived::load(archive, options.allow_incomplete)?;
+    filter.check(&state)?;
     observer.event(Event::Source {
         workspace_id: &state.workspace_id,
         host: &state.host,

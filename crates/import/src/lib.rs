@@ -12,6 +12,7 @@ mod compare;
 mod engine;
 mod error;
 mod events;
+mod filter;
 mod guards;
 pub mod journal;
 mod options;
@@ -25,7 +26,9 @@ use lifeboat_databricks::Client;
 
 pub use error::{Error, Rule};
 pub use events::{Event, Observer, Silent};
-pub use options::{Filter, Options, Recheck, Selection};
+pub use filter::Filter;
+pub use lifeboat_catalog::selection::Selection;
+pub use options::{Options, Recheck};
 pub use plan::{Action, Counts, Plan, What};
 pub use report::{
     Comparison, Difference, Fate, ObjectResult, Report, Todo, Totals, Verdict, Verdicts,

@@ -7,6 +7,7 @@ use std::path::Path;
 use crate::failure::Failure;
 use crate::import::open;
 use clap::Args;
+use lifeboat_catalog::selection::Selection;
 use lifeboat_inspect::ls;
 
 /// A part; nothing given means everything.
@@ -70,29 +71,15 @@ impl SelectionArgs {
         Ok(unmatched)
     }
 
-    pub(crate) fn for_export(&self) -> lifeboat_export::Selection {
+    /// The selection that was asked for.
+    pub(crate) fn selection(&self) -> Selection {
         let Self {
             include,
             exclude,
             kinds,
             users,
         } = self.clone();
-        lifeboat_export::Selection {
-            include,
-            exclude,
-            kinds,
-            users,
-        }
-    }
-
-    pub(crate) fn for_import(&self) -> lifeboat_import::Selection {
-        let Self {
-            include,
-            exclude,
-            kinds,
-            users,
-        } = self.clone();
-        lifeboat_import::Selection {
+        Selection {
             include,
             exclude,
             kinds,

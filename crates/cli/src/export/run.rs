@@ -91,7 +91,7 @@ impl CaptureArgs {
                 })?,
         };
         Ok(Options {
-            selection: self.selection.for_export(),
+            selection: self.selection.selection(),
             notebook_format: match self.notebook_format {
                 Format::Source => NotebookFormat::Source,
                 Format::Jupyter => NotebookFormat::Jupyter,

@@ -16,10 +16,11 @@ use self::judge::{Judge, Judged, expected_access, target_id};
 use crate::archived::ArchiveState;
 use crate::engine::{homes_of, read_target};
 use crate::error::Error;
+use crate::filter::Filter;
 use crate::guards;
-use crate::journal::{Journal, Knowledge, LineKind};
-use crate::options::{Filter, Options};
-use crate::plan::{self, Prepared};
+use crate::journal::{Entry, Journal, Knowledge, LineKind};
+use crate::options::Options;
+use crate::plan::{self, Action, Prepared};
 use crate::report::{Comparison, Difference, Fate, Report, Verdict, Verdicts};
 use crate::target::{Reader, TargetState, Wanted, read_contents};
 
@@ -206,8 +207,18 @@ async fn pass(
         .actions
         .iter()
         .filter(|action| wants(&action.kind, &action.id) && judge.is_comparable(action))
+        .filter(|action| !is_only_above(filter, knowledge, action))
         .map(|action| judge.judge(action))
         .collect())
+}
+
+/// A directory that stands above what is selected, and was not made for it: what it grants is nobody's question.
+fn is_only_above(filter: &Filter, knowledge: &Knowledge, action: &Action) -> bool {
+    action.kind == "directories"
+        && !filter.wants("directories", &action.id)
+        && !knowledge
+            .entry("directories", &action.id)
+            .is_some_and(Entry::is_ours)
 }
 
 /// Contents of everything that exists at its path, and the paths (in the source) of Jupyter notebooks among them.
@@ -226,7 +237,7 @@ fn contents_to_read(
         let Some(content) = &line.content else {
             continue;
         };
-        if !filter.kind(kind) || !filter.path(&line.path) || !wants(kind, &line.path) {
+        if !filter.wants(kind, &line.path) || !wants(kind, &line.path) {
             continue;
         }
         if target
@@ -249,7 +260,7 @@ fn contents_to_read(
     for line in &state.dbfs {
         if let (Some(content), Some(info)) = (&line.content, target.dbfs.get(&line.path))
             && !info.is_dir
-            && filter.kind("dbfs")
+            && filter.wants("dbfs", &line.path)
             && wants("dbfs", &line.path)
         {
             contents.push(Wanted {

@@ -8,8 +8,9 @@ use serde_json::Value;
 
 use super::{Action, Cost, Plan, What, homes};
 use crate::archived::ArchiveState;
+use crate::filter::Filter;
 use crate::journal::{Entry, Knowledge};
-use crate::options::{Filter, Options};
+use crate::options::Options;
 use crate::report::Todo;
 use crate::resolve::{Link, Resolver};
 use crate::target::{Listed, TargetObject, TargetState};

@@ -5,8 +5,9 @@ use lifeboat_catalog::{records::ContentRef, tree as catalog_tree};
 
 use super::What;
 use crate::archived::ArchiveState;
+use crate::filter::Filter;
 use crate::journal::{Entry, Knowledge};
-use crate::options::{Filter, Options, Recheck};
+use crate::options::{Options, Recheck};
 use crate::resolve::Resolver;
 use crate::target::{TargetState, Wanted};
 
@@ -124,8 +125,7 @@ pub(crate) fn wanted_contents(
     for line in &archive.tree {
         let kind = catalog_tree::kind_of(&line.object_type).name;
         if let Some(content) = &line.content
-            && filter.kind(kind)
-            && filter.path(&line.path)
+            && filter.wants(kind, &line.path)
             && wants(line, target, journal, options, resolver)
         {
             wanted.push(want(kind, resolver.path(&line.path), content));
@@ -139,7 +139,8 @@ pub(crate) fn wanted_contents(
             let Some(info) = target.dbfs.get(&line.path) else {
                 continue;
             };
-            if !info.is_dir
+            if filter.wants("dbfs", &line.path)
+                && !info.is_dir
                 && info.size == content.size
                 && undecided(
                     journal.entry("dbfs", &line.path),

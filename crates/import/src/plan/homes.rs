@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use lifeboat_catalog::{places, tree};
 
 use crate::archived::ArchiveState;
-use crate::options::{Filter, Options};
+use crate::filter::Filter;
+use crate::options::Options;
 use crate::target::TargetState;
 
 /// A home that does not stand at the same path in the target.
@@ -69,8 +70,9 @@ impl Known {
             ("service-principals", "applicationId"),
         ] {
             refused |= target.refused(kind).is_some();
-            if filter.kind(kind) && target.refused(kind).is_none() {
-                for record in archive.of_kind(kind) {
+            if target.refused(kind).is_none() {
+                let records = archive.of_kind(kind).iter();
+                for record in records.filter(|record| filter.wants(kind, &record.id)) {
                     let name = places::text(&record.body, place).unwrap_or_default();
                     names.insert(name.to_lowercase(), name);
                 }

@@ -66,7 +66,7 @@ impl Builder<'_> {
             Some(object) => {
                 let ours = self.is_ours(kind_name, &record.id);
                 let (add, remove) = entitlement_changes(&record.body, &object.body, ours);
-                let what = if !self.filter.kind(kind_name)
+                let what = if !self.filter.wants(kind_name, &record.id)
                     || self.options.into_source
                     || add.len() + remove.len() == 0
                 {
@@ -82,7 +82,7 @@ impl Builder<'_> {
                     action
                 }
             }
-            None if !self.filter.kind(kind_name) => {
+            None if !self.filter.wants(kind_name, &record.id) => {
                 self.resolver.link(
                     kind_name,
                     &record.id,
@@ -104,7 +104,7 @@ impl Builder<'_> {
             },
         };
         self.link_action(kind_name, &record.id, &action);
-        if self.filter.kind(kind_name) {
+        if self.filter.wants(kind_name, &record.id) {
             self.push(action, &[("POST", path, 1)]);
         }
     }
@@ -159,7 +159,7 @@ impl Builder<'_> {
         let builtin = (kind.builtin)(&record.body);
         let account = groups::is_account_group(&record.body) && !builtin;
         let target = self.group_in_target(record).cloned();
-        if !self.filter.kind("groups") {
+        if !self.filter.wants("groups", &record.id) {
             if target.is_none() {
                 self.resolver.link(
                     "groups",

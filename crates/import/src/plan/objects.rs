@@ -140,7 +140,7 @@ impl Builder<'_> {
             .because(why)
             .at(linked);
         self.link_action(kind.name, &record.id, &action);
-        if self.filter.kind(kind.name) {
+        if self.is_wanted(kind, record) {
             self.push(action, &[]);
         }
     }
@@ -149,7 +149,7 @@ impl Builder<'_> {
         let name = label(kind, &record.body, &record.id);
         let wanted = desired(kind, &record.body, &self.resolver);
         let found = self.find(kind, record, &wanted.body);
-        if !self.filter.kind(kind.name) {
+        if !self.is_wanted(kind, record) {
             return self.unselected(kind, record, found);
         }
         let mut action = self.decide(kind, record, &name, &wanted, found);
@@ -161,6 +161,20 @@ impl Builder<'_> {
         self.link_action(kind.name, &record.id, &action);
         let calls = self.object_calls(kind, &action);
         self.push(action, &calls);
+    }
+
+    /// Whether the selection takes an object: git folders by path, everything else by id.
+    fn is_wanted(&self, kind: &Kind, record: &ObjectRecord) -> bool {
+        let path = match kind.name {
+            "git-folders" => kind.key_of(&record.body),
+            _ => None,
+        };
+        match path {
+            Some(path) => self
+                .filter
+                .wants(kind.name, lifeboat_catalog::tree::without_alias(&path)),
+            None => self.filter.wants(kind.name, &record.id),
+        }
     }
 
     /// Objects outside the selection are links only: what exists may be referred to.
@@ -440,7 +454,7 @@ impl Builder<'_> {
     pub(super) fn libraries(&mut self) {
         let kind = catalog_kind("libraries");
         for record in self.archive.of_kind("libraries") {
-            if !self.filter.kind("libraries") {
+            if !self.filter.wants("libraries", &record.id) {
                 continue;
             }
             let action = self.library_list(kind, record);

@@ -34,7 +34,7 @@ impl Builder<'_> {
             .of_key(kind.name, key.as_deref())
             .first()
             .map(|found| (*found).clone());
-        if !self.filter.kind(kind.name) {
+        if !self.filter.wants(kind.name, &record.id) {
             let link = found.map_or(Link::Absent("not selected".to_owned()), |object| {
                 Link::Id(object.id)
             });

@@ -8,9 +8,11 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::archived::ArchiveState;
+use crate::filter::Filter;
 use crate::journal::{Knowledge, Line, LineKind, Op};
-use crate::options::{Options, Selection};
+use crate::options::Options;
 use crate::target::{Listed, TargetObject, TargetState, TreeInfo};
+use lifeboat_catalog::selection::Selection;
 
 fn record(kind: &str, id: &str, name: &str, body: Value) -> ObjectRecord {
     ObjectRecord {
@@ -104,7 +106,7 @@ fn plan_of(
         target,
         knowledge,
         options,
-        &options.selection.compile().unwrap(),
+        &Filter::compile(&options.selection).unwrap(),
     )
 }
 

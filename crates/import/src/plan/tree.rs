@@ -9,8 +9,9 @@ use super::build::{Builder, catalog_kind, tree_kind};
 use super::contents::{Side, decide};
 use super::{Action, What};
 use crate::archived::ArchiveState;
+use crate::filter::Filter;
 use crate::journal::Entry;
-use crate::options::{Filter, Options};
+use crate::options::Options;
 use crate::resolve::Resolver;
 
 const IMPORT: &str = "/api/2.0/workspace/import";
@@ -49,7 +50,9 @@ pub(crate) fn wanted_directories(
     let mut wanted: BTreeSet<String> = ["/", "/Users"].into_iter().map(str::to_owned).collect();
     let mut add =
         |path: &str| wanted.extend(directory_parents(path).into_iter().map(str::to_owned));
-    for line in archive.tree.iter().filter(|line| filter.path(&line.path)) {
+    let chosen =
+        |line: &&WorkspaceLine| filter.wants(tree_kind(&line.object_type).name, &line.path);
+    for line in archive.tree.iter().filter(chosen) {
         let path = resolver.path(&line.path);
         add(&path);
         if line.object_type == "DIRECTORY" {
@@ -101,7 +104,8 @@ impl<'a> Builder<'a> {
     fn selected_lines(&self) -> Vec<&'a WorkspaceLine> {
         let archive: &'a ArchiveState = self.archive;
         let chosen = |line: &&WorkspaceLine| {
-            self.filter.kind(tree_kind(&line.object_type).name) && self.filter.path(&line.path)
+            self.filter
+                .wants(tree_kind(&line.object_type).name, &line.path)
         };
         let above: HashSet<&str> = archive
             .tree
@@ -173,6 +177,8 @@ impl<'a> Builder<'a> {
         // The answer to its create was lost: it is this tool's own, and must be linked as such.
         let recovered = entry.is_some_and(Entry::is_create_pending);
         let unfinished = entry.is_some_and(Entry::is_without_access);
+        // Above what is selected: made where it is missing, with its access control, and else left alone.
+        let only_above = !self.filter.wants(kind.name, &line.path);
         let refused = self.refused_above(&path, blocked);
         let mut action = match info {
             _ if refused.is_some() => action(What::Blocked).because(refused.unwrap_or_default()),
@@ -184,6 +190,7 @@ impl<'a> Builder<'a> {
             Some(_) if self.options.into_source && !builtin && !unfinished => {
                 action(What::Skip).because("exists")
             }
+            Some(_) if only_above && !recovered => action(What::Unchanged),
             Some(_) if builtin || linked || parent(&path) == Some("/Repos") => {
                 action(What::Unchanged)
             }
@@ -219,7 +226,9 @@ impl<'a> Builder<'a> {
                 format!("databricks workspace list '{path}'"),
             );
         }
-        self.directory_access(line, &path, &mut action);
+        if !only_above || action.what == What::Create || unfinished {
+            self.directory_access(line, &path, &mut action);
+        }
         self.push(action, &[("POST", MKDIRS, 2)]);
     }
 
@@ -347,10 +356,9 @@ impl<'a> Builder<'a> {
         for path in self.target.dbfs.keys() {
             self.resolver.add_dbfs(path);
         }
-        if !self.filter.kind(kind.name) {
-            return;
-        }
-        for line in &self.archive.dbfs {
+        let archive = self.archive;
+        let wanted = archive.dbfs.iter();
+        for line in wanted.filter(|line| self.filter.wants(kind.name, &line.path)) {
             self.resolver.add_dbfs(&line.path);
             let action = self.dbfs_action(line);
             let size = line.content.as_ref().map_or(0, |content| content.size);

@@ -1,14 +1,38 @@
-//! Which workspace paths and kinds belong to the run.
+//! Which workspace paths and kinds belong to a run of export or import.
 //!
-//! Compiles [`crate::Selection`]; decides paths only, the walk decides what to do with them. `*` stays within one
-//! folder, `**` does not. Specified in `spec/export.md`, "Selection".
+//! Compiles a [`Selection`]; decides paths and kinds only, each tool decides what to do with them. `*` stays within one
+//! folder, `**` does not. Specified in `spec/export.md`, "Selection"; what an import adds stands in `spec/import.md`.
 
 use std::collections::BTreeSet;
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use thiserror::Error;
 
-use crate::options::Selection;
+use crate::tree::{home_owner, without_alias};
+
+/// Which part of a workspace is asked for. Empty means everything.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Selection {
+    /// Globs on workspace paths (`/Shared/**`); an object is taken when a glob matches it or a folder above it.
+    pub include: Vec<String>,
+    /// Globs on workspace paths; what a glob matches is left out with everything below. Stronger than `include`.
+    pub exclude: Vec<String>,
+    /// Names of kinds (`jobs`, `notebooks`, ...).
+    pub kinds: Option<Vec<String>>,
+    /// User names without regard to case; of the workspace tree only their homes `/Users/<name>` are taken.
+    pub users: Option<Vec<String>>,
+}
+
+impl Selection {
+    /// Whether nothing is selected: the whole workspace is meant.
+    #[must_use]
+    pub fn is_everything(&self) -> bool {
+        self.include.is_empty()
+            && self.exclude.is_empty()
+            && self.kinds.is_none()
+            && self.users.is_none()
+    }
+}
 
 /// Why a selection cannot be used.
 #[derive(Debug, Error)]
@@ -45,16 +69,17 @@ pub enum SelectionError {
     },
 }
 
-/// A compiled selection.
-#[derive(Debug)]
-pub(crate) struct Selected {
+/// A compiled [`Selection`].
+#[derive(Debug, Clone)]
+pub struct Selected {
     include: Option<Globs>,
     exclude: Option<Globs>,
+    /// Names of the chosen homes in lower case.
     homes: Option<Vec<String>>,
     kinds: Option<BTreeSet<String>>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Globs {
     set: GlobSet,
     patterns: Vec<String>,
@@ -63,17 +88,20 @@ struct Globs {
 }
 
 impl Selected {
-    /// Compiles `selection`; `known` are the names of all kinds.
-    pub(crate) fn compile(selection: &Selection, known: &[&str]) -> Result<Self, SelectionError> {
+    /// Compiles `selection`.
+    ///
+    /// # Errors
+    /// A glob that cannot be parsed or does not begin with a slash, an unknown kind, a user name that cannot be one.
+    pub fn compile(selection: &Selection) -> Result<Self, SelectionError> {
+        let known = crate::kinds().iter().map(|kind| kind.name);
         let kinds = match &selection.kinds {
             None => None,
             Some(names) => {
                 for name in names {
-                    if !known.contains(&name.as_str()) {
-                        let known = known.iter().map(ToString::to_string).collect();
+                    if crate::kind(name).is_none() {
                         return Err(SelectionError::UnknownKind {
                             name: name.clone(),
-                            known,
+                            known: known.map(str::to_owned).collect(),
                         });
                     }
                 }
@@ -89,7 +117,7 @@ impl Selected {
                 {
                     return Err(SelectionError::User { name: name.clone() });
                 }
-                Some(users.iter().map(|user| format!("/Users/{user}")).collect())
+                Some(users.iter().map(|user| user.to_lowercase()).collect())
             }
         };
         Ok(Self {
@@ -101,23 +129,24 @@ impl Selected {
     }
 
     /// Whether objects of this kind are asked for.
-    pub(crate) fn kind(&self, name: &str) -> bool {
+    #[must_use]
+    pub fn kind(&self, name: &str) -> bool {
         self.kinds.as_ref().is_none_or(|kinds| kinds.contains(name))
     }
 
-    /// The exclude glob that matches `path`, if one does.
-    pub(crate) fn excluded_by(&self, path: &str) -> Option<&str> {
-        self.exclude
-            .as_ref()
-            .and_then(|globs| globs.first_match(path))
+    /// The exclude glob that matches `path` or a folder above it, if one does.
+    #[must_use]
+    pub fn excluded_by(&self, path: &str) -> Option<&str> {
+        let globs = self.exclude.as_ref()?;
+        ancestors(path).find_map(|above| globs.first_match(above))
     }
 
     /// Whether `path` itself is asked for: by a glob on it or on a folder above it, and below a chosen home.
-    pub(crate) fn includes(&self, path: &str) -> bool {
-        let in_home = self
-            .homes
-            .as_ref()
-            .is_none_or(|homes| homes.iter().any(|home| is_within(path, home)));
+    #[must_use]
+    pub fn includes(&self, path: &str) -> bool {
+        let in_home = self.homes.as_ref().is_none_or(|homes| {
+            home_owner(path).is_some_and(|owner| homes.contains(&owner.to_lowercase()))
+        });
         let in_globs = self
             .include
             .as_ref()
@@ -126,11 +155,11 @@ impl Selected {
     }
 
     /// Whether something below the folder `path` may be asked for.
-    pub(crate) fn may_include_below(&self, path: &str) -> bool {
+    #[must_use]
+    pub fn may_include_below(&self, path: &str) -> bool {
         let in_home = self.homes.as_ref().is_none_or(|homes| {
-            homes
-                .iter()
-                .any(|home| is_within(path, home) || is_within(home, path))
+            matches!(path, "/" | "/Users")
+                || home_owner(path).is_some_and(|owner| homes.contains(&owner.to_lowercase()))
         });
         let in_globs = self.include.as_ref().is_none_or(|globs| {
             ancestors(path).any(|above| globs.set.is_match(above))
@@ -189,17 +218,8 @@ impl Globs {
     }
 }
 
-/// The path without the alias `/Workspace` of the root.
-pub(crate) fn without_alias(path: &str) -> &str {
-    match path.strip_prefix("/Workspace") {
-        Some("") => "/",
-        Some(rest) if rest.starts_with('/') => rest,
-        _ => path,
-    }
-}
-
 /// Whether `path` is `folder` or lies below it.
-pub(crate) fn is_within(path: &str, folder: &str) -> bool {
+fn is_within(path: &str, folder: &str) -> bool {
     folder == "/"
         || path
             .strip_prefix(folder)
@@ -236,7 +256,7 @@ mod tests {
             kinds: None,
             users: users.map(text),
         };
-        Selected::compile(&selection, &["jobs"]).unwrap()
+        Selected::compile(&selection).unwrap()
     }
 
     #[test]
@@ -266,14 +286,13 @@ mod tests {
             one.excluded_by("/Shared/team/tmp"),
             Some("/Workspace/Shared/team/tmp")
         );
-        assert_eq!(without_alias("/Workspace"), "/");
-        assert_eq!(without_alias("/WorkspaceX"), "/WorkspaceX");
     }
 
     #[test]
     fn users_choose_their_homes() {
-        let one = selected(&[], &[], Some(&["a@b.c"]));
+        let one = selected(&[], &[], Some(&["A@b.c"]));
         assert!(one.includes("/Users/a@b.c/nb"));
+        assert!(one.includes("/Users/a@B.C"));
         assert!(!one.includes("/Users/a@b.cd"));
         assert!(one.may_include_below("/Users"));
         assert!(!one.may_include_below("/Users/x@b.c"));
@@ -282,7 +301,7 @@ mod tests {
 
     #[test]
     fn bad_selections_are_named() {
-        let compile = |selection: Selection| Selected::compile(&selection, &["jobs"]).unwrap_err();
+        let compile = |selection: Selection| Selected::compile(&selection).unwrap_err();
         let relative = compile(Selection {
             include: vec!["Shared".into()],
             ..Selection::default()
@@ -295,9 +314,10 @@ mod tests {
             kinds: Some(vec!["job".into()]),
             ..Selection::default()
         });
-        assert_eq!(
-            kind.to_string(),
-            "no kind is named \"job\"; the kinds are jobs"
+        let text = kind.to_string();
+        assert!(
+            text.starts_with("no kind is named \"job\"; the kinds are users, "),
+            "{text}"
         );
         let glob = compile(Selection {
             exclude: vec!["/a[".into()],
