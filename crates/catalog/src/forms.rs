@@ -146,42 +146,66 @@ impl Kind {
         }
     }
 
-    /// Gives the passive fields of `body` the state that `archived` has, absence included; `body` and `archived` are
-    /// forms of the same object.
-    pub fn restore_active(&self, body: &mut Value, archived: &Value) {
+    /// The state of the passive fields: the JSON pointer of each to its value, `null` for absent. Kept apart from the body,
+    /// it can be given back to it by [`Kind::set_state`].
+    pub fn state(&self, body: &Value) -> Map<String, Value> {
+        let mut state = Map::new();
+        for passive in self.passive {
+            for (pointer, map) in places::find(body, passive.within) {
+                if let Some(map) = map.as_object() {
+                    let value = map.get(passive.field).cloned().unwrap_or(Value::Null);
+                    state.insert(format!("{pointer}/{}", passive.field), value);
+                }
+            }
+        }
+        state
+    }
+
+    /// Gives the passive fields of `body` this state, absence included. Where `body` does not have the map around a field
+    /// nothing is set: an object of which somebody took the schedule gets none.
+    pub fn set_state(&self, body: &mut Value, state: &Map<String, Value>) {
         for passive in self.passive {
             places::visit_mut(body, passive.within, &mut |pointer, map| {
-                let Some(map) = map.as_object_mut() else {
-                    return;
-                };
-                match archived
-                    .pointer(pointer)
-                    .and_then(|original| original.get(passive.field))
-                {
-                    Some(original) => {
-                        map.insert(passive.field.to_owned(), original.clone());
-                    }
-                    None => {
+                let wanted = state.get(&format!("{pointer}/{}", passive.field));
+                match (wanted, map.as_object_mut()) {
+                    (Some(Value::Null), Some(map)) => {
                         map.shift_remove(passive.field);
                     }
+                    (Some(value), Some(map)) => {
+                        map.insert(passive.field.to_owned(), value.clone());
+                    }
+                    _ => {}
                 }
             });
         }
     }
 
+    /// Gives the passive fields of `body` the state that `archived` has, absence included; `body` and `archived` are
+    /// forms of the same object.
+    pub fn restore_active(&self, body: &mut Value, archived: &Value) {
+        self.set_state(body, &self.state(archived));
+    }
+
+    /// What the value of a passive field means, by the pointers of [`Kind::state`]: absent is UNPAUSED for what runs on
+    /// its own, and the passive value for numbers and switches.
+    pub fn meaning(&self, pointer: &str, value: &Value) -> Value {
+        let field = pointer.rsplit('/').next().unwrap_or(pointer);
+        let passive = self.passive.iter().find(|passive| passive.field == field);
+        match (value, passive.map(|passive| json(passive.value))) {
+            (Value::Null, Some(Value::String(_))) => Value::String("UNPAUSED".to_owned()),
+            (Value::Null, Some(passive)) => passive,
+            _ => value.clone(),
+        }
+    }
+
     /// True when landing passive changes what the object does: it would run, cost or be in force as archived.
     pub fn is_active(&self, body: &Value) -> bool {
-        self.passive.iter().any(|passive| {
-            let value = json(passive.value);
-            let harmless = |field: Option<&Value>| match field {
-                // Absent: UNPAUSED for what runs on its own, nothing for numbers and switches.
-                None => !value.is_string(),
-                Some(field) => *field == value,
-            };
-            places::find(body, passive.within)
-                .iter()
-                .any(|(_, map)| map.is_object() && !harmless(map.get(passive.field)))
-        })
+        let mut passive = body.clone();
+        self.land_passive(&mut passive);
+        let passive = self.state(&passive);
+        self.state(body)
+            .iter()
+            .any(|(pointer, value)| passive.get(pointer) != Some(&self.meaning(pointer, value)))
     }
 
     /// Body of the create call from a request form whose references are already rewritten; `None` for kinds without.

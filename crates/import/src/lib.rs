@@ -8,6 +8,7 @@
 
 mod apply;
 mod archived;
+mod calls;
 mod compare;
 mod engine;
 mod error;

@@ -42,6 +42,26 @@ impl Journal {
         load(path, source, target).map(|loaded| loaded.knowledge)
     }
 
+    /// Source and target of the journal at `path`; `None` when nothing was ever written to it.
+    ///
+    /// # Errors
+    /// [`Error::Journal`] when its first line is no opening line, [`Error::Io`].
+    pub fn pair(path: &Path) -> Result<Option<(String, String)>, Error> {
+        let bytes = bytes(path)?;
+        let Some(end) = bytes.iter().position(|&byte| byte == b'\n') else {
+            return Ok(None);
+        };
+        let line = parse(path, 1, &bytes[..end])?;
+        match (line.line, line.source, line.target) {
+            (LineKind::Open, Some(source), Some(target)) => Ok(Some((source, target))),
+            _ => Err(Error::Journal {
+                path: path.to_owned(),
+                line: 1,
+                what: "not an opening line".to_owned(),
+            }),
+        }
+    }
+
     /// Opens the journal for writing; the caller holds its lock and has passed the guards.
     ///
     /// # Errors
@@ -197,18 +217,45 @@ struct Loaded {
     torn_at: Option<u64>,
 }
 
-fn load(path: &Path, source: &str, target: &str) -> Result<Loaded, Error> {
-    let bytes = match fs::read(path) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
-        Err(source) => {
-            return Err(Error::Io {
-                doing: "reading",
-                path: path.to_owned(),
-                source,
-            });
-        }
+fn bytes(path: &Path) -> Result<Vec<u8>, Error> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(bytes),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(source) => Err(Error::Io {
+            doing: "reading",
+            path: path.to_owned(),
+            source,
+        }),
+    }
+}
+
+/// One line. Of one that cannot be read the version is looked at first: a newer format may have words that this build does
+/// not know.
+fn parse(path: &Path, number: usize, text: &[u8]) -> Result<Line, Error> {
+    #[derive(serde::Deserialize)]
+    struct Version {
+        v: u32,
+    }
+    let fault = |what: String| Error::Journal {
+        path: path.to_owned(),
+        line: number,
+        what,
     };
+    let error = match serde_json::from_slice::<Line>(text) {
+        Ok(line) if line.v <= VERSION => return Ok(line),
+        Ok(_) => None,
+        Err(error) => Some(error.to_string()),
+    };
+    match (serde_json::from_slice::<Version>(text), error) {
+        (Ok(Version { v }), _) if v > VERSION => Err(fault(format!(
+            "line format {v} is newer than this build's {VERSION}"
+        ))),
+        (_, error) => Err(fault(error.unwrap_or_default())),
+    }
+}
+
+fn load(path: &Path, source: &str, target: &str) -> Result<Loaded, Error> {
+    let bytes = bytes(path)?;
     let whole = bytes
         .iter()
         .rposition(|&byte| byte == b'\n')
@@ -222,18 +269,7 @@ fn load(path: &Path, source: &str, target: &str) -> Result<Loaded, Error> {
         if text.is_empty() {
             continue;
         }
-        let fault = |what: String| Error::Journal {
-            path: path.to_owned(),
-            line: index + 1,
-            what,
-        };
-        let line: Line = serde_json::from_slice(text).map_err(|error| fault(error.to_string()))?;
-        if line.v > VERSION {
-            return Err(fault(format!(
-                "line format {} is newer than this build's {VERSION}",
-                line.v
-            )));
-        }
+        let line = parse(path, index + 1, text)?;
         if line.line == LineKind::Open {
             let pair = (
                 line.source.clone().unwrap_or_default(),

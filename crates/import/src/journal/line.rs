@@ -3,10 +3,11 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::State;
+use super::{Standing, State};
 
-/// Version of the line format. A reader refuses a higher one.
-pub const VERSION: u32 = 1;
+/// Version of the line format. A reader refuses a higher one and accepts every lower one. 2 brought the standings and
+/// the activations, without which a reader would take a target that runs production for one that somebody changed.
+pub const VERSION: u32 = 2;
 
 /// What a line says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +23,8 @@ pub enum LineKind {
     Result,
     /// An object was read back and is equal to what was written.
     Seen,
+    /// What an activation gives back to an object, or why it does not.
+    Standing,
 }
 
 /// What an intent announces.
@@ -42,6 +45,10 @@ pub enum Op {
     Pin,
     /// The access control list is written.
     Access,
+    /// The object gets the state that it had in the source.
+    Activate,
+    /// The object becomes passive again.
+    Deactivate,
 }
 
 /// How an object came to be linked.
@@ -115,6 +122,12 @@ pub struct Line {
     /// For a state line: the state.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<State>,
+    /// For an adoption: digest of the form that counts as last seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen: Option<String>,
+    /// For a standing line: the standing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub standing: Option<Standing>,
 }
 
 impl Line {
@@ -142,6 +155,8 @@ impl Line {
             certain: None,
             error: None,
             state: None,
+            seen: None,
+            standing: None,
         }
     }
 

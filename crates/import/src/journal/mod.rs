@@ -11,12 +11,14 @@
 mod file;
 mod line;
 mod lock;
+mod standing;
 
 use std::collections::BTreeMap;
 
 pub use file::Journal;
 pub use line::{Line, LineKind, Made, Op, VERSION};
 pub use lock::Lock;
+pub use standing::Standing;
 
 /// Whether the target is a warm standby or runs production.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
@@ -61,8 +63,10 @@ pub struct Entry {
     pub configured: bool,
     /// True once pinned.
     pub pinned: bool,
-    /// The last intent without a result.
+    /// The last intent without a result. An activation is none of these: it changes nothing of what was written.
     pub pending: Option<Pending>,
+    /// True while it has, or may have, the state that it had in the source.
+    pub activated: bool,
 }
 
 impl Entry {
@@ -106,6 +110,7 @@ impl Entry {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Knowledge {
     entries: BTreeMap<String, BTreeMap<String, Entry>>,
+    ledger: BTreeMap<String, BTreeMap<String, (String, Standing)>>,
     /// Standby or active.
     pub state: State,
     /// True once the journal was opened for writing by an import: its target was confirmed then.
@@ -132,6 +137,27 @@ impl Knowledge {
             .into_iter()
             .flatten()
             .map(|(id, entry)| (id.as_str(), entry))
+    }
+
+    /// The standing of an object of the source.
+    #[must_use]
+    pub fn standing(&self, kind: &str, id: &str) -> Option<&Standing> {
+        self.ledger.get(kind)?.get(id).map(|(_, standing)| standing)
+    }
+
+    /// The standings of a kind, by source id, with the name of each object.
+    pub fn ledger(&self, kind: &str) -> impl Iterator<Item = (&str, &str, &Standing)> {
+        self.ledger
+            .get(kind)
+            .into_iter()
+            .flatten()
+            .map(|(id, (name, standing))| (id.as_str(), name.as_str(), standing))
+    }
+
+    /// True when no import ever recorded a standing.
+    #[must_use]
+    pub fn has_no_ledger(&self) -> bool {
+        self.ledger.is_empty()
     }
 
     /// Number of entries.
@@ -161,6 +187,13 @@ impl Knowledge {
             LineKind::State => self.state = line.state.unwrap_or_default(),
             LineKind::Intent => self.intent(line),
             LineKind::Result => self.result(line),
+            LineKind::Standing => {
+                if let (Some((kind, id)), Some(standing)) = (line.object(), &line.standing) {
+                    let name = line.name.clone().unwrap_or_default();
+                    let kind = self.ledger.entry(kind.to_owned()).or_default();
+                    kind.insert(id.to_owned(), (name, standing.clone()));
+                }
+            }
             LineKind::Seen => {
                 if let Some((kind, id)) = line.object() {
                     let entry = self.entry_mut(kind, id);
@@ -188,6 +221,14 @@ impl Knowledge {
         if let Some(name) = &line.name {
             entry.name.clone_from(name);
         }
+        match op {
+            Op::Activate => {
+                entry.activated = true;
+                return;
+            }
+            Op::Deactivate => return,
+            _ => {}
+        }
         entry.pending = Some(Pending {
             op,
             digest: line.digest.clone(),
@@ -200,6 +241,17 @@ impl Knowledge {
             return;
         };
         let entry = self.entry_mut(kind, id);
+        if matches!(op, Op::Activate | Op::Deactivate) {
+            // What is in doubt counts as active: it must be deactivated before the target is a standby again.
+            match (op, line.ok, line.certain) {
+                (Op::Activate, Some(true), _) => entry.activated = true,
+                (Op::Activate, _, Some(true)) | (Op::Deactivate, Some(true), _) => {
+                    entry.activated = false;
+                }
+                _ => {}
+            }
+            return;
+        }
         if line.ok != Some(true) {
             // A certain failure wrote nothing. An uncertain one may have: its intent stays open.
             if line.certain == Some(true) {
@@ -226,7 +278,8 @@ impl Knowledge {
                 entry.digest = digest;
                 entry.access = None;
                 entry.modified_at = None;
-                entry.seen = None;
+                entry.seen.clone_from(&line.seen);
+                entry.activated = false;
                 entry.configured = false;
                 entry.pinned = false;
             }
@@ -243,7 +296,7 @@ impl Knowledge {
             }
             Op::Access => entry.access = digest,
             Op::Pin => entry.pinned = true,
-            Op::Terminate => {}
+            Op::Terminate | Op::Activate | Op::Deactivate => {}
         }
     }
 }

@@ -139,7 +139,7 @@ fn another_pair_and_a_newer_format_are_refused() {
     ));
     let text = fs_err::read_to_string(&path)
         .unwrap()
-        .replace("\"v\":1", "\"v\":2");
+        .replace("\"v\":2", "\"v\":3");
     fs_err::write(&path, text).unwrap();
     assert!(
         Journal::read(&path, "1", "2")
@@ -177,4 +177,67 @@ fn an_absent_journal_knows_nothing() {
     let knowledge = Journal::read(&path, "1", "2").unwrap();
     assert!(knowledge.is_empty() && !knowledge.confirmed);
     assert_eq!(knowledge.state, State::Standby);
+}
+
+#[test]
+fn an_activation_in_doubt_counts_as_active_and_touches_nothing_else() {
+    let mut knowledge = Knowledge::default();
+    let mut seen = step(LineKind::Seen, Op::Update, "7");
+    seen.digest = Some("form".to_owned());
+    knowledge.apply(&seen);
+    knowledge.apply(&step(LineKind::Intent, Op::Update, "7"));
+    let before = knowledge.entry("jobs", "7").unwrap().clone();
+    knowledge.apply(&step(LineKind::Intent, Op::Activate, "7"));
+    let entry = knowledge.entry("jobs", "7").unwrap().clone();
+    assert!(entry.activated);
+    assert_eq!(
+        Entry {
+            activated: false,
+            ..entry
+        },
+        before
+    );
+    let mut result = step(LineKind::Result, Op::Activate, "7");
+    result.ok = Some(false);
+    result.certain = Some(false);
+    knowledge.apply(&result);
+    assert!(knowledge.entry("jobs", "7").unwrap().activated);
+    knowledge.apply(&step(LineKind::Intent, Op::Deactivate, "7"));
+    assert!(knowledge.entry("jobs", "7").unwrap().activated);
+    let mut result = step(LineKind::Result, Op::Deactivate, "7");
+    result.ok = Some(true);
+    knowledge.apply(&result);
+    assert_eq!(*knowledge.entry("jobs", "7").unwrap(), before);
+}
+
+#[test]
+fn a_journal_of_the_first_version_is_read_and_a_standing_survives_its_line() {
+    let (_folder, path) = file();
+    drop(open(&path));
+    let text = fs_err::read_to_string(&path).unwrap();
+    fs_err::write(&path, text.replace("\"v\":2", "\"v\":1")).unwrap();
+    let journal = open(&path);
+    assert!(journal.knowledge().has_no_ledger());
+    let standing = Standing {
+        tags: [("team".to_owned(), "a".to_owned())].into(),
+        active: [(
+            "/settings/schedule/pause_status".to_owned(),
+            serde_json::Value::Null,
+        )]
+        .into_iter()
+        .collect(),
+        bars: vec!["owner missing".to_owned()],
+        gone: true,
+    };
+    let mut line = journal.line(LineKind::Standing);
+    line.kind = Some("jobs".to_owned());
+    line.id = Some("7".to_owned());
+    line.name = Some("nightly".to_owned());
+    line.standing = Some(standing.clone());
+    journal.append(&line, false).unwrap();
+    let known = Journal::read(&path, "1", "2").unwrap();
+    assert_eq!(known.standing("jobs", "7"), Some(&standing));
+    assert!(known.is_empty(), "a standing announces no write");
+    let pair = Journal::pair(&path).unwrap();
+    assert_eq!(pair, Some(("1".to_owned(), "2".to_owned())));
 }

@@ -1,0 +1,246 @@
+//! Journaled calls, and the decision that a whole run has to stop: shared by imports and activations.
+
+use std::future::Future;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use serde_json::Value;
+
+use crate::error::Error;
+use crate::journal::{Journal, LineKind, Op};
+use crate::report::Fate;
+
+/// Calls in a row without any reply after which the network counts as lost.
+const LOST_AFTER: u32 = 20;
+
+/// Why the whole run stopped.
+#[derive(Debug, Clone)]
+pub(crate) struct Stopped {
+    /// What was being done.
+    pub doing: String,
+    /// The error.
+    pub cause: String,
+    /// The credentials, not the network.
+    pub credentials: bool,
+}
+
+/// Why one object did not get done.
+#[derive(Debug)]
+pub(crate) enum Fail {
+    /// It cannot be done as things are.
+    Blocked(String),
+    /// The service refused or failed it.
+    Service(Box<lifeboat_databricks::Error>),
+    /// Something else went wrong.
+    Other(String),
+    /// The run has stopped.
+    Stopped,
+}
+
+impl Fail {
+    /// The text for the report.
+    pub fn text(&self) -> String {
+        match self {
+            Self::Blocked(reason) | Self::Other(reason) => reason.clone(),
+            Self::Service(error) => error.to_string(),
+            Self::Stopped => "not attempted: the run stopped".to_owned(),
+        }
+    }
+
+    /// The client's error.
+    pub fn error(&self) -> Option<&lifeboat_databricks::Error> {
+        match self {
+            Self::Service(error) => Some(error),
+            _ => None,
+        }
+    }
+
+    pub fn fate(&self) -> Fate {
+        match self {
+            Self::Blocked(_) => Fate::Blocked,
+            _ => Fate::Failed,
+        }
+    }
+}
+
+/// A journaled step.
+pub(crate) struct Step<'a> {
+    pub op: Op,
+    pub kind: &'a str,
+    pub id: &'a str,
+    pub name: &'a str,
+    pub digest: Option<String>,
+    pub token: Option<String>,
+    /// The intent and the result are synced to the disk: their loss could cost a duplicate.
+    pub sync: bool,
+}
+
+impl<'a> Step<'a> {
+    /// A step that the journal need not sync.
+    pub fn new(op: Op, kind: &'a str, id: &'a str, name: &'a str) -> Self {
+        Self {
+            op,
+            kind,
+            id,
+            name,
+            digest: None,
+            token: None,
+            sync: false,
+        }
+    }
+
+    /// The same with what is written.
+    pub fn writing(mut self, digest: String) -> Self {
+        self.digest = Some(digest);
+        self
+    }
+}
+
+/// The calls of one run.
+pub(crate) struct Calls<'a> {
+    journal: &'a Journal,
+    writes: AtomicU64,
+    stopped: Mutex<Option<Stopped>>,
+    silent: AtomicU32,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing panics while holding one of these; should it, what is inside is still whole.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<'a> Calls<'a> {
+    pub fn new(journal: &'a Journal) -> Self {
+        Self {
+            journal,
+            writes: AtomicU64::new(0),
+            stopped: Mutex::new(None),
+            silent: AtomicU32::new(0),
+        }
+    }
+
+    /// Calls that wrote.
+    pub fn writes(&self) -> u64 {
+        self.writes.load(Ordering::Relaxed)
+    }
+
+    /// Why the run stopped, if it did.
+    pub fn stopped(&self) -> Option<Stopped> {
+        lock(&self.stopped).clone()
+    }
+
+    /// Fails once the run has stopped.
+    pub fn check(&self) -> Result<(), Fail> {
+        if lock(&self.stopped).is_some() {
+            Err(Fail::Stopped)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Turns a failed call into the failure of its object, or of the run.
+    fn failed(&self, error: lifeboat_databricks::Error) -> Fail {
+        let silent = if error.is_network() {
+            self.silent.fetch_add(1, Ordering::Relaxed) + 1
+        } else {
+            0
+        };
+        if error.is_auth() || silent >= LOST_AFTER {
+            self.stop(Stopped {
+                doing: error.request(),
+                cause: error.to_string(),
+                credentials: error.is_auth(),
+            });
+        }
+        Fail::Service(Box::new(error))
+    }
+
+    /// Notes a reply.
+    fn answered(&self) {
+        self.silent.store(0, Ordering::Relaxed);
+    }
+
+    /// Stops the run: nothing new is begun.
+    fn stop(&self, why: Stopped) {
+        lock(&self.stopped).get_or_insert(why);
+    }
+
+    /// A call that reads.
+    pub async fn read<T>(
+        &self,
+        call: impl Future<Output = Result<T, lifeboat_databricks::Error>>,
+    ) -> Result<T, Fail> {
+        self.check()?;
+        match call.await {
+            Ok(reply) => {
+                self.answered();
+                Ok(reply)
+            }
+            Err(error) => Err(self.failed(error)),
+        }
+    }
+
+    /// A call that writes: its intent stands in the journal before it is made, its result after it.
+    pub async fn write(
+        &self,
+        step: &Step<'_>,
+        call: impl Future<Output = Result<Value, lifeboat_databricks::Error>>,
+        target: impl FnOnce(&Value) -> Option<String>,
+    ) -> Result<Value, Fail> {
+        self.check()?;
+        let mut line = self.journal.line(LineKind::Intent);
+        line.op = Some(step.op);
+        line.kind = Some(step.kind.to_owned());
+        line.id = Some(step.id.to_owned());
+        line.name = Some(step.name.to_owned());
+        line.digest.clone_from(&step.digest);
+        line.token.clone_from(&step.token);
+        let seq = self
+            .journal
+            .intent(line, step.sync)
+            .map_err(|error| self.journal_lost(&error))?;
+        self.writes.fetch_add(1, Ordering::Relaxed);
+        let reply = call.await;
+        let mut line = self.journal.line(LineKind::Result);
+        line.seq = Some(seq);
+        line.op = Some(step.op);
+        line.kind = Some(step.kind.to_owned());
+        line.id = Some(step.id.to_owned());
+        match &reply {
+            Ok(body) => {
+                line.ok = Some(true);
+                line.target = target(body);
+            }
+            Err(error) => {
+                line.ok = Some(false);
+                // The error is that of the last try; an earlier one may have taken effect.
+                line.certain = Some(!error.is_uncertain() && error.tries() <= 1);
+                line.error = Some(error.to_string());
+            }
+        }
+        self.journal
+            .append(&line, step.sync)
+            .map_err(|error| self.journal_lost(&error))?;
+        match reply {
+            Ok(body) => {
+                self.answered();
+                Ok(body)
+            }
+            Err(error) => Err(self.failed(error)),
+        }
+    }
+
+    /// Without a journal nothing may be written any more.
+    pub fn journal_lost(&self, error: &Error) -> Fail {
+        let cause = match std::error::Error::source(error) {
+            Some(source) => format!("{error}: {source}"),
+            None => error.to_string(),
+        };
+        self.stop(Stopped {
+            doing: "writing the journal".to_owned(),
+            cause,
+            credentials: false,
+        });
+        Fail::Stopped
+    }
+}
