@@ -188,6 +188,33 @@ impl<'a> Calls<'a> {
         target: impl FnOnce(&Value) -> Option<String>,
     ) -> Result<Value, Fail> {
         self.check()?;
+        let seq = self.announce(step)?;
+        self.writes.fetch_add(1, Ordering::Relaxed);
+        let reply = call.await;
+        let target = reply.as_ref().ok().and_then(target);
+        self.conclude(step, seq, &reply, target)?;
+        self.outcome(reply)
+    }
+
+    /// The same for one call that writes several objects and names none of their ids.
+    pub async fn write_all(
+        &self,
+        steps: &[Step<'_>],
+        call: impl Future<Output = Result<Value, lifeboat_databricks::Error>>,
+    ) -> Result<Value, Fail> {
+        self.check()?;
+        let intents = steps.iter().map(|step| self.announce(step));
+        let intents = intents.collect::<Result<Vec<u64>, Fail>>()?;
+        self.writes.fetch_add(1, Ordering::Relaxed);
+        let reply = call.await;
+        for (step, seq) in steps.iter().zip(intents) {
+            self.conclude(step, seq, &reply, None)?;
+        }
+        self.outcome(reply)
+    }
+
+    /// Writes the intent; gives its number.
+    fn announce(&self, step: &Step<'_>) -> Result<u64, Fail> {
         let mut line = self.journal.line(LineKind::Intent);
         line.op = Some(step.op);
         line.kind = Some(step.kind.to_owned());
@@ -195,21 +222,28 @@ impl<'a> Calls<'a> {
         line.name = Some(step.name.to_owned());
         line.digest.clone_from(&step.digest);
         line.token.clone_from(&step.token);
-        let seq = self
-            .journal
+        self.journal
             .intent(line, step.sync)
-            .map_err(|error| self.journal_lost(&error))?;
-        self.writes.fetch_add(1, Ordering::Relaxed);
-        let reply = call.await;
+            .map_err(|error| self.journal_lost(&error))
+    }
+
+    /// Writes the result of an intent.
+    fn conclude(
+        &self,
+        step: &Step<'_>,
+        seq: u64,
+        reply: &Result<Value, lifeboat_databricks::Error>,
+        target: Option<String>,
+    ) -> Result<(), Fail> {
         let mut line = self.journal.line(LineKind::Result);
         line.seq = Some(seq);
         line.op = Some(step.op);
         line.kind = Some(step.kind.to_owned());
         line.id = Some(step.id.to_owned());
-        match &reply {
-            Ok(body) => {
+        match reply {
+            Ok(_) => {
                 line.ok = Some(true);
-                line.target = target(body);
+                line.target = target;
             }
             Err(error) => {
                 line.ok = Some(false);
@@ -220,7 +254,10 @@ impl<'a> Calls<'a> {
         }
         self.journal
             .append(&line, step.sync)
-            .map_err(|error| self.journal_lost(&error))?;
+            .map_err(|error| self.journal_lost(&error))
+    }
+
+    fn outcome(&self, reply: Result<Value, lifeboat_databricks::Error>) -> Result<Value, Fail> {
         match reply {
             Ok(body) => {
                 self.answered();

@@ -106,7 +106,7 @@ fn calls(calls: &[Call]) -> Value {
     calls
         .iter()
         .map(|call| {
-            json!({"method": call.method, "path": call.path, "query": call.query, "status": call.status})
+            json!({"method": call.method, "path": call.path, "query": call.query, "status": call.status, "at_ms": call.at_ms})
         })
         .collect()
 }

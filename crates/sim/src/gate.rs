@@ -26,6 +26,8 @@ pub struct Call {
     pub query: String,
     /// Status answered; 0 when the connection was reset.
     pub status: u16,
+    /// When it was answered, in milliseconds since the server began.
+    pub at_ms: u64,
 }
 
 /// A request as it came off the wire.
@@ -62,6 +64,7 @@ pub(crate) struct Gate {
     pub(crate) login_page: AtomicBool,
     pub(crate) dead: AtomicBool,
     listings: AtomicUsize,
+    began: Instant,
 }
 
 /// Locks; a handler that panicked in a test must not hide the state from the others.
@@ -93,7 +96,13 @@ impl Gate {
             login_page: AtomicBool::new(false),
             dead: AtomicBool::new(false),
             listings: AtomicUsize::new(0),
+            began: Instant::now(),
         }
+    }
+
+    /// Milliseconds since the server began.
+    fn at_ms(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
     /// Starts counting a folder listing, or says that there are too many. `None` for every other request.
@@ -133,6 +142,7 @@ impl Gate {
                 Outcome::Answer(reply) => reply.status,
                 Outcome::Reset => 0,
             },
+            at_ms: self.at_ms(),
         };
         if let Some(hook) = lock(&self.hook).as_mut() {
             hook(&call);
@@ -215,6 +225,7 @@ impl Gate {
                 path: incoming.path.clone(),
                 query: query.to_owned(),
                 status: 404,
+                at_ms: self.at_ms(),
             });
             return no_endpoint(&incoming.path).into();
         };

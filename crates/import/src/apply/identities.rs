@@ -12,37 +12,57 @@ use super::{create, of_kind};
 use crate::journal::{Made, Op};
 use crate::plan::{Action, Members, Plan, What, entitlement_changes, member_changes};
 use crate::resolve::digest;
-use crate::target::{concurrently, list_whole};
+use crate::target::{TargetObject, concurrently, list_whole, read_object};
 
 const SCIM: &str = "/api/2.0/preview/scim/v2";
 
 pub(super) async fn apply(run: &Run<'_>, plan: &Plan) {
-    for kind in ["users", "service-principals"] {
-        let actions = of_kind(plan, kind);
-        run.announce(kind, actions.len());
-        concurrently(
-            actions,
-            run.options.concurrency,
-            |(index, action)| async move {
-                let outcome = person(run, action).await;
-                run.finish(index, action, outcome);
-            },
-        )
-        .await;
-    }
     let actions = of_kind(plan, "groups");
     run.announce("groups", actions.len());
-    for level in levels(run, &actions) {
-        concurrently(
-            level,
-            run.options.concurrency,
-            |(index, action)| async move {
-                let outcome = group(run, action).await;
-                run.finish(index, action, outcome);
-            },
-        )
-        .await;
+    // Members of the account's groups are managed there: they wait for nobody.
+    let (assigned, local): (Vec<_>, Vec<_>) = actions
+        .into_iter()
+        .partition(|(_, action)| is_assigned(run, action));
+    tokio::join!(
+        people(run, plan, "users"),
+        people(run, plan, "service-principals"),
+        groups_beside(run, assigned)
+    );
+    for level in levels(run, &local) {
+        groups_beside(run, level).await;
     }
+}
+
+async fn people(run: &Run<'_>, plan: &Plan, kind: &str) {
+    let actions = of_kind(plan, kind);
+    run.announce(kind, actions.len());
+    concurrently(
+        actions,
+        run.options.concurrency,
+        |(index, action)| async move {
+            let outcome = person(run, action).await;
+            run.finish(index, action, outcome);
+        },
+    )
+    .await;
+}
+
+async fn groups_beside(run: &Run<'_>, groups: Vec<(usize, &Action)>) {
+    concurrently(
+        groups,
+        run.options.concurrency,
+        |(index, action)| async move {
+            let outcome = group(run, action).await;
+            run.finish(index, action, outcome);
+        },
+    )
+    .await;
+}
+
+/// Whether a group is one of the account that the workspace does not have yet.
+fn is_assigned(run: &Run<'_>, action: &Action) -> bool {
+    let record = run.record("groups", &action.id);
+    action.what == What::Create && record.is_ok_and(|record| groups::is_account_group(&record.body))
 }
 
 fn catalog(kind: &str) -> Result<&'static Kind, Fail> {
@@ -181,7 +201,7 @@ async fn group(run: &Run<'_>, action: &Action) -> Result<Done, Fail> {
     let kind = catalog("groups")?;
     let record = run.record("groups", &action.id)?;
     match action.what {
-        What::Create if groups::is_account_group(&record.body) => assign(run, action).await,
+        What::Create if is_assigned(run, action) => assign(run, action).await,
         What::Create => create_group(run, kind, action, &record.body).await,
         _ => change_group(run, kind, action, &record.body).await,
     }
@@ -330,10 +350,7 @@ async fn assign(run: &Run<'_>, action: &Action) -> Result<Done, Fail> {
                 .is_some_and(|error| error.status() == Some(400)) => {}
         Err(fail) => return Err(blocked(&fail.text())),
     }
-    let found = run
-        .read(list_whole(run.client, kind, Some(&action.name)))
-        .await?;
-    let Some(object) = found.into_iter().next() else {
+    let Some(object) = assigned_group(run, kind, &action.name).await? else {
         return Err(blocked(&format!(
             "principal {id} of the account has another name"
         )));
@@ -367,6 +384,42 @@ async fn assign(run: &Run<'_>, action: &Action) -> Result<Done, Fail> {
     Ok(done)
 }
 
+/// The group of the account as the workspace knows it now: asked by name, and where that shows nothing, by the whole list.
+async fn assigned_group(
+    run: &Run<'_>,
+    kind: &'static Kind,
+    name: &str,
+) -> Result<Option<TargetObject>, Fail> {
+    let filter = scim::filter("displayName", name);
+    let path = format!("{SCIM}/Groups");
+    let reply = run
+        .read(run.client.get(&path, &[("filter", filter.as_str())]))
+        .await;
+    let listed = match reply {
+        Ok(reply) => of_name(&reply, name),
+        Err(Fail::Stopped) => return Err(Fail::Stopped),
+        Err(_) => None,
+    };
+    if let Some(id) = listed
+        && let Some(body) = run.read(read_object(run.client, kind, &id)).await?
+    {
+        return Ok(Some(TargetObject { id, body }));
+    }
+    let found = run.read(list_whole(run.client, kind, Some(name))).await?;
+    Ok(found.into_iter().next())
+}
+
+/// The id of the group of exactly that name in a SCIM listing.
+fn of_name(reply: &Value, name: &str) -> Option<String> {
+    reply
+        .get("Resources")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .find(|group| places::text(group, "displayName").as_deref() == Some(name))
+        .and_then(|group| places::text(group, "id"))
+}
+
 /// The id of a group in the account; `None` when the account answered that it has no such group.
 async fn account_id(run: &Run<'_>, action: &Action) -> Result<Option<String>, Fail> {
     let filter = scim::filter("displayName", &action.name);
@@ -378,15 +431,7 @@ async fn account_id(run: &Run<'_>, action: &Action) -> Result<Option<String>, Fa
         .read(run.client.get("/api/2.0/account/scim/v2/Groups", &query))
         .await
     {
-        Ok(reply) => Ok(reply
-            .get("Resources")
-            .and_then(Value::as_array)
-            .into_iter()
-            .flatten()
-            .find(|group| {
-                places::text(group, "displayName").as_deref() == Some(action.name.as_str())
-            })
-            .and_then(|group| places::text(group, "id"))),
+        Ok(reply) => Ok(of_name(&reply, &action.name)),
         Err(Fail::Stopped) => Err(Fail::Stopped),
         Err(_) => Ok(Some(action.id.clone())),
     }

@@ -1,8 +1,8 @@
 //! Executing a plan: dependency order, everything independent at the same time, every write journaled.
 //!
 //! What runs beside what (`spec/import.md`, "Order"): identities first, because everything names them. Then, together,
-//! the tree; DBFS and init scripts; secret scopes; pools and policies. Clusters follow scopes, DBFS and policies; jobs
-//! follow everything.
+//! the tree; global init scripts; DBFS; secret scopes; pools and policies. Clusters follow scopes, DBFS and policies;
+//! jobs follow policies, and each the clusters and jobs that it refers to.
 
 mod access;
 mod clusters;
@@ -30,35 +30,42 @@ pub(crate) async fn execute(run: &Run<'_>, plan: &Plan) {
         }
     }
     run.phase("identities", identities::apply(run, plan)).await;
-    let early = async {
+    let scripts = objects::in_order(run, plan, "global-init-scripts");
+    tokio::join!(
+        run.phase("workspace", tree::apply(run, plan)),
+        run.phase("global init scripts", scripts),
+        compute(run, plan),
+    );
+    for (index, action) in plan.actions.iter().enumerate() {
+        run.settle_rest(index, action);
+    }
+}
+
+/// Compute, with what it needs, and jobs.
+async fn compute(run: &Run<'_>, plan: &Plan) {
+    let pools = objects::apply(run, plan, "instance-pools");
+    let policies = objects::apply(run, plan, "cluster-policies");
+    let (policies_done, wait_for_policies) = tokio::sync::oneshot::channel::<()>();
+    let clusters = async {
+        let rules = async {
+            run.phase("instance pools", pools).await;
+            run.phase("cluster policies", policies).await;
+            drop(policies_done);
+        };
         tokio::join!(
             run.phase("secret scopes", secrets::apply(run, plan)),
             run.phase("DBFS files", dbfs::apply(run, plan)),
-            run.phase(
-                "global init scripts",
-                objects::in_order(run, plan, "global-init-scripts")
-            ),
-            async {
-                run.phase(
-                    "instance pools",
-                    objects::apply(run, plan, "instance-pools"),
-                )
-                .await;
-                run.phase(
-                    "cluster policies",
-                    objects::apply(run, plan, "cluster-policies"),
-                )
-                .await;
-            },
+            rules,
         );
         run.phase("clusters", clusters::apply(run, plan)).await;
         run.phase("libraries", libraries::apply(run, plan)).await;
     };
-    tokio::join!(run.phase("workspace", tree::apply(run, plan)), early);
-    run.phase("jobs", objects::apply_jobs(run, plan)).await;
-    for (index, action) in plan.actions.iter().enumerate() {
-        run.settle_rest(index, action);
-    }
+    let jobs = async {
+        // Nothing is ever sent: the end of the policies drops the sender.
+        let _ = wait_for_policies.await;
+        run.phase("jobs", objects::apply_jobs(run, plan)).await;
+    };
+    tokio::join!(clusters, jobs);
 }
 
 /// Unchanged parts of the tree are looked at again by its lane: homes that must appear, times of change to record.

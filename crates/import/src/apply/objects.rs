@@ -1,10 +1,11 @@
 //! Instance pools, cluster policies, global init scripts and jobs.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 use lifeboat_catalog::{Kind, Target};
 use lifeboat_databricks::{Body, Safety, segment};
 use serde_json::Value;
+use tokio::sync::Semaphore;
 
 use super::run::{Done, Fail, Run, Step};
 use super::{access, create, of_kind};
@@ -32,43 +33,45 @@ pub(super) async fn in_order(run: &Run<'_>, plan: &Plan, kind: &str) {
     }
 }
 
-/// Jobs, each after those that it refers to.
+/// Jobs, each after the clusters and jobs that it refers to.
 pub(super) async fn apply_jobs(run: &Run<'_>, plan: &Plan) {
     let actions = of_kind(plan, "jobs");
     run.announce("jobs", actions.len());
-    for level in job_levels(run, &actions) {
-        concurrently(level, run.options.concurrency, |(index, action)| {
-            one(run, index, action)
-        })
-        .await;
-    }
+    let made: HashMap<(&str, &str), usize> = ["clusters", "jobs"]
+        .into_iter()
+        .flat_map(|kind| of_kind(plan, kind))
+        .map(|(index, action)| ((action.kind.as_str(), action.id.as_str()), index))
+        .collect();
+    // Who waits for others takes no place: all are begun, so many work.
+    let places = Semaphore::new(run.options.concurrency.max(1));
+    let (made, places) = (&made, &places);
+    let all = actions.len();
+    concurrently(actions, all, |(index, action)| async move {
+        run.results_of(&needs(run, action, made)).await;
+        let _place = places.acquire().await;
+        one(run, index, action).await;
+    })
+    .await;
 }
 
-fn job_levels<'p>(run: &Run<'_>, actions: &[(usize, &'p Action)]) -> Vec<Vec<(usize, &'p Action)>> {
-    let mut depth: BTreeMap<&str, usize> = BTreeMap::new();
-    let mut levels: Vec<Vec<(usize, &Action)>> = Vec::new();
-    let kind = lifeboat_catalog::kind("jobs");
-    for (index, action) in actions {
-        let record = run.record("jobs", &action.id);
-        let needs = match (kind, &record) {
-            (Some(kind), Ok(record)) => kind.found_references(&record.body),
-            _ => Vec::new(),
+/// Positions in the plan of what a job refers to. The plan blocks jobs in a circle, so nobody waits for himself.
+fn needs(run: &Run<'_>, action: &Action, made: &HashMap<(&str, &str), usize>) -> Vec<usize> {
+    let (Some(kind), Ok(record)) = (
+        lifeboat_catalog::kind("jobs"),
+        run.record("jobs", &action.id),
+    ) else {
+        return Vec::new();
+    };
+    let references = kind.found_references(&record.body);
+    let needs = references.iter().filter_map(|found| {
+        let kind = match found.to {
+            Target::Cluster => "clusters",
+            Target::Job => "jobs",
+            _ => return None,
         };
-        // The plan's order has what a job refers to before it.
-        let at = needs
-            .iter()
-            .filter(|found| found.to == Target::Job)
-            .filter_map(|found| depth.get(found.value.as_str()))
-            .map(|at| at + 1)
-            .max()
-            .unwrap_or(0);
-        depth.insert(&action.id, at);
-        if levels.len() <= at {
-            levels.resize_with(at + 1, Vec::new);
-        }
-        levels[at].push((*index, *action));
-    }
-    levels
+        made.get(&(kind, found.value.as_str())).copied()
+    });
+    needs.collect()
 }
 
 async fn one(run: &Run<'_>, index: usize, action: &Action) {

@@ -1,6 +1,6 @@
 //! One run: what every part of it shares. The journaled calls themselves are in [`crate::calls`].
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -10,7 +10,7 @@ use lifeboat_catalog::acl::Principal;
 use lifeboat_catalog::records::ObjectRecord;
 use lifeboat_databricks::Client;
 use serde_json::Value;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use crate::archived::ArchiveState;
 use crate::calls::Calls;
@@ -62,14 +62,16 @@ pub(crate) struct Run<'a> {
     pub options: &'a Options,
     pub observer: &'a dyn Observer,
     pub caller: Principal,
-    /// One `mkdirs` at a time (fact sheet, section 4.1).
-    pub mkdirs: tokio::sync::Mutex<()>,
+    /// One `mkdirs` at a time (fact sheet, section 4.1). Paths that the call for another one has made with it.
+    pub mkdirs: tokio::sync::Mutex<HashSet<String>>,
     /// Objects of the tree in work.
     pub lanes: Semaphore,
     /// Mebibytes of contents in memory.
     pub budget: Semaphore,
     resolver: Mutex<Resolver>,
     pub(super) results: Mutex<HashMap<usize, ObjectResult>>,
+    /// Tells those who wait for the result of another object that there is one more.
+    pub(super) news: watch::Sender<()>,
     pub(super) checklist: Mutex<Vec<Todo>>,
     /// Objects done per phase.
     pub(super) progress: Mutex<HashMap<&'static str, u64>>,
@@ -106,12 +108,13 @@ impl<'a> Run<'a> {
             options,
             observer,
             caller: target.caller_principal(),
-            mkdirs: tokio::sync::Mutex::new(()),
+            mkdirs: tokio::sync::Mutex::default(),
             // Less than all: directories, on which contents wait, find a free call at any time.
             lanes: Semaphore::new((options.concurrency * 3 / 4).max(1)),
             budget: Semaphore::new(BUDGET_MIB as usize),
             resolver: Mutex::new(resolver),
             results: Mutex::new(HashMap::new()),
+            news: watch::Sender::new(()),
             checklist: Mutex::new(Vec::new()),
             progress: Mutex::new(HashMap::new()),
             phases: Mutex::new(Vec::new()),
@@ -151,6 +154,21 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// Waits until there is a result at each of these positions of the plan.
+    pub async fn results_of(&self, positions: &[usize]) {
+        let mut news = self.news.subscribe();
+        let missing = || {
+            let results = lock(&self.results);
+            positions.iter().any(|index| !results.contains_key(index))
+        };
+        while missing() {
+            // It fails when nobody can tell any more, which the run itself outlives.
+            if news.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
     /// Fails once the run has stopped.
     pub fn check(&self) -> Result<(), Fail> {
         self.calls.check()
@@ -172,6 +190,15 @@ impl<'a> Run<'a> {
         target: impl FnOnce(&Value) -> Option<String>,
     ) -> Result<Value, Fail> {
         self.calls.write(step, call, target).await
+    }
+
+    /// The same for one call that writes several objects and names none of their ids.
+    pub async fn write_all(
+        &self,
+        steps: &[Step<'_>],
+        call: impl Future<Output = Result<Value, lifeboat_databricks::Error>>,
+    ) -> Result<Value, Fail> {
+        self.calls.write_all(steps, call).await
     }
 
     /// Links an object without writing it.

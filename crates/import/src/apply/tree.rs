@@ -141,7 +141,7 @@ fn open<'w>(
 ) {
     for child in forest.children.get(path).into_iter().flatten() {
         if let Some(item) = forest.directories.get(child) {
-            work.push(Box::pin(directory(run, *item, child)));
+            work.push(Box::pin(directory(run, forest, *item, child)));
         }
     }
     if let Some(contents) = forest.contents.get(path) {
@@ -166,21 +166,31 @@ fn refuse_below(run: &Run<'_>, forest: &Forest<'_>, path: &str, why: &str) {
     }
 }
 
-async fn directory(run: &Run<'_>, item: Item<'_>, path: &str) -> Option<Ready> {
-    let outcome = make(run, item, path).await;
+async fn directory(
+    run: &Run<'_>,
+    forest: &Forest<'_>,
+    item: Item<'_>,
+    path: &str,
+) -> Option<Ready> {
+    let outcome = make(run, forest, item, path).await;
     let refused = outcome.as_ref().err().map(Fail::text);
     run.finish(item.index, item.action, outcome);
     Some((path.to_owned(), refused))
 }
 
-async fn make(run: &Run<'_>, item: Item<'_>, path: &str) -> Result<Done, Fail> {
+async fn make(
+    run: &Run<'_>,
+    forest: &Forest<'_>,
+    item: Item<'_>,
+    path: &str,
+) -> Result<Done, Fail> {
     let action = item.action;
     let mut done = Done {
         target: action.target.clone(),
         ..Done::default()
     };
     if action.what == What::Create {
-        create(run, action, path).await?;
+        create(run, forest, item, path).await?;
     }
     if action.what == What::Adopt {
         let target = action.target.clone().unwrap_or_default();
@@ -195,7 +205,7 @@ async fn make(run: &Run<'_>, item: Item<'_>, path: &str) -> Result<Done, Fail> {
     }
     if done.target.is_none() {
         let status = if tree::is_builtin_directory(path) {
-            appears(run, action, path).await?
+            appears(run, forest, item, path).await?
         } else {
             status(run, path).await?
         };
@@ -237,25 +247,78 @@ async fn grant(
     }
 }
 
-async fn create(run: &Run<'_>, action: &Action, path: &str) -> Result<(), Fail> {
+/// Makes a directory, and in the same call one line of directories below it: a call makes the parents of its path, and
+/// only one may be under way. Where the service refuses the line, the directory is made alone.
+async fn create(
+    run: &Run<'_>,
+    forest: &Forest<'_>,
+    item: Item<'_>,
+    path: &str,
+) -> Result<(), Fail> {
+    let mut made = run.mkdirs.lock().await;
+    if made.remove(path) {
+        return Ok(());
+    }
+    let line = line_below(forest, item, path);
+    if let [_, .., (last, _)] = line.as_slice() {
+        let steps: Vec<Step<'_>> = line.iter().map(|(_, action)| step(action)).collect();
+        match mkdirs(run, &steps, last).await {
+            Ok(()) => {
+                made.extend(line[1..].iter().map(|(path, _)| (*path).to_owned()));
+                return Ok(());
+            }
+            Err(Fail::Service(_)) => {}
+            Err(fail) => return Err(fail),
+        }
+    }
+    mkdirs(run, &[step(item.action)], path).await
+}
+
+fn step(action: &Action) -> Step<'_> {
+    Step::new(Op::Create, "directories", &action.id, &action.name)
+}
+
+/// A directory and, down to a leaf, first children that are to be created like itself.
+fn line_below<'f>(
+    forest: &'f Forest<'_>,
+    item: Item<'f>,
+    path: &'f str,
+) -> Vec<(&'f str, &'f Action)> {
+    let mut line = vec![(path, item.action)];
+    let mut at = path;
+    while let Some((child, item)) =
+        forest
+            .children
+            .get(at)
+            .into_iter()
+            .flatten()
+            .find_map(|child| {
+                let item = forest.directories.get(child)?;
+                // Something between them may stand in the target or not be in the archive: each has its own call.
+                let next =
+                    item.action.what == What::Create && crate::plan::parent(child) == Some(at);
+                next.then_some((child.as_str(), item))
+            })
+    {
+        line.push((child, item.action));
+        at = child;
+    }
+    line
+}
+
+async fn mkdirs(run: &Run<'_>, steps: &[Step<'_>], path: &str) -> Result<(), Fail> {
     let body = json!({ "path": path });
-    let step = Step::new(Op::Create, "directories", &action.id, &action.name);
-    let _one = run.mkdirs.lock().await;
     let call = run
         .client
         .send("POST", MKDIRS, &[], Body::Json(&body), Safety::Idempotent);
-    run.write(&step, call, |_| None).await.map(|_| ())
+    run.write_all(steps, call).await.map(|_| ())
 }
 
 /// Makes a directory that no record of the archive describes.
 pub(super) async fn make_directory(run: &Run<'_>, path: &str) -> Result<(), Fail> {
-    let body = json!({ "path": path });
-    let step = Step::new(Op::Create, "directories", path, path);
     let _one = run.mkdirs.lock().await;
-    let call = run
-        .client
-        .send("POST", MKDIRS, &[], Body::Json(&body), Safety::Idempotent);
-    run.write(&step, call, |_| None).await.map(|_| ())
+    let step = Step::new(Op::Create, "directories", path, path);
+    mkdirs(run, &[step], path).await
 }
 
 async fn status(run: &Run<'_>, path: &str) -> Result<String, Fail> {
@@ -268,7 +331,12 @@ async fn status(run: &Run<'_>, path: &str) -> Result<String, Fail> {
 
 /// Waits for a home that the service makes with its user. Where it never does, it is made like any other directory, if
 /// the service lets it.
-async fn appears(run: &Run<'_>, action: &Action, path: &str) -> Result<String, Fail> {
+async fn appears(
+    run: &Run<'_>,
+    forest: &Forest<'_>,
+    item: Item<'_>,
+    path: &str,
+) -> Result<String, Fail> {
     let start = Instant::now();
     let mut pause = Duration::from_millis(100);
     loop {
@@ -282,7 +350,7 @@ async fn appears(run: &Run<'_>, action: &Action, path: &str) -> Result<String, F
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(Duration::from_secs(2));
     }
-    match create(run, action, path).await {
+    match create(run, forest, item, path).await {
         Ok(()) => status(run, path).await,
         Err(Fail::Service(error)) => Err(Fail::Blocked(format!(
             "the home {path} did not appear within {} s and cannot be made: {error}",

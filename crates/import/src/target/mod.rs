@@ -11,7 +11,7 @@ use serde_json::Value;
 
 pub(crate) use contents::{Wanted, content_digest, dbfs_digest, digest_of, read_contents};
 pub(crate) use read::{
-    Reader, concurrently, dbfs_info, integer, list_directory, list_whole, service,
+    Reader, concurrently, dbfs_info, integer, list_directory, list_whole, read_object, service,
 };
 
 /// An object of the target.
