@@ -169,7 +169,7 @@ fn of_export(error: &lifeboat_export::Error) -> Exit {
 fn of_import(error: &lifeboat_import::Error) -> Exit {
     use lifeboat_import::Error;
     match error {
-        Error::Refused { .. } => Exit::Safety,
+        Error::Refused { .. } | Error::Map { .. } => Exit::Safety,
         Error::Selection { .. } => Exit::Usage,
         Error::Stopped {
             credentials: true, ..

@@ -75,6 +75,9 @@ fn tell(console: &Console, failure: &Failure) -> Exit {
     if let Failure::Import(lifeboat_import::Error::Stopped { cause, .. }) = failure {
         report.causes.push(cause.clone());
     }
+    if let Failure::Import(lifeboat_import::Error::Map { problems, .. }) = failure {
+        report.causes.extend(problems.iter().skip(1).cloned());
+    }
     for hint in failure.hints() {
         report = report.hint(hint);
     }

@@ -61,6 +61,18 @@ pub(crate) struct ImportArgs {
     /// Journal of this pair of workspaces [default: lifeboat/<source>-<target>/journal.jsonl below $XDG_STATE_HOME]
     #[arg(long, value_name = "FILE", help_heading = "Safety")]
     journal: Option<PathBuf>,
+    /// What names of the source are called in the target: users, groups, node types, paths and more (TOML)
+    ///
+    /// Sections of `"left" = "right"`, where `*` on the left is carried into `*` on the right; checked against archive and
+    /// target before anything is written. See the README for an example.
+    #[arg(long, value_name = "FILE", help_heading = "Import")]
+    map: Option<PathBuf>,
+    /// Restore the selected part of the tree below this folder, and nothing else; needs --include or --users
+    ///
+    /// Each object stands there under its whole path in the source, with its own grants: next to the original with
+    /// --into-source, or in another workspace.
+    #[arg(long, value_name = "PATH", help_heading = "Import")]
+    as_prefix: Option<String>,
     /// Folder for the homes of users that exist nowhere
     #[arg(
         long,
@@ -107,6 +119,8 @@ impl ImportArgs {
             adopt: self.adopt,
             allow_incomplete: self.allow_incomplete,
             journal: self.journal.clone(),
+            map: self.map.clone(),
+            as_prefix: self.as_prefix.clone(),
             orphans: self.orphans.clone(),
             overwrite_changed: self.overwrite_changed,
             admins: self.admins,

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::error::{Error, Rule};
 use crate::events::{Event, Observer};
+use crate::map::Translation;
 
 /// The records of an archive.
 #[derive(Debug, Clone, Default)]
@@ -46,6 +47,8 @@ pub struct ArchiveState {
     pub unknown: BTreeMap<String, u64>,
     /// What the operator should know before anything else: gaps of the archive that were allowed.
     pub warnings: Vec<String>,
+    /// What a map file made of the records.
+    pub translation: Translation,
 }
 
 impl ArchiveState {

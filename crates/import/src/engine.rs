@@ -14,6 +14,7 @@ use crate::events::{Event, Observer};
 use crate::filter::Filter;
 use crate::guards;
 use crate::journal::{Journal, Knowledge, Lock};
+use crate::map;
 use crate::options::{Options, Recheck};
 use crate::plan::{self, Plan, Prepared};
 use crate::report::{Comparison, ObjectResult, Report, Totals};
@@ -58,10 +59,23 @@ async fn start(
     options: &Options,
     observer: &dyn Observer,
 ) -> Result<Start, Error> {
-    let filter = Filter::compile(&options.selection)?;
+    let mut filter = Filter::compile(&options.selection)?;
+    if let Some(folder) = &options.as_prefix {
+        // Before the archive is proved, which takes long.
+        map::prefix_folder(folder)?;
+        if options.selection.include.is_empty() && options.selection.users.is_none() {
+            return Err(Error::Selection {
+                pattern: folder.clone(),
+                what: "--as-prefix restores a part of the tree: name it with --include or --users"
+                    .to_owned(),
+            });
+        }
+    }
     archived::verify(archive, observer)?;
-    let state = archived::load(archive, options.allow_incomplete)?;
+    let mut state = archived::load(archive, options.allow_incomplete)?;
     filter.check(&state)?;
+    map::apply(options, &mut state)?;
+    filter.translated(&state.translation.origins);
     observer.event(Event::Source {
         workspace_id: &state.workspace_id,
         host: &state.host,
@@ -254,6 +268,12 @@ async fn prepare(
         knowledge,
     )
     .await?;
+    map::check_target(client, options, &mut start.state, &target).await?;
+    if let Some(folder) = &options.as_prefix {
+        let homes = map::homes_of_selection(&start.state, &start.filter);
+        let folder = map::prefix_folder(folder)?;
+        map::may_be_read_by_others(client, &folder, homes.as_ref(), &target).await?;
+    }
     let resolver = homes_of(&start.state, &target, options, &start.filter);
     let wanted = plan::wanted_contents(
         &start.state,

@@ -28,6 +28,8 @@ pub enum Rule {
     Active,
     /// The archive's inventory is incomplete.
     Incomplete,
+    /// Others could read what is restored below another folder.
+    OpenFolder,
 }
 
 impl std::fmt::Display for Rule {
@@ -44,6 +46,7 @@ impl std::fmt::Display for Rule {
             }
             Self::Active => "the target is active",
             Self::Incomplete => "the archive's inventory is incomplete",
+            Self::OpenFolder => "the folder would open what is restored to others",
         })
     }
 }
@@ -61,6 +64,19 @@ pub enum Error {
         detail: String,
         /// What the operator can do about it.
         hint: String,
+    },
+    /// The map file does not fit itself, the archive or the target; nothing was written.
+    #[error(
+        "refused by a safety rule: the map file {path} has {count} problems, the first: {first}",
+        path = path.display(),
+        count = problems.len(),
+        first = problems.first().map_or("", String::as_str)
+    )]
+    Map {
+        /// The file.
+        path: PathBuf,
+        /// Every problem, each with its line or entry.
+        problems: Vec<String>,
     },
     /// The archive is damaged; nothing was written to the target.
     #[error("the archive is damaged: {places} damaged places, the first: {first}")]
@@ -147,6 +163,9 @@ impl Error {
     pub fn hint(&self) -> Option<&str> {
         match self {
             Self::Refused { hint, .. } => Some(hint),
+            Self::Map { .. } => Some(
+                "nothing was written; `lifeboat-import plan --map FILE` checks a map against archive and target",
+            ),
             Self::Damaged { .. } => {
                 Some("use another archive; `lifeboat-inspect verify` names every damaged place")
             }
@@ -160,7 +179,7 @@ impl Error {
     /// True for a refusal by a safety rule (exit code 14).
     #[must_use]
     pub fn is_refusal(&self) -> bool {
-        matches!(self, Self::Refused { .. })
+        matches!(self, Self::Refused { .. } | Self::Map { .. })
     }
 
     /// True when the archive is damaged (exit code 11).

@@ -1,5 +1,7 @@
 //! The part of an archive that a run covers (`spec/import.md`, "Selection").
 
+use std::collections::HashMap;
+
 use lifeboat_catalog::selection::{Selected, Selection, SelectionError};
 use lifeboat_catalog::tree;
 
@@ -20,6 +22,8 @@ const TREE: [&str; 5] = [
 pub struct Filter {
     selection: Selection,
     selected: Selected,
+    /// Paths in the source of what stands elsewhere in the target: a selection names the source's.
+    origins: HashMap<String, String>,
 }
 
 impl Filter {
@@ -31,7 +35,13 @@ impl Filter {
         Ok(Self {
             selected: Selected::compile(selection).map_err(wrong)?,
             selection: selection.clone(),
+            origins: HashMap::new(),
         })
+    }
+
+    /// Takes paths of the target from now on: `origins` says what they are in the source.
+    pub(crate) fn translated(&mut self, origins: &HashMap<String, String>) {
+        self.origins.clone_from(origins);
     }
 
     /// Whether objects of this kind may be wanted. Who names paths or users and no kinds wants nothing but the tree.
@@ -46,6 +56,7 @@ impl Filter {
     /// the id in the source for everything else.
     #[must_use]
     pub fn wants(&self, kind: &str, id: &str) -> bool {
+        let id = self.origins.get(id).map_or(id, String::as_str);
         self.kind(kind)
             && (!TREE.contains(&kind)
                 || (self.selected.includes(id) && self.selected.excluded_by(id).is_none()))

@@ -107,7 +107,8 @@ pub(crate) fn may_apply(
     target: &str,
     options: &Options,
 ) -> Result<(), Error> {
-    if knowledge.state == State::Active {
+    // What is restored beside everything else, below a folder of its own, pauses nothing.
+    if knowledge.state == State::Active && options.as_prefix.is_none() {
         return Err(Error::Refused {
             rule: Rule::Active,
             detail: format!("workspace {target} was activated and runs production"),

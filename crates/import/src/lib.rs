@@ -16,6 +16,7 @@ mod events;
 mod filter;
 mod guards;
 pub mod journal;
+mod map;
 mod options;
 pub mod plan;
 mod report;
@@ -29,6 +30,7 @@ pub use error::{Error, Rule};
 pub use events::{Event, Observer, Silent};
 pub use filter::Filter;
 pub use lifeboat_catalog::selection::Selection;
+pub use map::MapEntry;
 pub use options::{Options, Recheck};
 pub use plan::{Action, Counts, Plan, What};
 pub use report::{

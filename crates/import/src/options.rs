@@ -34,6 +34,10 @@ pub struct Options {
     pub journal: Option<PathBuf>,
     /// Where `lifeboat/<source>-<target>/journal.jsonl` stands; by default `$XDG_STATE_HOME`, else `~/.local/state`.
     pub state_home: Option<PathBuf>,
+    /// The map file: what names of the source are called in the target.
+    pub map: Option<PathBuf>,
+    /// Folder below which the selected part of the tree is restored, each object under its path in the source.
+    pub as_prefix: Option<String>,
     /// Folder for the homes of users that exist nowhere.
     pub orphans: String,
     /// Overwrites what was changed in the target since the last import.
@@ -64,6 +68,8 @@ impl Default for Options {
             allow_incomplete: false,
             journal: None,
             state_home: None,
+            map: None,
+            as_prefix: None,
             orphans: "/Restored-homes".to_owned(),
             overwrite_changed: false,
             admins: false,

@@ -49,6 +49,8 @@ pub struct Resolver {
     source_workspace: String,
     /// Ids of the source that mean nothing in the target.
     source_ids: BTreeSet<String>,
+    /// Ids of the target, by the operator's word, of kinds that archives do not hold.
+    foreign: HashSet<(Target, String)>,
 }
 
 /// A body in the words of the target.
@@ -107,6 +109,7 @@ impl Resolver {
                 .to_owned(),
             source_workspace: archive.workspace_id.clone(),
             source_ids,
+            foreign: archive.translation.foreign.clone(),
             ..Self::default()
         }
     }
@@ -398,11 +401,11 @@ impl Resolver {
             | Target::KeyVault
             | Target::GitProvider => Answer::Same,
             other => {
-                if self.same_workspace {
+                if self.same_workspace || self.foreign.contains(&(other, found.value.clone())) {
                     Answer::Same
                 } else {
                     Answer::Missing(format!(
-                        "{} {} is of a kind that archives do not hold",
+                        "{} {} is of a kind that archives do not hold, and no map file names it",
                         noun(other),
                         found.value
                     ))

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use lifeboat_console::{Align, Console, Table};
-use lifeboat_import::{Action, Counts, Plan, What, plan};
+use lifeboat_import::{Action, Counts, MapEntry, Plan, What, plan};
 use serde_json::{Value, json};
 
 use super::{ImportArgs, open};
@@ -60,6 +60,9 @@ pub(crate) fn show(console: &Console, plan: &Plan, exit: Exit) {
     for warning in &plan.warnings {
         console.warning(warning);
     }
+    for entry in &plan.map {
+        console.result("map", to_json(entry), &mapped(entry));
+    }
     console.answer_table(&table(&plan.summary()));
     let changes = plan
         .actions
@@ -81,7 +84,9 @@ pub(crate) fn show(console: &Console, plan: &Plan, exit: Exit) {
     ));
     let mut fields = to_json(plan);
     if let Value::Object(map) = &mut fields {
+        // Each of them was an event of its own.
         map.remove("actions");
+        map.remove("map");
         map.insert("command".into(), "lifeboat-import plan".into());
         map.insert("exit_code".into(), json!(exit.code()));
         let kinds = plan
@@ -93,6 +98,18 @@ pub(crate) fn show(console: &Console, plan: &Plan, exit: Exit) {
         map.insert("changes".into(), json!(changes));
     }
     console.summary(fields);
+}
+
+fn mapped(entry: &MapEntry) -> String {
+    let unchecked = if entry.checked {
+        ""
+    } else {
+        ", which nobody could check in the target"
+    };
+    format!(
+        "map [{}] {} = {}: {} places{unchecked}",
+        entry.section, entry.from, entry.to, entry.matches
+    )
 }
 
 fn describe(action: &Action) -> String {

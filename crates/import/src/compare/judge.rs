@@ -43,7 +43,8 @@ pub(super) fn expected_access(
 ) -> Option<Access> {
     let in_tree = matches!(kind.name, "directories" | "notebooks" | "files");
     let path = prepared.resolver.path(&action.id);
-    if in_tree && tree::has_fixed_acl(&path) {
+    let on_the_way = action.reason.as_deref() == Some(plan::ON_THE_WAY);
+    if in_tree && (tree::has_fixed_acl(&path) || on_the_way) {
         return None;
     }
     let acl_id = if in_tree {
@@ -85,8 +86,10 @@ impl Judge<'_> {
     pub fn is_comparable(&self, action: &Action) -> bool {
         let known =
             lifeboat_catalog::kind(&action.kind).is_some() && action.kind != "workspace-objects";
-        let below_git = action.reason.as_deref() == Some(plan::GIT_CONTENT);
-        (known && !below_git) || (self.alone && lifeboat_catalog::kind(&action.kind).is_none())
+        let reason = action.reason.as_deref().unwrap_or_default();
+        let another = action.what == plan::What::Skip
+            && (reason == plan::GIT_CONTENT || reason.starts_with(plan::STAND_IN));
+        (known && !another) || (self.alone && lifeboat_catalog::kind(&action.kind).is_none())
     }
 
     pub fn judge(&self, action: &Action) -> Judged {

@@ -161,6 +161,7 @@ impl<'a> Builder<'a> {
             checklist: self.checklist,
             warnings: self.warnings,
             unknown_kinds: !self.archive.unknown.is_empty(),
+            map: self.archive.translation.entries.clone(),
         };
         Prepared {
             plan,
@@ -201,6 +202,10 @@ impl<'a> Builder<'a> {
 
     /// Adds an action with the calls that it takes.
     pub fn push(&mut self, mut action: Action, calls: &[(&str, &str, u64)]) {
+        let remarks = &self.archive.translation.remarks;
+        if let Some(remarks) = remarks.get(&(action.kind.clone(), action.id.clone())) {
+            action.remarks.extend(remarks.iter().cloned());
+        }
         if action.has_work() {
             for (method, path, count) in calls {
                 *self.calls.entry(family_of(method, path)).or_default() += count;

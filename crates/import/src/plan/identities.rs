@@ -115,6 +115,12 @@ impl Builder<'_> {
             .is_some_and(crate::journal::Entry::is_ours)
     }
 
+    /// Whether a map file says who of the target this is.
+    fn is_mapped(&self, kind: &str, id: &str) -> bool {
+        let principals = &self.archive.translation.principals;
+        principals.contains(&(kind.to_owned(), id.to_owned()))
+    }
+
     fn groups(&mut self) {
         let records = self.archive.of_kind("groups");
         // Links first: a group may hold one that comes later, and existing ones need no order.
@@ -172,7 +178,10 @@ impl Builder<'_> {
         let mut calls: Vec<(&str, &str, u64)> = Vec::new();
         let action = match target {
             Some(object)
-                if account && is_local(&object.body) && !self.is_ours("groups", &record.id) =>
+                if account
+                    && is_local(&object.body)
+                    && !self.is_ours("groups", &record.id)
+                    && !self.is_mapped("groups", &record.id) =>
             {
                 self.conflict(kind, &name);
                 Action::new("groups", &record.id, &name, What::Blocked)
@@ -281,7 +290,8 @@ impl Builder<'_> {
             return action(What::Skip).because("exists");
         }
         let interrupted = entry.is_some_and(crate::journal::Entry::is_create_pending);
-        if !linked && !interrupted && !self.options.adopt {
+        let mapped = self.is_mapped("groups", &record.id);
+        if !linked && !interrupted && !self.options.adopt && !mapped {
             self.conflict(kind, &name);
             return action(What::Blocked)
                 .because("exists in the target and the journal does not know it; --adopt links it and adds members");

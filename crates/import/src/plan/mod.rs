@@ -22,10 +22,11 @@ pub(crate) use contents::wanted_contents;
 pub use cost::Cost;
 pub(crate) use identities::{Members, entitlement_changes, member_changes};
 pub(crate) use objects::{
-    desired, is_terminated, landing, library_changes, same_form, same_overrides, target_form,
+    STAND_IN, desired, is_terminated, landing, library_changes, same_form, same_overrides,
+    target_form,
 };
 pub(crate) use secrets::acl_changes;
-pub(crate) use tree::{GIT_CONTENT, directory_parents, parent, wanted_directories};
+pub(crate) use tree::{GIT_CONTENT, ON_THE_WAY, directory_parents, parent, wanted_directories};
 
 /// What is done with one object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -200,6 +201,9 @@ pub struct Plan {
     pub warnings: Vec<String>,
     /// True when the archive holds kinds that this build cannot restore.
     pub unknown_kinds: bool,
+    /// The entries of the map file with what they translated.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub map: Vec<crate::MapEntry>,
 }
 
 impl Plan {

@@ -13,6 +13,9 @@ use crate::target::TargetObject;
 /// What a cluster is created with instead of its own setting: a create whose end is never seen must not run on.
 pub(crate) const LANDING_MINUTES: u64 = 10;
 
+/// Why an object for which another one stands is left alone.
+pub(crate) const STAND_IN: &str = "mapped to ";
+
 /// The body that an object gets in the target, in the shape of the record and passive.
 pub(crate) fn desired(kind: &Kind, body: &Value, resolver: &Resolver) -> Rewritten {
     let mut request = kind.request_form(body);
@@ -95,8 +98,43 @@ impl Builder<'_> {
             records.sort_by_key(|record| crate::target::integer(&record.body, "position"));
         }
         for record in records {
-            self.object(kind, record);
+            if !self.stand_in(kind, record) {
+                self.object(kind, record);
+            }
         }
+    }
+
+    /// A pool or policy for which a map file names another one of the target: references go there, and it is not made.
+    fn stand_in(&mut self, kind: &'static Kind, record: &ObjectRecord) -> bool {
+        let stand_ins = &self.archive.translation.stand_ins;
+        let Some(name) = stand_ins.get(&(kind.name.to_owned(), record.id.clone())) else {
+            return false;
+        };
+        let found = self
+            .target
+            .of_kind(kind.name)
+            .iter()
+            .find(|object| kind.label_of(&object.body).as_ref() == Some(name))
+            .map(|object| object.id.clone());
+        let own_name = label(kind, &record.body, &record.id);
+        let action = |what| Action::new(kind.name, &record.id, &own_name, what);
+        let action = match found {
+            Some(id) => action(What::Skip)
+                .because(format!("{STAND_IN}{name}"))
+                .at(Some(id)),
+            None => action(What::Blocked).because(format!(
+                "{STAND_IN}{name}, which does not exist in the target"
+            )),
+        };
+        let link = match &action.target {
+            Some(id) => Link::Id(id.clone()),
+            None => Link::Absent(action.reason.clone().unwrap_or_default()),
+        };
+        self.resolver.link(kind.name, &record.id, link);
+        if self.is_wanted(kind, record) {
+            self.push(action, &[]);
+        }
+        true
     }
 
     pub(super) fn jobs(&mut self) {

@@ -19,6 +19,9 @@ const MKDIRS: &str = "/api/2.0/workspace/mkdirs";
 /// Why what lies in a git folder is left alone.
 pub(crate) const GIT_CONTENT: &str = "content of a git folder comes from its remote";
 
+/// Why a folder that stands at no path of the source is left as it is.
+pub(crate) const ON_THE_WAY: &str = "stands on the way to what is restored elsewhere";
+
 /// The directory above a path; `None` for the root.
 pub(crate) fn parent(path: &str) -> Option<&str> {
     match path.rsplit_once('/') {
@@ -194,6 +197,9 @@ impl<'a> Builder<'a> {
             Some(_) if builtin || linked || parent(&path) == Some("/Repos") => {
                 action(What::Unchanged)
             }
+            Some(_) if !recovered && self.archive.translation.folders.contains(&line.path) => {
+                action(What::Unchanged).because(ON_THE_WAY)
+            }
             Some(_) if self.options.adopt || recovered => action(What::Adopt),
             Some(_) => {
                 self.conflict(kind, &path);
@@ -233,6 +239,10 @@ impl<'a> Builder<'a> {
     }
 
     fn directory_access(&self, line: &WorkspaceLine, path: &str, action: &mut Action) {
+        // A folder of somebody else's that stands on the way.
+        if action.reason.as_deref() == Some(ON_THE_WAY) {
+            return;
+        }
         // The folder of an orphaned home has no direct grants: those of its user mean nobody, and others were his choice.
         let orphaned = path != line.path && self.is_orphan_root(path);
         if catalog_tree::has_fixed_acl(path) {

@@ -1,0 +1,80 @@
+//! Everything below another folder (`spec/import.md`, "Partial restore").
+
+use std::collections::HashMap;
+
+use lifeboat_catalog::tree;
+use serde_json::Value;
+
+use super::folders;
+use super::parse::is_protected;
+use crate::archived::ArchiveState;
+use crate::error::Error;
+
+/// The folder as it is used; an error for what is none.
+///
+/// # Errors
+/// [`Error::Selection`].
+pub(crate) fn folder(path: &str) -> Result<String, Error> {
+    let wrong = |what: &str| Error::Selection {
+        pattern: path.to_owned(),
+        what: what.to_owned(),
+    };
+    let folder = tree::without_alias(path.trim_end_matches('/'));
+    let named = folder.strip_prefix('/').is_some_and(|names| {
+        names
+            .split('/')
+            .all(|name| !name.is_empty() && !matches!(name, "." | ".."))
+    });
+    if !named {
+        return Err(wrong("no absolute path of a folder of the workspace tree"));
+    }
+    if is_protected(folder) || tree::excluded(folder).is_some() {
+        return Err(wrong(
+            "stands in every workspace, or comes with its user: name a folder below it",
+        ));
+    }
+    Ok(folder.to_owned())
+}
+
+/// Puts the tree of the archive below `folder`, each object under its path in the source, and leaves out everything else.
+pub(crate) fn place_below(folder: &str, state: &mut ArchiveState) {
+    let translation = &mut state.translation;
+    let origins = std::mem::take(&mut translation.origins);
+    let origin = |path: &str| origins.get(path).map_or(path, String::as_str).to_owned();
+    let made = std::mem::take(&mut translation.folders);
+    state
+        .tree
+        .retain(|line| line.path != "/" && !made.contains(&line.path));
+    let mut remarks = HashMap::new();
+    for line in &mut state.tree {
+        let old = origin(&line.path);
+        line.path = format!("{folder}{old}");
+        let kind = tree::kind_of(&line.object_type).name;
+        remarks.insert(
+            (kind.to_owned(), line.path.clone()),
+            vec![format!("restored from {old}")],
+        );
+        translation.origins.insert(line.path.clone(), old);
+    }
+    translation.remarks = remarks;
+    translation.stand_ins.clear();
+    state.objects.retain(|kind, _| kind == "git-folders");
+    state.dbfs.clear();
+    state.unknown.clear();
+    // A second clone beside the one that the journal may know by the id of the source.
+    let id_below = |id: &str| format!("{id}@{folder}");
+    for record in state.objects.get_mut("git-folders").into_iter().flatten() {
+        if let Some(Value::String(path)) = record.body.get_mut("path") {
+            *path = format!("{folder}{}", origin(tree::without_alias(path)));
+            record.name.clone_from(path);
+        }
+        record.id = id_below(&record.id);
+    }
+    if let Some(acls) = state.acls.get_mut("git-folders") {
+        *acls = std::mem::take(acls)
+            .into_iter()
+            .map(|(id, body)| (id_below(&id), body))
+            .collect();
+    }
+    folders::add_missing(state);
+}
