@@ -17,7 +17,7 @@ use crate::table::Table;
 /// Progress is drawn only for phases that take longer than this.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Where progress cannot be drawn in place, a line this often is enough.
-const LINE_INTERVAL: Duration = Duration::from_secs(10);
+const LINE_INTERVAL: Duration = Duration::from_secs(5);
 /// JSON progress events, at most one per this time.
 const JSON_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -32,6 +32,8 @@ struct Inner {
     err: Sink,
     /// In the order of their beginning.
     phases: Vec<Phase>,
+    /// Said behind the progress of every phase: why it is slow.
+    state: String,
     bars: MultiProgress,
 }
 
@@ -69,6 +71,7 @@ impl Console {
             out: Sink::new(out),
             err: Sink::new(err),
             phases: Vec::new(),
+            state: String::new(),
             bars,
         };
         Self {
@@ -236,6 +239,11 @@ impl Console {
 
     /// Begins a phase; several may be under way. `total` in the unit that [`Console::progress`] counts.
     pub fn phase(&self, name: &str, total: Option<u64>) {
+        self.phase_of_at_least(name, total, None);
+    }
+
+    /// The same for a phase that is known to take at least so long.
+    pub fn phase_of_at_least(&self, name: &str, total: Option<u64>, floor: Option<Duration>) {
         let now = Instant::now();
         let mut inner = self.lock();
         if self.settings.form == Form::Json {
@@ -248,6 +256,7 @@ impl Console {
         let meter = Meter {
             name: name.to_owned(),
             total,
+            floor,
             ..Meter::default()
         };
         inner.phases.retain(|phase| phase.meter.name != name);
@@ -262,18 +271,38 @@ impl Console {
     /// How far a phase has come; a total, once known, stays. Cheap enough to be called for every object.
     pub fn progress(&self, name: &str, done: u64, total: Option<u64>, bytes: u64) {
         let mut inner = self.lock();
+        let Some(at) = inner
+            .phases
+            .iter()
+            .position(|phase| phase.meter.name == name)
+        else {
+            return;
+        };
+        let meter = &mut inner.phases[at].meter;
+        meter.done = done;
+        meter.total = total.or(meter.total);
+        meter.bytes = bytes;
+        self.show(&mut inner, at);
+    }
+
+    /// Shows how far every phase has come also when nothing happened. `state` is said behind each: why it is slow.
+    pub fn tick(&self, state: &str) {
+        let mut inner = self.lock();
+        state.clone_into(&mut inner.state);
+        for at in 0..inner.phases.len() {
+            self.show(&mut inner, at);
+        }
+    }
+
+    fn show(&self, inner: &mut Inner, at: usize) {
         let Inner {
             out,
             err,
             phases,
             bars,
-        } = &mut *inner;
-        let Some(phase) = phases.iter_mut().find(|phase| phase.meter.name == name) else {
-            return;
-        };
-        phase.meter.done = done;
-        phase.meter.total = total.or(phase.meter.total);
-        phase.meter.bytes = bytes;
+            state,
+        } = inner;
+        let phase = &mut phases[at];
         let (elapsed, since) = (phase.started.elapsed(), phase.shown.elapsed());
         match self.settings.form {
             Form::Json if since >= JSON_INTERVAL => {
@@ -281,16 +310,17 @@ impl Console {
                 let meter = &phase.meter;
                 out.line(&object(
                     "progress",
-                    serde_json::json!({"name": meter.name, "done": done, "total": meter.total, "bytes": bytes,
-                        "remaining_seconds": meter.remaining(elapsed).map(|left| left.as_secs())}),
+                    serde_json::json!({"name": meter.name, "done": meter.done, "total": meter.total, "bytes": meter.bytes,
+                        "per_second": meter.rate(elapsed),
+                        "remaining_seconds": meter.remaining(elapsed).map(|left| left.as_secs()), "state": state}),
                 ));
                 out.flush();
             }
             Form::Text if self.settings.verbosity == Verbosity::Quiet => {}
-            Form::Text if self.settings.stderr_terminal => phase.draw(elapsed, bars),
+            Form::Text if self.settings.stderr_terminal => phase.draw(elapsed, state, bars),
             Form::Text if since >= LINE_INTERVAL => {
                 phase.shown = Instant::now();
-                err.line(&escape(&phase.meter.describe(elapsed)));
+                err.line(&escape(&with_state(&phase.meter.describe(elapsed), state)));
             }
             _ => {}
         }
@@ -342,6 +372,7 @@ impl Console {
             err,
             phases,
             bars,
+            ..
         } = &mut *inner;
         above(phases, bars, || {
             // Keeps the order of the two streams when both end in the same place.
@@ -380,7 +411,7 @@ impl Drop for Console {
 }
 
 impl Phase {
-    fn draw(&mut self, elapsed: Duration, bars: &MultiProgress) {
+    fn draw(&mut self, elapsed: Duration, state: &str, bars: &MultiProgress) {
         if self.bar.is_none() && elapsed < PATIENCE {
             return;
         }
@@ -388,7 +419,9 @@ impl Phase {
         let bar = self.bar.get_or_insert_with(|| bars.add(new_bar(total)));
         bar.set_length(total.unwrap_or(0));
         bar.set_position(self.meter.done);
-        bar.set_message(escape(&self.meter.describe(elapsed)).into_owned());
+        let text = with_state(&self.meter.describe(elapsed), state);
+        bar.set_message(escape(&text).into_owned());
+        bar.tick();
     }
 }
 
@@ -397,6 +430,14 @@ impl Drop for Phase {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
+    }
+}
+
+fn with_state(text: &str, state: &str) -> String {
+    if state.is_empty() {
+        text.to_owned()
+    } else {
+        format!("{text} ({state})")
     }
 }
 

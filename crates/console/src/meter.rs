@@ -11,6 +11,8 @@ pub(crate) struct Meter {
     pub(crate) total: Option<u64>,
     pub(crate) done: u64,
     pub(crate) bytes: u64,
+    /// The whole takes at least so long, whatever the rate is: what is left never takes less than its share.
+    pub(crate) floor: Option<Duration>,
 }
 
 impl Meter {
@@ -20,10 +22,19 @@ impl Meter {
         (self.done > 0 && seconds > 0.0).then(|| self.done as f64 / seconds)
     }
 
-    /// At the rate so far; only when the total is known.
+    /// At the rate so far, but not less than the share of what is known to be the least; only when the total is known.
     pub(crate) fn remaining(&self, elapsed: Duration) -> Option<Duration> {
-        let left = self.total?.checked_sub(self.done)?;
-        let seconds = left as f64 / self.rate(elapsed)?;
+        let total = self.total?;
+        let left = total.checked_sub(self.done)?;
+        let at_rate = self.rate(elapsed).map(|rate| left as f64 / rate);
+        let share = self
+            .floor
+            .filter(|_| total > 0)
+            .map(|floor| floor.as_secs_f64() * left as f64 / total as f64);
+        let seconds = match (at_rate, share) {
+            (Some(at_rate), Some(share)) => at_rate.max(share),
+            (at_rate, share) => at_rate.or(share)?,
+        };
         Duration::try_from_secs_f64(seconds).ok()
     }
 
@@ -61,6 +72,7 @@ mod tests {
             total: Some(9000),
             done: 1200,
             bytes: 4_300_000,
+            floor: None,
         };
         assert_eq!(
             meter.describe(Duration::from_secs(20)),
@@ -71,6 +83,7 @@ mod tests {
             total: None,
             done: 0,
             bytes: 0,
+            floor: None,
         };
         assert_eq!(start.describe(Duration::ZERO), "jobs: 0");
         let over = Meter {
@@ -78,7 +91,32 @@ mod tests {
             total: Some(2),
             done: 3,
             bytes: 0,
+            floor: None,
         };
         assert_eq!(over.describe(Duration::from_secs(1)), "jobs: 3 of 2, 3.0/s");
+    }
+
+    #[test]
+    fn what_is_left_takes_at_least_its_share_of_the_known_least() {
+        let meter = |done| Meter {
+            name: "import".into(),
+            total: Some(100),
+            done,
+            bytes: 0,
+            floor: Some(Duration::from_secs(50)),
+        };
+        // Nothing done yet, too fast a start, and slower than the limits.
+        assert_eq!(
+            meter(0).remaining(Duration::ZERO),
+            Some(Duration::from_secs(50))
+        );
+        assert_eq!(
+            meter(20).remaining(Duration::from_secs(1)),
+            Some(Duration::from_secs(40))
+        );
+        assert_eq!(
+            meter(20).remaining(Duration::from_secs(20)),
+            Some(Duration::from_secs(80))
+        );
     }
 }

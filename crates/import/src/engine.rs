@@ -9,7 +9,7 @@ use lifeboat_databricks::{Client, Identity};
 use crate::apply::{self, Record, Run, Stopped};
 use crate::archived::{self, ArchiveState};
 use crate::compare::{Comparing, compare_with};
-use crate::error::Error;
+use crate::error::{Error, Refusal};
 use crate::events::{Event, Observer};
 use crate::filter::Filter;
 use crate::guards;
@@ -19,8 +19,12 @@ use crate::options::{Options, Recheck};
 use crate::plan::{self, Plan, Prepared};
 use crate::report::{Comparison, ObjectResult, Report, Totals};
 use crate::resolve::Resolver;
-use crate::target::{Reader, TargetState, read_contents};
+use crate::target::{Reader, TargetState, missing_account_groups, read_contents, read_offer};
 use crate::{Contact, reading_header};
+
+/// Names of the phases in which nothing is written.
+const READING: &str = "reading the target";
+const READING_BACK: &str = "reading back";
 
 /// What every command begins with.
 struct Start {
@@ -112,11 +116,20 @@ pub(crate) async fn plan(
     let mut start = start(archive, client, options, observer).await?;
     let knowledge = Journal::read(&start.journal, &start.state.workspace_id, &start.target)?;
     observer.event(Event::Phase {
-        name: "reading the target",
+        name: READING,
         total: None,
     });
-    let (_, prepared) = prepare(archive, client, options, &mut start, &knowledge).await?;
-    Ok(prepared.plan)
+    let (mut target, prepared) = prepare(archive, client, options, &mut start, &knowledge).await?;
+    let mut plan = prepared.plan;
+    plan.refusals = [
+        guards::may_apply(&knowledge, client.host(), &start.target, options),
+        guards::identities_listed(target.nobody.take()),
+        guards::no_conflicts(&knowledge, &prepared.conflicts, options),
+    ]
+    .iter()
+    .filter_map(|guard| guard.as_ref().err().map(Refusal::of))
+    .collect();
+    Ok(plan)
 }
 
 pub(crate) async fn apply(
@@ -125,6 +138,7 @@ pub(crate) async fn apply(
     options: &Options,
     observer: &dyn Observer,
 ) -> Result<Report, Error> {
+    let before = client.stats();
     let mut start = start(archive, client, options, observer).await?;
     let source = start.state.workspace_id.clone();
     let knowledge = Journal::read(&start.journal, &source, &start.target)?;
@@ -135,10 +149,12 @@ pub(crate) async fn apply(
     let knowledge = Journal::read(&start.journal, &source, &start.target)?;
     guards::may_apply(&knowledge, client.host(), &start.target, options)?;
     observer.event(Event::Phase {
-        name: "reading the target",
+        name: READING,
         total: None,
     });
+    let clock = std::time::Instant::now();
     let (mut target, prepared) = prepare(archive, client, options, &mut start, &knowledge).await?;
+    let reading = clock.elapsed().as_secs_f64();
     guards::identities_listed(target.nobody.take())?;
     guards::no_conflicts(&knowledge, &prepared.conflicts, options)?;
     let journal = Journal::open(
@@ -159,22 +175,33 @@ pub(crate) async fn apply(
         observer,
         resolver,
     );
+    observer.event(Event::Planned {
+        objects: plan
+            .actions
+            .iter()
+            .filter(|action| action.has_work())
+            .count() as u64,
+        floor: plan.cost.floor,
+    });
     apply::execute(&run, &plan).await;
     let mut record = run.into_record();
     journal.sync()?;
     let stopped = record.stopped.take();
     let mut report = report(&plan, record);
     report.incomplete = start.state.incomplete;
+    report.phases.insert(0, (READING.to_owned(), reading));
     if let Some(stopped) = stopped {
+        report.count_calls(&before, &client.stats());
         return Err(stopped_error(stopped, report));
     }
     if options.compare {
         observer.event(Event::Phase {
-            name: "reading back",
+            name: READING_BACK,
             total: None,
         });
-        return read_back(archive, client, options, &mut start, &journal, report).await;
+        read_back(archive, client, options, &mut start, &journal, &mut report).await?;
     }
+    report.count_calls(&before, &client.stats());
     Ok(report)
 }
 
@@ -185,8 +212,8 @@ async fn read_back(
     options: &Options,
     start: &mut Start,
     journal: &Journal,
-    mut report: Report,
-) -> Result<Report, Error> {
+    report: &mut Report,
+) -> Result<(), Error> {
     let knowledge = journal.knowledge();
     let comparing = Comparing {
         archive,
@@ -196,7 +223,7 @@ async fn read_back(
         identity: &start.identity,
         workspace_id: &start.target,
         knowledge: &knowledge,
-        report: Some(&report),
+        report: Some(report),
         journal: Some(journal),
     };
     let clock = std::time::Instant::now();
@@ -209,15 +236,14 @@ async fn read_back(
                 cause,
                 credentials,
             };
-            return Err(stopped_error(stopped, report));
+            return Err(stopped_error(stopped, std::mem::take(report)));
         }
         Err(error) => return Err(error),
     };
     let seconds = clock.elapsed().as_secs_f64();
-    report.phases.push(("reading back".to_owned(), seconds));
-    report.comparison = Some(comparison);
-    journal.sync()?;
-    Ok(report)
+    report.phases.push((READING_BACK.to_owned(), seconds));
+    report.add_comparison(comparison);
+    journal.sync()
 }
 
 pub(crate) async fn compare(
@@ -233,7 +259,7 @@ pub(crate) async fn compare(
     }
     let knowledge = Journal::read(&start.journal, &start.state.workspace_id, &start.target)?;
     observer.event(Event::Phase {
-        name: "reading the target",
+        name: READING,
         total: None,
     });
     let comparing = Comparing {
@@ -274,6 +300,8 @@ async fn prepare(
         let folder = map::prefix_folder(folder)?;
         map::may_be_read_by_others(client, &folder, homes.as_ref(), &target).await?;
     }
+    let missing = missing_account_groups(&start.state, target.of_kind("groups"));
+    target.offer = read_offer(client, &start.state, missing, options.concurrency).await?;
     let resolver = homes_of(&start.state, &target, options, &start.filter);
     let wanted = plan::wanted_contents(
         &start.state,
@@ -439,10 +467,10 @@ fn report(plan: &Plan, record: Record) -> Report {
         checklist,
         warnings: plan.warnings.clone(),
         unknown_kinds: plan.unknown_kinds,
-        incomplete: false,
+        preflight: plan.preflight.clone(),
         phases,
         writes,
-        comparison: None,
+        ..Report::default()
     }
 }
 

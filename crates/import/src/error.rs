@@ -51,6 +51,40 @@ impl std::fmt::Display for Rule {
     }
 }
 
+/// What an apply would be refused for, as far as a plan can tell.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Refusal {
+    /// The rule; absent when the service refused something that an apply depends on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule: Option<Rule>,
+    /// The rule and the facts, in words.
+    pub what: String,
+    /// What the operator can do about it.
+    pub hint: String,
+}
+
+impl Refusal {
+    pub(crate) fn of(error: &Error) -> Self {
+        let hint = error.hint().unwrap_or_default().to_owned();
+        match error {
+            Error::Refused { rule, detail, .. } => Self {
+                rule: Some(*rule),
+                what: format!("{rule}: {detail}"),
+                hint,
+            },
+            other => {
+                let cause = std::error::Error::source(other);
+                Self {
+                    rule: None,
+                    what: cause
+                        .map_or_else(|| other.to_string(), |cause| format!("{other}: {cause}")),
+                    hint,
+                }
+            }
+        }
+    }
+}
+
 /// An import that could not be done, or not be finished.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

@@ -47,6 +47,13 @@ pub enum Event<'a> {
         /// Whether the caller is a workspace administrator.
         is_admin: bool,
     },
+    /// The plan is made and its execution begins.
+    Planned {
+        /// Objects to write.
+        objects: u64,
+        /// Seconds that the writes take at least, at the known limits of the service.
+        floor: f64,
+    },
     /// A phase begins. Phases overlap; each has its own name.
     Phase {
         /// Name, for example "notebooks and files".

@@ -10,6 +10,7 @@ mod apply;
 mod archived;
 mod calls;
 mod compare;
+mod difference;
 mod engine;
 mod error;
 mod events;
@@ -19,6 +20,7 @@ pub mod journal;
 mod map;
 mod options;
 pub mod plan;
+mod preflight;
 mod report;
 mod resolve;
 mod target;
@@ -26,13 +28,15 @@ mod target;
 use lifeboat_archive::Archive;
 use lifeboat_databricks::Client;
 
-pub use error::{Error, Rule};
+pub use difference::Change;
+pub use error::{Error, Refusal, Rule};
 pub use events::{Event, Observer, Silent};
 pub use filter::Filter;
 pub use lifeboat_catalog::selection::Selection;
 pub use map::MapEntry;
 pub use options::{Options, Recheck};
 pub use plan::{Action, Counts, Plan, What};
+pub use preflight::{Effect, Finding};
 pub use report::{
     Comparison, Difference, Fate, ObjectResult, Report, Todo, Totals, Verdict, Verdicts,
 };

@@ -46,6 +46,8 @@ pub struct Options {
     pub admins: bool,
     /// What is read again although the journal calls it unchanged.
     pub recheck: Recheck,
+    /// Puts the values of changed fields into a plan; those that look like secrets never.
+    pub show_values: bool,
     /// Reads the target back after an apply.
     pub compare: bool,
     /// Objects in work at the same time (64); the client has a limit of its own on calls.
@@ -74,6 +76,7 @@ impl Default for Options {
             overwrite_changed: false,
             admins: false,
             recheck: Recheck::None,
+            show_values: false,
             compare: true,
             concurrency: 64,
             home_wait: Duration::from_secs(120),

@@ -3,7 +3,10 @@
 
 use std::collections::BTreeMap;
 
+use lifeboat_databricks::Stats;
 use serde::Serialize;
+
+use crate::preflight::Finding;
 
 /// The fate of one object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -66,6 +69,9 @@ pub struct ObjectResult {
     /// restored elsewhere.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub remarks: Vec<String>,
+    /// How it compared with the archive when it was read back; absent when it was not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compared: Option<Verdict>,
 }
 
 /// Number of objects per fate.
@@ -164,6 +170,9 @@ pub struct Comparison {
     pub kinds: BTreeMap<String, Verdicts>,
     /// Every object that is not equal.
     pub differences: Vec<Difference>,
+    /// Kind and id of every object that is equal.
+    #[serde(skip)]
+    pub(crate) equal: std::collections::BTreeSet<(String, String)>,
 }
 
 impl Comparison {
@@ -196,7 +205,15 @@ pub struct Report {
     /// The comparison, when one was made.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub comparison: Option<Comparison>,
-    /// Calls that changed something in the target, those of the read-back not among them.
+    /// What the target lacks, and what could not be checked before.
+    pub preflight: Vec<Finding>,
+    /// Calls to the service, repeated ones and those of the read-back among them.
+    pub calls: u64,
+    /// Calls that were repetitions.
+    pub retries: u64,
+    /// Replies of the service that asked to slow down.
+    pub throttled: u64,
+    /// Calls that changed something in the target.
     pub writes: u64,
     /// Seconds per phase, in order.
     pub phases: Vec<(String, f64)>,
@@ -204,7 +221,6 @@ pub struct Report {
     pub unknown_kinds: bool,
     /// True when the archive's inventory is incomplete: what it does not name was not restored either. A warning says
     /// which kinds.
-    #[serde(skip)]
     pub incomplete: bool,
 }
 
@@ -219,6 +235,33 @@ impl Report {
                 .values()
                 .any(|totals| totals.blocked + totals.failed > 0)
             || self.objects.iter().any(|object| !object.notes.is_empty())
+    }
+
+    pub(crate) fn count_calls(&mut self, before: &Stats, after: &Stats) {
+        self.calls = after.calls - before.calls;
+        self.retries = after.retries - before.retries;
+        self.throttled = after.throttled - before.throttled;
+    }
+
+    /// Adds a comparison, and to each object how it compared.
+    pub(crate) fn add_comparison(&mut self, comparison: Comparison) {
+        let mut verdicts: BTreeMap<(&str, &str), Verdict> = comparison
+            .equal
+            .iter()
+            .map(|(kind, id)| ((kind.as_str(), id.as_str()), Verdict::Equal))
+            .collect();
+        verdicts.extend(
+            comparison
+                .differences
+                .iter()
+                .map(|one| ((one.kind.as_str(), one.id.as_str()), one.verdict)),
+        );
+        for object in &mut self.objects {
+            object.compared = verdicts
+                .get(&(object.kind.as_str(), object.id.as_str()))
+                .copied();
+        }
+        self.comparison = Some(comparison);
     }
 
     /// Totals over all kinds.

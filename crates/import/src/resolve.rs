@@ -368,7 +368,8 @@ impl Resolver {
         }
     }
 
-    fn answer(&self, found: &Found) -> Answer {
+    /// What a reference of the source is in the target.
+    pub(crate) fn answer(&self, found: &Found) -> Answer {
         if let Some(kind) = kind_of(found.to)
             && matches!(found.form, Form::Id | Form::InString | Form::Member)
         {
@@ -478,12 +479,19 @@ impl Resolver {
     }
 }
 
-enum Answer {
+/// What a reference of the source is in the target.
+pub(crate) enum Answer {
+    /// This.
     Is(String),
+    /// The same.
     Same,
+    /// Something that is still to be made.
     Waits,
+    /// Nothing: the object must not be written.
     Missing(String),
+    /// Nothing: the object lacks it.
     Note(String),
+    /// Nothing, and that is no gap.
     Remark(String),
 }
 
@@ -495,6 +503,11 @@ fn push(list: &mut Vec<String>, text: String) {
     if !list.contains(&text) {
         list.push(text);
     }
+}
+
+/// Whether the principal at `pointer` is one as whom something runs.
+pub(crate) fn is_owner_place(pointer: &str) -> bool {
+    owner_place(pointer).is_some()
 }
 
 /// The place to remove when the principal at `pointer` is one as whom something runs.

@@ -38,6 +38,16 @@ pub fn client_with(sim: &Sim, retry_budget: Duration) -> Client {
     Client::new(config, options).unwrap()
 }
 
+/// A client with another bearer token.
+pub fn client_as(sim: &Sim, token: &str) -> Client {
+    let config = Config::with_token(&sim.url(), Secret::new(token.to_owned())).unwrap();
+    let options = ClientOptions {
+        limits: Limits::Off,
+        ..ClientOptions::default()
+    };
+    Client::new(config, options).unwrap()
+}
+
 /// An empty workspace whose clusters stop within the blink of an eye.
 pub fn workspace(id: &str) -> Sim {
     let options = lifeboat_sim::Options {

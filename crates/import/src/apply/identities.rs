@@ -10,9 +10,11 @@ use serde_json::{Value, json};
 use super::run::{Done, Fail, Run, Step};
 use super::{create, of_kind};
 use crate::journal::{Made, Op};
-use crate::plan::{Action, Members, Plan, What, entitlement_changes, member_changes};
+use crate::plan::{
+    Action, Members, Plan, What, assignment_command, entitlement_changes, member_changes,
+};
 use crate::resolve::digest;
-use crate::target::{TargetObject, concurrently, list_whole, read_object};
+use crate::target::{Asked, TargetObject, concurrently, list_whole, read_object};
 
 const SCIM: &str = "/api/2.0/preview/scim/v2";
 
@@ -311,12 +313,13 @@ async fn change_group(
 /// asked, taken to have the id that it has in the source, which lies in the same account.
 async fn assign(run: &Run<'_>, action: &Action) -> Result<Done, Fail> {
     let kind = catalog("groups")?;
-    let id = account_id(run, action).await?;
-    let principal = id.as_deref().unwrap_or("PRINCIPAL_ID");
-    let command = format!(
-        "databricks account workspace-assignment update {} {principal} --json '{{\"permissions\": [\"USER\"]}}'",
-        run.target.workspace_id
-    );
+    // Where the account may not be asked: the source lies in the same account, where the group has the same id.
+    let asked = run.target.offer.account_groups.get(&action.name);
+    let id = match asked.and_then(Asked::known) {
+        Some(known) => known.clone(),
+        None => Some(action.id.clone()),
+    };
+    let command = assignment_command(&run.target.workspace_id, id.as_deref());
     let blocked = |why: &str| {
         run.todo(
             "groups",
@@ -418,21 +421,4 @@ fn of_name(reply: &Value, name: &str) -> Option<String> {
         .flatten()
         .find(|group| places::text(group, "displayName").as_deref() == Some(name))
         .and_then(|group| places::text(group, "id"))
-}
-
-/// The id of a group in the account; `None` when the account answered that it has no such group.
-async fn account_id(run: &Run<'_>, action: &Action) -> Result<Option<String>, Fail> {
-    let filter = scim::filter("displayName", &action.name);
-    let query = [
-        ("filter", filter.as_str()),
-        ("attributes", "id,displayName"),
-    ];
-    match run
-        .read(run.client.get("/api/2.0/account/scim/v2/Groups", &query))
-        .await
-    {
-        Ok(reply) => Ok(of_name(&reply, &action.name)),
-        Err(Fail::Stopped) => Err(Fail::Stopped),
-        Err(_) => Ok(Some(action.id.clone())),
-    }
 }

@@ -122,6 +122,7 @@ fn blank(action: &Action) -> ObjectResult {
         reason: action.reason.clone(),
         notes: action.notes.clone(),
         remarks: action.remarks.clone(),
+        compared: None,
     }
 }
 

@@ -1,11 +1,10 @@
 //! How one object of the archive compares with the target.
 
-use std::collections::BTreeSet;
-
 use lifeboat_catalog::{Kind, acl, groups, places, tree};
 use serde_json::Value;
 
 use crate::archived::ArchiveState;
+use crate::difference::differing;
 use crate::journal::Knowledge;
 use crate::options::Options;
 use crate::plan::{self, Action, Prepared};
@@ -266,11 +265,10 @@ impl Judge<'_> {
         let target_form = plan::target_form(kind, &wanted.body, target);
         judged.form = Some(digest(&target_form));
         judged.verdict = Verdict::Equal;
-        differing(
-            &wanted_form,
-            &target_form,
-            &mut String::new(),
-            &mut judged.places,
+        judged.places.extend(
+            differing(&target_form, &wanted_form, false)
+                .into_iter()
+                .map(|change| change.place),
         );
         if self.alone
             && wanted
@@ -355,52 +353,5 @@ fn decide(judged: &mut Judged, equal: bool, place: &str) {
     } else {
         judged.verdict = Verdict::Different;
         judged.places.push(place.to_owned());
-    }
-}
-
-/// JSON pointers at which two values differ, the outermost of each difference.
-fn differing(a: &Value, b: &Value, pointer: &mut String, found: &mut Vec<String>) {
-    match (a, b) {
-        (Value::Object(a), Value::Object(b)) => {
-            let keys: BTreeSet<&String> = a.keys().chain(b.keys()).collect();
-            for key in keys {
-                let length = pointer.len();
-                pointer.push('/');
-                pointer.push_str(&places::escape(key));
-                differing(
-                    a.get(key).unwrap_or(&Value::Null),
-                    b.get(key).unwrap_or(&Value::Null),
-                    pointer,
-                    found,
-                );
-                pointer.truncate(length);
-            }
-        }
-        (Value::Array(a), Value::Array(b)) if a.len() == b.len() => {
-            for (index, (a, b)) in a.iter().zip(b).enumerate() {
-                let length = pointer.len();
-                pointer.push('/');
-                pointer.push_str(&index.to_string());
-                differing(a, b, pointer, found);
-                pointer.truncate(length);
-            }
-        }
-        _ if a == b => {}
-        _ => found.push(pointer.clone()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    #[test]
-    fn differences_are_places_without_values() {
-        let mut found = Vec::new();
-        let a = json!({"a": {"b": [1, 2], "c": "secret"}, "d": [1]});
-        let b = json!({"a": {"b": [1, 3], "c": "other"}, "d": [1, 2], "e": 1});
-        differing(&a, &b, &mut String::new(), &mut found);
-        assert_eq!(found, ["/a/b/1", "/a/c", "/d", "/e"]);
     }
 }

@@ -98,6 +98,7 @@ fn summed(
             Verdict::Unknown => counts.unknown += 1,
         }
         if one.verdict == Verdict::Equal {
+            comparison.equal.insert(key);
             continue;
         }
         if let Some(reason) = explained.get(&(key.0.as_str(), key.1.as_str()))

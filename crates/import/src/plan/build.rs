@@ -8,9 +8,11 @@ use serde_json::Value;
 
 use super::{Action, Cost, Plan, What, homes};
 use crate::archived::ArchiveState;
+use crate::difference::Change;
 use crate::filter::Filter;
 use crate::journal::{Entry, Knowledge};
 use crate::options::Options;
+use crate::preflight;
 use crate::report::Todo;
 use crate::resolve::{Link, Resolver};
 use crate::target::{Listed, TargetObject, TargetState};
@@ -148,16 +150,32 @@ impl<'a> Builder<'a> {
                     .reason
                     .get_or_insert_with(|| "access control".to_owned());
             }
+            if action.what == What::Update && action.writes_access {
+                action.changes.push(Change::at("access control"));
+            }
         }
         self.checklist.sort();
         self.checklist.dedup();
+        let reads = self.read_back();
+        let preflight = if self.comparing {
+            Vec::new()
+        } else {
+            preflight::check(&preflight::Seen::new(
+                self.archive,
+                self.target,
+                &self.resolver,
+                &self.actions,
+            ))
+        };
         let plan = Plan {
             source: self.archive.workspace_id.clone(),
             target: self.target.workspace_id.clone(),
             host: self.target.host.clone(),
             archive_id: self.archive.archive_id.clone(),
             actions: self.actions,
-            cost: Cost::of(self.calls),
+            cost: Cost::of(self.calls, &reads),
+            refusals: Vec::new(),
+            preflight,
             checklist: self.checklist,
             warnings: self.warnings,
             unknown_kinds: !self.archive.unknown.is_empty(),
@@ -168,6 +186,22 @@ impl<'a> Builder<'a> {
             resolver: self.resolver,
             conflicts: self.conflicts,
         }
+    }
+
+    /// Calls that read everything back: contents, and access control where the archive has some.
+    fn read_back(&self) -> BTreeMap<Family, u64> {
+        let mut reads: BTreeMap<Family, u64> = BTreeMap::new();
+        let kept = |action: &&Action| !matches!(action.what, What::Skip | What::Blocked);
+        for action in self.actions.iter().filter(kept) {
+            match action.kind.as_str() {
+                "notebooks" | "files" => *reads.entry(Family::WorkspaceExport).or_default() += 1,
+                "dbfs" => *reads.entry(Family::Dbfs).or_default() += 1,
+                _ => {}
+            }
+            let has_access = self.archive.acls.contains_key(&action.kind);
+            *reads.entry(Family::PermissionsRead).or_default() += u64::from(has_access);
+        }
+        reads
     }
 
     /// Objects of the target that the journal links to some object of the source are nobody else's.
@@ -229,15 +263,8 @@ impl<'a> Builder<'a> {
             return;
         }
         let Some(archived) = self.archive.acl(kind.name, id) else {
-            let made = action.what == What::Create || action.recovered;
-            if made && !self.archive.without_access.contains(kind.name) {
-                let what =
-                    "access control: the archive does not hold it, the importer's rights stay";
-                action.notes.push(what.to_owned());
-                if permissions.has_owner {
-                    let what = "owner missing: the archive names none, the importer owns it";
-                    action.notes.push(what.to_owned());
-                }
+            if !self.archive.without_access.contains(kind.name) {
+                self.without_record(kind, permissions.has_owner, journal_id, action);
             }
             return;
         };
@@ -266,6 +293,23 @@ impl<'a> Builder<'a> {
             changed = !acl::same(&acl::grants(read), &access.grants);
         }
         action.writes_access = changed;
+    }
+
+    /// Names what an object lacks whose access control the archive does not hold: in every run, as long as it stands.
+    fn without_record(&self, kind: &Kind, has_owner: bool, journal_id: &str, action: &mut Action) {
+        let entry = self.journal.entry(kind.name, journal_id);
+        let made = action.what == What::Create || action.recovered;
+        if made || entry.is_some_and(Entry::is_without_access) {
+            let what = "access control: the archive does not hold it, the importer's rights stay";
+            action.notes.push(what.to_owned());
+            if has_owner {
+                let what = "owner missing: the archive names none, the importer owns it";
+                action.notes.push(what.to_owned());
+            }
+        } else if entry.is_some_and(|entry| entry.access.is_some()) {
+            let what = "access control: the archive does not hold it, what was written last stays";
+            action.notes.push(what.to_owned());
+        }
     }
 
     /// Records what an object is in the target after its action.

@@ -14,12 +14,14 @@ pub struct Cost {
     pub seconds: BTreeMap<Family, f64>,
     /// Seconds that the calls take at least when all families run beside each other.
     pub floor: f64,
+    /// Seconds that reading everything back takes at least, after the writes.
+    pub read_back: f64,
 }
 
 impl Cost {
-    /// The cost of these calls at the known limits of the service.
+    /// The cost of these calls, and of reading back with those, at the known limits of the service.
     #[must_use]
-    pub fn of(calls: BTreeMap<Family, u64>) -> Self {
+    pub fn of(calls: BTreeMap<Family, u64>, reads: &BTreeMap<Family, u64>) -> Self {
         let table = LimitTable::default();
         let seconds = calls
             .iter()
@@ -30,6 +32,7 @@ impl Cost {
             calls,
             seconds,
             floor,
+            read_back: table.floor(reads).as_secs_f64(),
         }
     }
 

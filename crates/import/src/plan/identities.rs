@@ -8,8 +8,9 @@ use serde_json::Value;
 
 use super::build::{Builder, catalog_kind, label};
 use super::{Action, What};
+use crate::difference::Change;
 use crate::resolve::{Link, Resolver};
-use crate::target::TargetObject;
+use crate::target::{Asked, TargetObject};
 
 const USERS: &str = "/api/2.0/preview/scim/v2/Users";
 const GROUPS: &str = "/api/2.0/preview/scim/v2/Groups";
@@ -77,7 +78,11 @@ impl Builder<'_> {
                 let action =
                     Action::new(kind_name, &record.id, &name, what).at(Some(object.id.clone()));
                 if what == What::Update {
-                    action.because("entitlements")
+                    let mut action = action.because("entitlements");
+                    action
+                        .changes
+                        .push(self.entitlements(&record.body, &object.body));
+                    action
                 } else {
                     action
                 }
@@ -106,6 +111,19 @@ impl Builder<'_> {
         self.link_action(kind_name, &record.id, &action);
         if self.filter.wants(kind_name, &record.id) {
             self.push(action, &[("POST", path, 1)]);
+        }
+    }
+
+    fn entitlements(&self, archived: &Value, target: &Value) -> Change {
+        let shown = |body: &Value| {
+            self.options
+                .show_values
+                .then(|| scim::entitlements(body).into_iter().collect())
+        };
+        Change {
+            place: "entitlements".to_owned(),
+            from: shown(target),
+            to: shown(archived),
         }
     }
 
@@ -215,14 +233,43 @@ impl Builder<'_> {
         }
         self.resolver.add_group(name);
         if account {
-            calls.push(("PUT", ASSIGNMENTS, 1));
-            return Action::new("groups", &record.id, name, What::Create)
-                .because("group of the account: assigned to the workspace, never created");
+            return self.account_group(record, name, calls);
         }
         calls.push(("POST", GROUPS, 1));
         let mut action = Action::new("groups", &record.id, name, What::Create);
         let members = Members::of(&record.body, &self.resolver);
         action.notes = members.notes;
+        action
+    }
+
+    /// A group of the account that the workspace does not have: it can be assigned when the account knows it.
+    fn account_group(
+        &mut self,
+        record: &ObjectRecord,
+        name: &str,
+        calls: &mut Vec<(&'static str, &'static str, u64)>,
+    ) -> Action {
+        let asked = self.target.offer.account_groups.get(name);
+        if asked.and_then(Asked::known) == Some(&None) {
+            let command = assignment_command(&self.target.workspace_id, None);
+            self.todo(
+                "groups",
+                name,
+                "the group of the account is not assigned to the workspace",
+                command.clone(),
+            );
+            self.resolver.remove_principal("groups", name);
+            return Action::new("groups", &record.id, name, What::Blocked).because(format!(
+                "group of the account, not assigned to the target: the account does not know it; run: {command}"
+            ));
+        }
+        calls.push(("PUT", ASSIGNMENTS, 1));
+        let mut action = Action::new("groups", &record.id, name, What::Create)
+            .because("group of the account: assigned to the workspace, never created");
+        if asked.is_some_and(|asked| asked.refused().is_some()) {
+            let what = "the account cannot be asked for it: its id in the source is tried";
+            action.remarks.push(what.to_owned());
+        }
         action
     }
 
@@ -248,11 +295,19 @@ impl Builder<'_> {
         }
         let (add, _) = entitlement_changes(&record.body, &object.body, false);
         let mut changes = usize::from(!add.is_empty());
+        if changes > 0 {
+            action
+                .changes
+                .push(self.entitlements(&record.body, &object.body));
+        }
         if name == "admins" {
             let members = Members::of(&record.body, &self.resolver);
             let change = member_changes(&members, &object.body, false);
             if self.options.admins {
-                changes += usize::from(!change.add.is_empty() || members.waits);
+                if !change.add.is_empty() || members.waits {
+                    changes += 1;
+                    action.changes.push(Change::at("members"));
+                }
                 action.notes = members.notes;
             } else if !change.add.is_empty() || members.waits {
                 action
@@ -308,11 +363,27 @@ impl Builder<'_> {
             (true, _) => What::Update,
         });
         action.writes_object = patches > 0;
+        if patches > 0 && (!change.is_empty() || members.waits) {
+            action.changes.push(Change::at("members"));
+        }
+        if add.len() + remove.len() > 0 {
+            action
+                .changes
+                .push(self.entitlements(&record.body, &object.body));
+        }
         action.recovered = interrupted;
         action.notes = members.notes;
         calls.push(("PATCH", GROUPS_PATCH, patches));
         action
     }
+}
+
+/// The command that assigns a group of the account to a workspace.
+pub(crate) fn assignment_command(workspace_id: &str, principal: Option<&str>) -> String {
+    let principal = principal.unwrap_or("PRINCIPAL_ID");
+    format!(
+        "databricks account workspace-assignment update {workspace_id} {principal} --json '{{\"permissions\": [\"USER\"]}}'"
+    )
 }
 
 /// Whether the target says that a group is one of its own. Not every server says.

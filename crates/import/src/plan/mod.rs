@@ -14,16 +14,19 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use crate::difference::Change;
+use crate::error::Refusal;
 use crate::journal::Made;
+use crate::preflight::Finding;
 
 pub(crate) use build::build_to_compare;
 pub use build::{Prepared, build};
 pub(crate) use contents::wanted_contents;
 pub use cost::Cost;
-pub(crate) use identities::{Members, entitlement_changes, member_changes};
+pub(crate) use identities::{Members, assignment_command, entitlement_changes, member_changes};
 pub(crate) use objects::{
-    STAND_IN, desired, is_terminated, landing, library_changes, same_form, same_overrides,
-    target_form,
+    STAND_IN, desired, is_offered_name, is_terminated, landing, library_changes, same_form,
+    same_overrides, target_form,
 };
 pub(crate) use secrets::acl_changes;
 pub(crate) use tree::{GIT_CONTENT, ON_THE_WAY, directory_parents, parent, wanted_directories};
@@ -90,6 +93,9 @@ pub struct Action {
     pub remarks: Vec<String>,
     /// Calls that it takes.
     pub calls: u64,
+    /// Where an update changes it, as far as that is known before.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<Change>,
     /// True when an interrupted run made it and its answer was lost: it is linked as made by this tool.
     #[serde(skip)]
     pub recovered: bool,
@@ -125,6 +131,7 @@ impl Action {
             notes: Vec::new(),
             remarks: Vec::new(),
             calls: 0,
+            changes: Vec::new(),
             recovered: false,
         }
     }
@@ -195,6 +202,10 @@ pub struct Plan {
     pub actions: Vec<Action>,
     /// Calls per family of endpoints, and the time that they take at the known limits.
     pub cost: Cost,
+    /// What an apply would be refused for as things are.
+    pub refusals: Vec<Refusal>,
+    /// What the target lacks, and what could not be checked.
+    pub preflight: Vec<Finding>,
     /// What a person has to do.
     pub checklist: Vec<crate::report::Todo>,
     /// Warnings on the run as a whole.

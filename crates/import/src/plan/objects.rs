@@ -1,11 +1,12 @@
 //! Kinds that are plain JSON objects: pools, policies, global init scripts, clusters, jobs; and library lists.
 
 use lifeboat_catalog::records::ObjectRecord;
-use lifeboat_catalog::{Kind, NaturalKey, order, places};
+use lifeboat_catalog::{Kind, NaturalKey, Target, order, places};
 use serde_json::{Value, json};
 
 use super::build::{Builder, catalog_kind, label};
 use super::{Action, What};
+use crate::difference::differing;
 use crate::journal::Entry;
 use crate::resolve::{Link, Resolver, Rewritten, digest};
 use crate::target::TargetObject;
@@ -72,6 +73,21 @@ fn owner_pointer(kind: &Kind) -> Option<&'static str> {
 /// Whether an object of the target is what it should be.
 pub(crate) fn same_form(kind: &Kind, wanted: &Value, target: &Value) -> bool {
     kind.compare_form(wanted) == target_form(kind, wanted, target)
+}
+
+/// What a body names and the target does not offer.
+#[derive(Default)]
+struct NotOffered {
+    /// The service would refuse the object.
+    refused: Vec<String>,
+    /// It may refuse it.
+    doubtful: Vec<String>,
+}
+
+/// Whether a runtime or machine type is one that listings show: not a custom image, and not a name that the service
+/// resolves itself (`auto:latest-lts`).
+pub(crate) fn is_offered_name(name: &str) -> bool {
+    !name.starts_with("auto:") && !name.starts_with("custom:")
 }
 
 /// What was found of an object in the target.
@@ -191,9 +207,17 @@ impl Builder<'_> {
             return self.unselected(kind, record, found);
         }
         let mut action = self.decide(kind, record, &name, &wanted, found);
+        let offered = self.not_offered(kind, &wanted.body);
+        if !offered.refused.is_empty() && action.writes_object {
+            action.what = What::Blocked;
+            action.writes_object = false;
+            action.changes.clear();
+            action = action.because(offered.refused.join("; "));
+        }
         if !matches!(action.what, What::Skip | What::Blocked) {
             action.notes = wanted.notes;
             action.remarks = wanted.remarks;
+            action.remarks.extend(offered.doubtful);
         }
         self.access(kind, &record.id, &record.id, &mut action);
         self.link_action(kind.name, &record.id, &action);
@@ -213,6 +237,47 @@ impl Builder<'_> {
                 .wants(kind.name, lifeboat_catalog::tree::without_alias(&path)),
             None => self.filter.wants(kind.name, &record.id),
         }
+    }
+
+    /// Machine types and runtimes of a body that the target does not offer.
+    fn not_offered(&self, kind: &Kind, wanted: &Value) -> NotOffered {
+        let mut lacks = NotOffered::default();
+        let offer = &self.target.offer;
+        let (types, versions) = (offer.node_types.known(), offer.spark_versions.known());
+        if types.is_none() && versions.is_none() {
+            return lacks;
+        }
+        for found in kind.found_references(wanted) {
+            if !found.required() || !is_offered_name(&found.value) {
+                continue;
+            }
+            let place = |what: &str| {
+                format!(
+                    "{what} {} is not offered by the target ({})",
+                    found.value, found.pointer
+                )
+            };
+            match found.to {
+                Target::NodeType
+                    if types.is_some_and(|types| !types.contains_key(&found.value)) =>
+                {
+                    // clusters/create refuses it for certain; whether jobs/create does is not documented.
+                    if matches!(kind.name, "clusters" | "instance-pools") {
+                        lacks.refused.push(place("node type"));
+                    } else {
+                        lacks.doubtful.push(place("node type"));
+                    }
+                }
+                Target::SparkVersion
+                    if versions.is_some_and(|versions| !versions.contains(&found.value)) =>
+                {
+                    // The service keeps taking some runtimes that it does not list any more.
+                    lacks.doubtful.push(place("Spark version"));
+                }
+                _ => {}
+            }
+        }
+        lacks
     }
 
     /// Objects outside the selection are links only: what exists may be referred to.
@@ -348,6 +413,7 @@ impl Builder<'_> {
         }
         action.what = What::Update;
         action.writes_object = true;
+        action.changes = differing(&target_form, &wanted_form, self.options.show_values);
         if unfinished {
             return action.because("unfinished creation");
         }

@@ -1,6 +1,7 @@
 //! The target as it is: what was listed of it, as far as the archive names it (`spec/import.md`, "Plan").
 
 mod contents;
+mod offer;
 mod read;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,6 +11,8 @@ use lifeboat_catalog::acl::Principal;
 use serde_json::Value;
 
 pub(crate) use contents::{Wanted, content_digest, dbfs_digest, digest_of, read_contents};
+pub use offer::{Asked, NodeType, Offer};
+pub(crate) use offer::{missing_account_groups, read as read_offer};
 pub(crate) use read::{
     Reader, concurrently, dbfs_info, integer, list_directory, list_whole, read_object, service,
 };
@@ -88,6 +91,8 @@ pub struct TargetState {
     pub acls: BTreeMap<(String, String), Value>,
     /// Homes that exist.
     pub homes: BTreeSet<String>,
+    /// What the target offers besides objects.
+    pub offer: Offer,
 }
 
 impl TargetState {
