@@ -91,7 +91,7 @@ async fn references_that_lead_nowhere_say_who_needs_them_and_what_to_do() {
             "job queries a warehouse",
             "[sql-warehouses]",
         ),
-        ("pipeline", "job runs a pipeline", ""),
+        ("pipeline", "job runs a pipeline", "[pipelines]"),
     ] {
         let found = of(&plan.preflight, check);
         assert_eq!(found.len(), 1, "{:?}", plan.preflight);

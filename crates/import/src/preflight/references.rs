@@ -24,18 +24,18 @@ pub(super) fn words(target: Target) -> (&'static str, &'static str, Option<&'sta
         ),
         Target::Principal => ("principal", "principal", Some("users")),
         Target::SecretScope => ("secret-scope", "secret scope", None),
-        Target::WorkspacePath => ("workspace-path", "workspace path", Some("paths")),
-        Target::DbfsPath => ("dbfs-path", "DBFS path", Some("paths")),
+        Target::WorkspacePath => ("workspace-path", "workspace path", Some("path-prefixes")),
+        Target::DbfsPath => ("dbfs-path", "DBFS path", None),
         Target::NotificationDestination => (
             "notification-destination",
             "notification destination",
             Some("notification-destinations"),
         ),
         Target::Warehouse => ("sql-warehouse", "SQL warehouse", Some("sql-warehouses")),
-        Target::Pipeline => ("pipeline", "pipeline", None),
-        Target::Query => ("query", "query", None),
-        Target::Dashboard => ("dashboard", "dashboard", None),
-        Target::Alert => ("alert", "alert", None),
+        Target::Pipeline => ("pipeline", "pipeline", Some("pipelines")),
+        Target::Query => ("query", "query", Some("queries")),
+        Target::Dashboard => ("dashboard", "dashboard", Some("dashboards")),
+        Target::Alert => ("alert", "alert", Some("alerts")),
         Target::GitFolder => ("git-folder", "git folder", None),
         Target::NodeType => ("node-type", "node type", Some("node-types")),
         Target::SparkVersion => ("spark-version", "Spark version", Some("spark-versions")),
@@ -118,9 +118,6 @@ fn hint(target: Target, effect: Effect) -> String {
         Target::User | Target::ServicePrincipal | Target::Group | Target::Principal => {
             map_hint(target, "add the principal to the target workspace")
         }
-        Target::NotificationDestination | Target::Warehouse => {
-            map_hint(target, "make one in the target")
-        }
         Target::InstancePool | Target::ClusterPolicy => {
             map_hint(target, "import it in the same run")
         }
@@ -135,8 +132,7 @@ fn hint(target: Target, effect: Effect) -> String {
                 .to_owned()
         }
         Target::Job => "import it in the same run".to_owned(),
-        _ => "no archive holds this kind yet: change the object in the source, or make it by hand"
-            .to_owned(),
+        _ => map_hint(target, "make one in the target"),
     }
 }
 
