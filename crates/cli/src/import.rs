@@ -11,7 +11,7 @@ use std::sync::Arc;
 use clap::{Args, Parser, Subcommand};
 use lifeboat_archive::Archive;
 use lifeboat_console::{Console, Settings};
-use lifeboat_import::{Options, Recheck};
+use lifeboat_import::{DeleteLimit, Options, Recheck};
 
 use crate::args::{ConnectionArgs, HELP_WIDTH, OutputArgs, SelectionArgs};
 use crate::exit::Exit;
@@ -21,7 +21,7 @@ use crate::frame;
 /// Replay an archive into an Azure Databricks workspace
 ///
 /// Everything lands passive: jobs paused, pools idle at zero, clusters terminated, global init scripts disabled. Nothing
-/// is deleted.
+/// is deleted without `--delete-removed`.
 #[derive(Parser, Debug)]
 #[command(name = "lifeboat-import", version, propagate_version = true, max_term_width = HELP_WIDTH)]
 pub(crate) struct Cli {
@@ -84,6 +84,17 @@ pub(crate) struct ImportArgs {
     /// Overwrite what was changed in the target since the last import
     #[arg(long, help_heading = "Import")]
     overwrite_changed: bool,
+    /// Delete what an earlier import made and the source no longer has
+    #[arg(long, conflicts_with = "into_source", help_heading = "Import")]
+    delete_removed: bool,
+    /// Delete at most so many objects of one kind: a number, or a percentage of the linked ones
+    #[arg(
+        long,
+        value_name = "COUNT|PERCENT%",
+        default_value = "10%",
+        help_heading = "Import"
+    )]
+    delete_limit: DeleteLimit,
     /// Also add members to the group admins
     #[arg(long, help_heading = "Import")]
     admins: bool,
@@ -123,6 +134,8 @@ impl ImportArgs {
             as_prefix: self.as_prefix.clone(),
             orphans: self.orphans.clone(),
             overwrite_changed: self.overwrite_changed,
+            delete_removed: self.delete_removed,
+            delete_limit: self.delete_limit,
             admins: self.admins,
             recheck: match self.recheck {
                 Again::None => Recheck::None,

@@ -99,6 +99,7 @@ pub(crate) fn restored(kinds: &BTreeMap<String, Totals>) -> Table {
         "skipped",
         "blocked",
         "failed",
+        "deleted",
     ];
     let mut header = vec![("kind", Align::Left)];
     header.extend(names.iter().map(|name| (*name, Align::Right)));
@@ -112,9 +113,10 @@ pub(crate) fn restored(kinds: &BTreeMap<String, Totals>) -> Table {
             skipped,
             blocked,
             failed,
+            deleted,
         } = *totals;
         let counts = [
-            created, updated, unchanged, adopted, skipped, blocked, failed,
+            created, updated, unchanged, adopted, skipped, blocked, failed, deleted,
         ];
         table.row(std::iter::once(kind.to_owned()).chain(counts.iter().map(u64::to_string)));
     }

@@ -41,6 +41,10 @@ pub struct ArchiveState {
     pub without_access: BTreeSet<String>,
     /// True when the inventory is incomplete and that was allowed: what is missing is a gap.
     pub incomplete: bool,
+    /// Kinds that were listed to the end.
+    pub listed: BTreeSet<String>,
+    /// Ids, names and paths of everything that the ledger names, what vanished among them.
+    pub ledger: BTreeSet<String>,
     /// Ids, names and paths that the ledger lists as existing and not captured.
     pub uncaptured: BTreeSet<String>,
     /// Kinds that this build does not know, with the number of objects that the summary counts.
@@ -149,6 +153,12 @@ pub fn load(archive: &Archive, allow_incomplete: bool) -> Result<ArchiveState, E
         ));
     }
     state.complete = summary.inventory == Inventory::Complete && summary.scope == Scope::Workspace;
+    state.listed = summary
+        .kinds
+        .iter()
+        .filter(|(_, counts)| counts.listing == Listing::Listed)
+        .map(|(kind, _)| kind.clone())
+        .collect();
     state.partial_identities = ["users", "groups", "service-principals"]
         .into_iter()
         .filter(|kind| {
@@ -208,6 +218,8 @@ fn missing(kinds: &BTreeMap<String, lifeboat_archive::KindSummary>) -> String {
 fn load_ledger(archive: &Archive, state: &mut ArchiveState) -> Result<(), Error> {
     let ledger: Vec<LedgerLine> = lines(archive, "ledger")?;
     for line in ledger {
+        state.ledger.insert(line.id.clone());
+        state.ledger.insert(line.name.clone());
         // What vanished while it was read does not exist in the source either.
         if line.fate != Fate::Vanished {
             state.uncaptured.insert(line.id);

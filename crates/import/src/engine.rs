@@ -63,6 +63,7 @@ async fn start(
     options: &Options,
     observer: &dyn Observer,
 ) -> Result<Start, Error> {
+    guards::may_delete(options)?;
     let mut filter = Filter::compile(&options.selection)?;
     if let Some(folder) = &options.as_prefix {
         // Before the archive is proved, which takes long.
@@ -125,6 +126,7 @@ pub(crate) async fn plan(
         guards::may_apply(&knowledge, client.host(), &start.target, options),
         guards::identities_listed(target.nobody.take()),
         guards::no_conflicts(&knowledge, &prepared.conflicts, options),
+        guards::few_deletions(&prepared.deletions, options),
     ]
     .iter()
     .filter_map(|guard| guard.as_ref().err().map(Refusal::of))
@@ -157,6 +159,7 @@ pub(crate) async fn apply(
     let reading = clock.elapsed().as_secs_f64();
     guards::identities_listed(target.nobody.take())?;
     guards::no_conflicts(&knowledge, &prepared.conflicts, options)?;
+    guards::few_deletions(&prepared.deletions, options)?;
     let journal = Journal::open(
         &start.journal,
         lock,
@@ -164,6 +167,9 @@ pub(crate) async fn apply(
         &start.target,
         &start.state.archive_id,
     )?;
+    if !options.selection.is_everything() {
+        journal.is_of_a_part();
+    }
     let Prepared { plan, resolver, .. } = prepared;
     let run = Run::new(
         archive,
@@ -366,7 +372,12 @@ pub(crate) async fn read_target(
     (target.dbfs, target.dbfs_refused) = dbfs?;
     if !state.tree.is_empty() {
         let resolver = homes_of(state, &target, options, filter);
-        let wanted = plan::wanted_directories(state, &resolver, options, filter);
+        let mut wanted = plan::wanted_directories(state, &resolver, options, filter);
+        for path in plan::removed_paths(state, knowledge, options, filter) {
+            let parents = plan::directory_parents(&path);
+            wanted.extend(parents.into_iter().map(str::to_owned));
+            wanted.insert(path);
+        }
         let walked = reader.tree(&wanted).await?;
         target.tree = walked.tree;
         target.unlisted = walked.unlisted;

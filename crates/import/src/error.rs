@@ -30,6 +30,10 @@ pub enum Rule {
     Incomplete,
     /// Others could read what is restored below another folder.
     OpenFolder,
+    /// Deleting was asked for together with an option with which nobody can tell what is gone.
+    DeletePart,
+    /// More would be deleted than the limit allows.
+    DeleteLimit,
 }
 
 impl std::fmt::Display for Rule {
@@ -47,6 +51,8 @@ impl std::fmt::Display for Rule {
             Self::Active => "the target is active",
             Self::Incomplete => "the archive's inventory is incomplete",
             Self::OpenFolder => "the folder would open what is restored to others",
+            Self::DeletePart => "only an import of the whole archive can tell what was removed",
+            Self::DeleteLimit => "too much would be deleted",
         })
     }
 }

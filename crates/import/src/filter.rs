@@ -44,6 +44,12 @@ impl Filter {
         self.origins.clone_from(origins);
     }
 
+    /// True when the whole archive is meant.
+    #[must_use]
+    pub fn is_everything(&self) -> bool {
+        self.selection.is_everything()
+    }
+
     /// Whether objects of this kind may be wanted. Who names paths or users and no kinds wants nothing but the tree.
     #[must_use]
     pub fn kind(&self, kind: &str) -> bool {

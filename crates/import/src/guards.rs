@@ -7,6 +7,7 @@ use lifeboat_databricks::{Client, Identity};
 use crate::error::{Error, Rule};
 use crate::journal::{Knowledge, State};
 use crate::options::Options;
+use crate::plan::Limits;
 use crate::target::service;
 
 /// Conflicting objects that a refusal names; the rest is counted.
@@ -158,6 +159,52 @@ pub(crate) fn no_conflicts(
         hint:
             "name the journal of earlier imports with --journal, or link what is equal with --adopt"
                 .to_owned(),
+    })
+}
+
+/// Only who looks at everything can tell what is gone.
+pub(crate) fn may_delete(options: &Options) -> Result<(), Error> {
+    if !options.delete_removed {
+        return Ok(());
+    }
+    let detail = if options.into_source {
+        "--delete-removed, but --into-source only brings back what is absent"
+    } else if !options.selection.is_everything() {
+        "--delete-removed, but only a part of the archive is selected"
+    } else {
+        return Ok(());
+    };
+    Err(Error::Refused {
+        rule: Rule::DeletePart,
+        detail: detail.to_owned(),
+        hint: "leave one of the two out".to_owned(),
+    })
+}
+
+/// A listing that went wrong in a new way must not empty the standby.
+pub(crate) fn few_deletions(limits: &[Limits], options: &Options) -> Result<(), Error> {
+    let over: Vec<String> = limits
+        .iter()
+        .filter(|one| one.delete > options.delete_limit.of(one.linked))
+        .map(|one| {
+            format!(
+                "{} of {} {} (at most {})",
+                one.delete,
+                one.linked,
+                one.kind,
+                options.delete_limit.of(one.linked)
+            )
+        })
+        .collect();
+    if over.is_empty() {
+        return Ok(());
+    }
+    Err(Error::Refused {
+        rule: Rule::DeleteLimit,
+        detail: over.join(", "),
+        hint: "look at them with `plan --delete-removed -v`; if they are meant to go, add --delete-limit with a number \
+               or a percentage"
+            .to_owned(),
     })
 }
 

@@ -34,7 +34,7 @@ pub use events::{Event, Observer, Silent};
 pub use filter::Filter;
 pub use lifeboat_catalog::selection::Selection;
 pub use map::MapEntry;
-pub use options::{Options, Recheck};
+pub use options::{DeleteLimit, Options, Recheck};
 pub use plan::{Action, Counts, Plan, What};
 pub use preflight::{Effect, Finding};
 pub use report::{
@@ -84,7 +84,7 @@ pub async fn plan(
     options: &Options,
     observer: &dyn Observer,
 ) -> Result<Plan, Error> {
-    engine::plan(archive, client, options, observer).await
+    Box::pin(engine::plan(archive, client, options, observer)).await
 }
 
 /// Imports the archive.
@@ -97,7 +97,8 @@ pub async fn apply(
     options: &Options,
     observer: &dyn Observer,
 ) -> Result<Report, Error> {
-    engine::apply(archive, client, options, observer).await
+    // On the heap: in a debug build the whole of it takes more than a thread's stack has to spare.
+    Box::pin(engine::apply(archive, client, options, observer)).await
 }
 
 /// Reads the target back and compares it with the archive.
@@ -110,7 +111,7 @@ pub async fn compare(
     options: &Options,
     observer: &dyn Observer,
 ) -> Result<Comparison, Error> {
-    engine::compare(archive, client, options, observer).await
+    Box::pin(engine::compare(archive, client, options, observer)).await
 }
 
 fn reading_header(archive: &Archive) -> Result<lifeboat_archive::Header, Error> {

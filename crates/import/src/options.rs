@@ -17,6 +17,47 @@ pub enum Recheck {
     All,
 }
 
+/// How many objects of one kind may be deleted in one run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeleteLimit {
+    /// This many in a hundred of the kind's linked objects, and one in any case.
+    Percent(u8),
+    /// This many.
+    Count(u64),
+}
+
+impl DeleteLimit {
+    /// The number of objects out of `linked`.
+    #[must_use]
+    pub fn of(self, linked: u64) -> u64 {
+        match self {
+            Self::Percent(percent) => (linked * u64::from(percent) / 100).max(1),
+            Self::Count(count) => count,
+        }
+    }
+}
+
+impl Default for DeleteLimit {
+    fn default() -> Self {
+        Self::Percent(10)
+    }
+}
+
+impl std::str::FromStr for DeleteLimit {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("{text:?} is neither a percentage up to 100% nor a number");
+        match text.strip_suffix('%') {
+            Some(percent) => match percent.parse() {
+                Ok(percent @ 0..=100) => Ok(Self::Percent(percent)),
+                _ => Err(wrong()),
+            },
+            None => text.parse().map(Self::Count).map_err(|_| wrong()),
+        }
+    }
+}
+
 /// The options of a run.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -42,6 +83,10 @@ pub struct Options {
     pub orphans: String,
     /// Overwrites what was changed in the target since the last import.
     pub overwrite_changed: bool,
+    /// Deletes what this tool made and the source no longer has.
+    pub delete_removed: bool,
+    /// How many objects of one kind that may concern.
+    pub delete_limit: DeleteLimit,
     /// Adds members to the group `admins`.
     pub admins: bool,
     /// What is read again although the journal calls it unchanged.
@@ -74,6 +119,8 @@ impl Default for Options {
             as_prefix: None,
             orphans: "/Restored-homes".to_owned(),
             overwrite_changed: false,
+            delete_removed: false,
+            delete_limit: DeleteLimit::default(),
             admins: false,
             recheck: Recheck::None,
             show_values: false,

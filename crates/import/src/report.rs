@@ -26,6 +26,8 @@ pub enum Fate {
     Blocked,
     /// It was tried and failed.
     Failed,
+    /// It was gone from the source and is deleted in the target.
+    Deleted,
 }
 
 impl Fate {
@@ -40,6 +42,7 @@ impl Fate {
             Self::Skipped => "skipped",
             Self::Blocked => "blocked",
             Self::Failed => "failed",
+            Self::Deleted => "deleted",
         }
     }
 }
@@ -61,6 +64,9 @@ pub struct ObjectResult {
     /// Why, for every fate that needs a reason.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// True when it is gone from the source: the archive does not hold it, the journal does.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub removed: bool,
     /// What could not be restored although the object itself was: grantees that exist nowhere, an owner that is
     /// missing. A gap.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -91,6 +97,8 @@ pub struct Totals {
     pub blocked: u64,
     /// See [`Fate::Failed`].
     pub failed: u64,
+    /// See [`Fate::Deleted`].
+    pub deleted: u64,
 }
 
 impl Totals {
@@ -104,6 +112,7 @@ impl Totals {
             Fate::Skipped => &mut self.skipped,
             Fate::Blocked => &mut self.blocked,
             Fate::Failed => &mut self.failed,
+            Fate::Deleted => &mut self.deleted,
         } += 1;
     }
 }
@@ -276,6 +285,7 @@ impl Report {
             sum.skipped += totals.skipped;
             sum.blocked += totals.blocked;
             sum.failed += totals.failed;
+            sum.deleted += totals.deleted;
         }
         sum
     }

@@ -7,10 +7,10 @@ use clap::Args;
 use lifeboat_archive::Archive;
 use lifeboat_console::{Console, escape};
 use lifeboat_databricks::Client;
-use lifeboat_import::{Error, Options, Report, apply, contact};
+use lifeboat_import::{Error, Fate, Options, Report, apply, contact};
 use serde_json::{Value, json};
 
-use super::plan::checklist;
+use super::plan::{checklist, removed};
 use super::{ImportArgs, open};
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -20,7 +20,7 @@ use crate::show::{compared, restored, to_json};
 
 /// Import the archive; safe to run again, tonight and every night
 ///
-/// Everything lands passive and nothing is deleted. At its end the target is read back and compared with the archive.
+/// Everything lands passive, and nothing is deleted without `--delete-removed`. At its end the target is read back and compared with the archive.
 #[derive(Args, Debug, Clone)]
 #[command(after_help = "Example:
   lifeboat-import apply backups/7405609123456789-20261122T010000Z.tar.zst --profile secondary --target 1234567890123456")]
@@ -155,6 +155,11 @@ pub(crate) fn show(console: &Console, report: &Report, least: Exit) -> Exit {
         checklist(console, &report.checklist);
     }
     console.line("");
+    let kept = report
+        .objects
+        .iter()
+        .filter(|object| object.removed && object.fate == Fate::Skipped);
+    removed(console, kept.count());
     console.line(&format!(
         "workspace {} at {}: {} writes",
         report.target, report.host, report.writes

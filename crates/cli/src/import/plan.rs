@@ -70,6 +70,11 @@ pub(crate) fn show(console: &Console, plan: &Plan, exit: Exit) {
         .filter(|action| action.writes_object || action.writes_access)
         .count();
     console.line("");
+    let kept = plan
+        .actions
+        .iter()
+        .filter(|action| action.removed && action.what == What::Skip);
+    removed(console, kept.count());
     if !plan.checklist.is_empty() {
         console.line(&format!(
             "{} things are left to be done by hand after an apply, which lists them",
@@ -112,6 +117,15 @@ fn mapped(entry: &MapEntry) -> String {
     )
 }
 
+/// What is gone from the source and stays.
+pub(crate) fn removed(console: &Console, kept: usize) {
+    if kept > 0 {
+        console.line(&format!(
+            "{kept} objects were removed at the source and are kept; `-v` names them, `--delete-removed` deletes them"
+        ));
+    }
+}
+
 fn describe(action: &Action) -> String {
     let mut text = format!("{} {}: {}", action.kind, action.name, action.what.word());
     for note in action
@@ -127,7 +141,15 @@ fn describe(action: &Action) -> String {
 }
 
 fn table(kinds: &[(String, Counts)]) -> Table {
-    let names = ["create", "update", "unchanged", "adopt", "skip", "blocked"];
+    let names = [
+        "create",
+        "update",
+        "unchanged",
+        "adopt",
+        "skip",
+        "blocked",
+        "delete",
+    ];
     let mut header = vec![("kind", Align::Left)];
     header.extend(names.iter().map(|name| (*name, Align::Right)));
     let mut table = Table::new(&header);
@@ -139,8 +161,9 @@ fn table(kinds: &[(String, Counts)]) -> Table {
             adopt,
             skip,
             blocked,
+            delete,
         } = *counts;
-        let counts = [create, update, unchanged, adopt, skip, blocked];
+        let counts = [create, update, unchanged, adopt, skip, blocked, delete];
         table.row(std::iter::once(kind.clone()).chain(counts.iter().map(u64::to_string)));
     }
     table

@@ -13,6 +13,7 @@ mod git;
 mod identities;
 mod libraries;
 mod objects;
+mod removed;
 mod results;
 mod run;
 mod secrets;
@@ -36,6 +37,8 @@ pub(crate) async fn execute(run: &Run<'_>, plan: &Plan) {
         run.phase("global init scripts", scripts),
         compute(run, plan),
     );
+    run.phase("removed objects", removed::apply(run, plan))
+        .await;
     for (index, action) in plan.actions.iter().enumerate() {
         run.settle_rest(index, action);
     }
@@ -79,6 +82,6 @@ fn of_kind<'p>(plan: &'p Plan, kind: &str) -> Vec<(usize, &'p Action)> {
     plan.actions
         .iter()
         .enumerate()
-        .filter(|(_, action)| action.kind == kind && action.has_work())
+        .filter(|(_, action)| action.kind == kind && action.has_work() && !action.removed)
         .collect()
 }

@@ -19,6 +19,7 @@ impl Run<'_> {
                     What::Unchanged => Fate::Unchanged,
                     What::Skip => Fate::Skipped,
                     What::Blocked => Fate::Blocked,
+                    What::Delete => Fate::Deleted,
                 };
                 result.target = done.target.or_else(|| action.target.clone());
                 add(&mut result.notes, done.notes);
@@ -120,6 +121,7 @@ fn blank(action: &Action) -> ObjectResult {
         target: action.target.clone(),
         fate: Fate::Skipped,
         reason: action.reason.clone(),
+        removed: action.removed,
         notes: action.notes.clone(),
         remarks: action.remarks.clone(),
         compared: None,

@@ -226,6 +226,19 @@ impl<'a> Run<'a> {
             .map_err(|error| self.calls.journal_lost(&error))
     }
 
+    /// Records that an object was found to be deleted.
+    pub fn forget(&self, kind: &str, id: &str, name: &str) -> Result<(), Fail> {
+        let mut line = self.journal.line(LineKind::Result);
+        line.op = Some(Op::Delete);
+        line.kind = Some(kind.to_owned());
+        line.id = Some(id.to_owned());
+        line.name = Some(name.to_owned());
+        line.ok = Some(true);
+        self.journal
+            .append(&line, false)
+            .map_err(|error| self.calls.journal_lost(&error))
+    }
+
     /// Records that an object was read back as it was written.
     pub fn seen(
         &self,

@@ -80,7 +80,7 @@ fn plant<'p>(run: &Run<'p>, plan: &'p Plan) -> Forest<'p> {
     };
     let mut others = Vec::new();
     for (index, action) in plan.actions.iter().enumerate() {
-        if matches!(action.what, What::Blocked) {
+        if action.what == What::Blocked || action.removed {
             continue;
         }
         let line = lines.get(action.id.as_str()).copied();

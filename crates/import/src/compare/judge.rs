@@ -83,6 +83,9 @@ pub(super) struct Judge<'a> {
 impl Judge<'_> {
     /// Inventoried objects and contents of git folders have nothing to compare; unknown kinds cannot be compared.
     pub fn is_comparable(&self, action: &Action) -> bool {
+        if action.removed {
+            return false;
+        }
         let known =
             lifeboat_catalog::kind(&action.kind).is_some() && action.kind != "workspace-objects";
         let reason = action.reason.as_deref().unwrap_or_default();

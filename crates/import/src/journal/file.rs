@@ -18,6 +18,8 @@ type Pair = (String, String);
 pub struct Journal {
     path: PathBuf,
     archive: String,
+    /// This import covers a part of the archive.
+    part: std::sync::atomic::AtomicBool,
     inner: Mutex<Inner>,
     _lock: Lock,
 }
@@ -92,6 +94,7 @@ impl Journal {
         let journal = Self {
             path: path.to_owned(),
             archive: archive.to_owned(),
+            part: std::sync::atomic::AtomicBool::new(false),
             inner: Mutex::new(Inner {
                 file,
                 knowledge: loaded.knowledge,
@@ -143,7 +146,17 @@ impl Journal {
     /// A new line for the archive that this run serves.
     #[must_use]
     pub fn line(&self, kind: LineKind) -> Line {
-        Line::new(kind, &self.archive)
+        let mut line = Line::new(kind, &self.archive);
+        line.part = self
+            .part
+            .load(std::sync::atomic::Ordering::Relaxed)
+            .then_some(true);
+        line
+    }
+
+    /// Says that this import covers a part of the archive: what only such imports wrote is never deleted.
+    pub fn is_of_a_part(&self) {
+        self.part.store(true, std::sync::atomic::Ordering::Relaxed);
     }
 
     /// What the journal adds up to at this moment.

@@ -43,8 +43,12 @@ pub enum Op {
     Configure,
     /// A cluster is pinned.
     Pin,
+    /// A cluster is unpinned.
+    Unpin,
     /// The access control list is written.
     Access,
+    /// The object is deleted.
+    Delete,
     /// The object gets the state that it had in the source.
     Activate,
     /// The object becomes passive again.
@@ -107,6 +111,9 @@ pub struct Line {
     /// How the object came to be linked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub made: Option<Made>,
+    /// True when the import covers a part of the archive.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<bool>,
     /// The target's `modified_at`, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub modified_at: Option<i64>,
@@ -150,6 +157,7 @@ impl Line {
             digest: None,
             token: None,
             made: None,
+            part: None,
             modified_at: None,
             ok: None,
             certain: None,

@@ -65,6 +65,8 @@ pub struct Entry {
     pub pinned: bool,
     /// The last intent without a result. An activation is none of these: it changes nothing of what was written.
     pub pending: Option<Pending>,
+    /// True when an import of a part of an archive made it or wrote it last.
+    pub part: bool,
     /// True while it has, or may have, the state that it had in the source.
     pub activated: bool,
 }
@@ -113,6 +115,7 @@ pub struct Knowledge {
     ledger: BTreeMap<String, BTreeMap<String, (String, Standing)>>,
     /// Standby or active.
     pub state: State,
+    announced: bool,
     /// True once the journal was opened for writing by an import: its target was confirmed then.
     pub confirmed: bool,
 }
@@ -169,7 +172,7 @@ impl Knowledge {
     /// True when the journal never announced a write.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        !self.announced
     }
 
     fn entry_mut(&mut self, kind: &str, id: &str) -> &mut Entry {
@@ -217,6 +220,7 @@ impl Knowledge {
         let (Some((kind, id)), Some(op)) = (line.object(), line.op) else {
             return;
         };
+        self.announced = true;
         let entry = self.entry_mut(kind, id);
         if let Some(name) = &line.name {
             entry.name.clone_from(name);
@@ -240,6 +244,13 @@ impl Knowledge {
         let (Some((kind, id)), Some(op)) = (line.object(), line.op) else {
             return;
         };
+        self.announced = true;
+        if (op, line.ok) == (Op::Delete, Some(true)) {
+            if let Some(entries) = self.entries.get_mut(kind) {
+                entries.remove(id);
+            }
+            return;
+        }
         let entry = self.entry_mut(kind, id);
         if matches!(op, Op::Activate | Op::Deactivate) {
             // What is in doubt counts as active: it must be deactivated before the target is a standby again.
@@ -279,11 +290,13 @@ impl Knowledge {
                 entry.access = None;
                 entry.modified_at = None;
                 entry.seen.clone_from(&line.seen);
+                entry.part = line.part == Some(true);
                 entry.activated = false;
                 entry.configured = false;
                 entry.pinned = false;
             }
             Op::Update => {
+                entry.part = line.part == Some(true);
                 entry.digest = digest;
                 entry.modified_at = None;
                 entry.seen = None;
@@ -296,7 +309,8 @@ impl Knowledge {
             }
             Op::Access => entry.access = digest,
             Op::Pin => entry.pinned = true,
-            Op::Terminate | Op::Activate | Op::Deactivate => {}
+            Op::Unpin => entry.pinned = false,
+            Op::Delete | Op::Terminate | Op::Activate | Op::Deactivate => {}
         }
     }
 }

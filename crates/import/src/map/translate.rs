@@ -473,13 +473,13 @@ impl Translator<'_> {
                 .push(format!("mapped from {old}"));
             state.translation.origins.insert(new, old);
         }
-        let renamed: Vec<String> = state
-            .uncaptured
-            .iter()
-            .filter(|name| name.starts_with('/'))
-            .filter_map(|name| self.path(name))
-            .collect();
-        state.uncaptured.extend(renamed);
+        let mut renamed = |names: &BTreeSet<String>| -> Vec<String> {
+            let paths = names.iter().filter(|name| name.starts_with('/'));
+            paths.filter_map(|name| self.path(name)).collect()
+        };
+        let (uncaptured, ledger) = (renamed(&state.uncaptured), renamed(&state.ledger));
+        state.uncaptured.extend(uncaptured);
+        state.ledger.extend(ledger);
         for owner in opened {
             state.warnings.push(format!(
                 "the map puts content of the home of {owner} below /Shared, where everybody may read and change it"

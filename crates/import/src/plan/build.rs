@@ -6,7 +6,7 @@ use lifeboat_catalog::{Kind, acl, tree as catalog_tree};
 use lifeboat_databricks::{Family, family_of};
 use serde_json::Value;
 
-use super::{Action, Cost, Plan, What, homes};
+use super::{Action, Cost, Limits, Plan, What, homes};
 use crate::archived::ArchiveState;
 use crate::difference::Change;
 use crate::filter::Filter;
@@ -26,6 +26,8 @@ pub struct Prepared {
     pub resolver: Resolver,
     /// Objects of the target with the natural key of an object of the archive that the journal does not know.
     pub conflicts: Vec<String>,
+    /// How many objects of each kind would be deleted.
+    pub deletions: Vec<Limits>,
 }
 
 /// Decides what is done with every object of the archive.
@@ -71,6 +73,7 @@ fn prepare(
         calls: BTreeMap::new(),
         checklist: Vec::new(),
         conflicts: Vec::new(),
+        deletions: Vec::new(),
         taken: HashMap::new(),
         by_key: index(target),
         git_folders: Vec::new(),
@@ -92,6 +95,7 @@ pub(super) struct Builder<'a> {
     pub calls: BTreeMap<Family, u64>,
     pub checklist: Vec<Todo>,
     pub conflicts: Vec<String>,
+    pub deletions: Vec<Limits>,
     /// Objects of the target, by kind, that belong to an object of the source already.
     pub taken: HashMap<&'static str, HashSet<String>>,
     /// Objects of the target by kind and natural key.
@@ -140,6 +144,7 @@ impl<'a> Builder<'a> {
         self.libraries();
         self.jobs();
         self.unknown_kinds();
+        self.removed();
     }
 
     fn finish(mut self) -> Prepared {
@@ -185,6 +190,7 @@ impl<'a> Builder<'a> {
             plan,
             resolver: self.resolver,
             conflicts: self.conflicts,
+            deletions: self.deletions,
         }
     }
 

@@ -7,6 +7,7 @@ mod cost;
 pub(crate) mod homes;
 mod identities;
 mod objects;
+mod removed;
 mod secrets;
 mod tree;
 
@@ -28,6 +29,8 @@ pub(crate) use objects::{
     STAND_IN, desired, is_offered_name, is_terminated, landing, library_changes, same_form,
     same_overrides, target_form,
 };
+pub use removed::Limits;
+pub(crate) use removed::{ORDER as REMOVED_ORDER, delete_call, removed_paths};
 pub(crate) use secrets::acl_changes;
 pub(crate) use tree::{GIT_CONTENT, ON_THE_WAY, directory_parents, parent, wanted_directories};
 
@@ -47,6 +50,8 @@ pub enum What {
     Skip,
     /// It cannot be restored as things are.
     Blocked,
+    /// It is gone from the source, and is deleted.
+    Delete,
 }
 
 impl What {
@@ -60,6 +65,7 @@ impl What {
             Self::Adopt => "adopt",
             Self::Skip => "skip",
             Self::Blocked => "blocked",
+            Self::Delete => "delete",
         }
     }
 }
@@ -91,6 +97,9 @@ pub struct Action {
     /// What is worth knowing and no gap.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub remarks: Vec<String>,
+    /// True when it is gone from the source: the archive does not hold it, the journal does.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub removed: bool,
     /// Calls that it takes.
     pub calls: u64,
     /// Where an update changes it, as far as that is known before.
@@ -126,10 +135,11 @@ impl Action {
             what,
             reason: None,
             target: None,
-            writes_object: matches!(what, What::Create | What::Update),
+            writes_object: matches!(what, What::Create | What::Update | What::Delete),
             writes_access: false,
             notes: Vec::new(),
             remarks: Vec::new(),
+            removed: false,
             calls: 0,
             changes: Vec::new(),
             recovered: false,
@@ -172,6 +182,8 @@ pub struct Counts {
     pub skip: u64,
     /// See [`What::Blocked`].
     pub blocked: u64,
+    /// See [`What::Delete`].
+    pub delete: u64,
 }
 
 impl Counts {
@@ -183,6 +195,7 @@ impl Counts {
             What::Adopt => &mut self.adopt,
             What::Skip => &mut self.skip,
             What::Blocked => &mut self.blocked,
+            What::Delete => &mut self.delete,
         } += 1;
     }
 }

@@ -663,16 +663,25 @@ fn was_changed(kind: &Kind, entry: &Entry, target_form: &Value, target: &Value) 
     if entry.pending.is_some() {
         return false;
     }
-    // As it was read back when its owner existed nowhere, too.
-    let seen_as = |form: &Value| entry.seen.as_deref() == Some(digest(form).as_str());
-    let mut without_owner = kind.compare_form(target);
-    if let Some(pointer) = owner_pointer(kind) {
-        places::take_pointer(&mut without_owner, pointer);
-    }
     entry.seen.is_some()
-        && !seen_as(target_form)
-        && !seen_as(&kind.compare_form(target))
-        && !seen_as(&without_owner)
+        && entry.seen.as_deref() != Some(digest(target_form).as_str())
+        && !is_as_seen(kind, entry, target)
+}
+
+/// Whether an object of the target is as it was last read back. False when it never was.
+pub(super) fn is_as_seen(kind: &Kind, entry: &Entry, target: &Value) -> bool {
+    let Some(seen) = entry.seen.as_deref() else {
+        return false;
+    };
+    let mut form = kind.compare_form(target);
+    if seen == digest(&form) {
+        return true;
+    }
+    // As it was read back when its owner existed nowhere, too.
+    owner_pointer(kind).is_some_and(|pointer| {
+        places::take_pointer(&mut form, pointer);
+        seen == digest(&form)
+    })
 }
 
 /// Whether an object is what an interrupted create was about to make.

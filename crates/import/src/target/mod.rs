@@ -14,7 +14,8 @@ pub(crate) use contents::{Wanted, content_digest, dbfs_digest, digest_of, read_c
 pub use offer::{Asked, NodeType, Offer};
 pub(crate) use offer::{missing_account_groups, read as read_offer};
 pub(crate) use read::{
-    Reader, concurrently, dbfs_info, integer, list_directory, list_whole, read_object, service,
+    Reader, concurrently, dbfs_info, integer, is_listed, list_directory, list_whole, read_object,
+    service,
 };
 
 /// An object of the target.

@@ -85,7 +85,9 @@ impl Reader<'_> {
     }
 
     fn concerns(&self, kind: &str) -> bool {
-        is_identity(kind) || !self.archive.of_kind(kind).is_empty()
+        is_identity(kind)
+            || !self.archive.of_kind(kind).is_empty()
+            || self.journal.of_kind(kind).any(|(_, entry)| entry.is_ours())
     }
 
     /// The objects of a kind; the inner error is that of a refused listing, which the rest can do without.
@@ -235,12 +237,16 @@ impl Reader<'_> {
 
     /// Looks up the DBFS paths of the archive. What the service refuses for all of them is the second part.
     pub async fn dbfs(&self) -> Result<(BTreeMap<String, DbfsInfo>, Option<String>), Error> {
-        let replies = concurrently(&self.archive.dbfs, self.concurrency, |line| async {
+        let archived = self.archive.dbfs.iter().map(|line| line.path.as_str());
+        let made = self.journal.of_kind("dbfs");
+        let made = made.filter(|(_, entry)| entry.is_ours());
+        let paths: BTreeSet<&str> = archived.chain(made.map(|(path, _)| path)).collect();
+        let replies = concurrently(paths, self.concurrency, |path| async move {
             let reply = self
                 .client
-                .get("/api/2.0/dbfs/get-status", &[("path", line.path.as_str())])
+                .get("/api/2.0/dbfs/get-status", &[("path", path)])
                 .await;
-            (line.path.clone(), reply)
+            (path.to_owned(), reply)
         })
         .await;
         let mut found = BTreeMap::new();
@@ -430,6 +436,18 @@ pub(crate) fn service(doing: &str, source: lifeboat_databricks::Error) -> Error 
         doing: doing.to_owned(),
         source,
     }
+}
+
+/// Whether the listing of a kind shows the object with this id.
+pub(crate) async fn is_listed(
+    client: &Client,
+    kind: &Kind,
+    id: &str,
+) -> Result<bool, lifeboat_databricks::Error> {
+    let listed = list(client, kind).await?;
+    Ok(listed
+        .iter()
+        .any(|body| (kind.include)(body).is_ok() && kind.id_of(body).as_deref() == Some(id)))
 }
 
 /// The objects of a kind whose natural key is `key`, each read whole.

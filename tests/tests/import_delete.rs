@@ -1,0 +1,505 @@
+//! What is gone from the source: kept, deleted when that was asked for, and never by surprise.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod import_support;
+
+use std::collections::BTreeMap;
+
+use import_support::{Stage, client, troubles};
+use lifeboat_databricks::{Body, Safety};
+use lifeboat_import::{DeleteLimit, Error, Fate, Options, Report, Rule, What};
+use lifeboat_sim::{Fault, FaultKind, Fill, Sim, When};
+use serde_json::{Value, json};
+
+async fn post(sim: &Sim, path: &str, body: Value) -> Value {
+    client(sim)
+        .send("POST", path, &[], Body::Json(&body), Safety::Idempotent)
+        .await
+        .unwrap()
+}
+
+async fn delete(sim: &Sim, path: &str) {
+    client(sim)
+        .send("DELETE", path, &[], Body::None, Safety::Idempotent)
+        .await
+        .unwrap();
+}
+
+fn little() -> Fill {
+    Fill {
+        notebooks: 12,
+        jobs: 3,
+        clusters: 2,
+        ..Fill::small()
+    }
+}
+
+/// Makes one object of many kinds in the source.
+async fn add(stage: &Stage) -> BTreeMap<&'static str, String> {
+    let sim = &stage.source;
+    let text = |reply: &Value, field: &str| match &reply[field] {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    let mut ids = BTreeMap::new();
+    post(
+        sim,
+        "/api/2.0/workspace/mkdirs",
+        json!({ "path": "/Old/inner" }),
+    )
+    .await;
+    for path in ["/Old/one", "/Old/inner/two"] {
+        let content = "IyBEYXRhYnJpY2tzIG5vdGVib29rIHNvdXJjZQpwcmludCgxKQo=";
+        let body =
+            json!({ "path": path, "format": "SOURCE", "language": "PYTHON", "content": content });
+        post(sim, "/api/2.0/workspace/import", body).await;
+    }
+    let body = json!({ "path": "/Old/data.txt", "format": "RAW", "content": "YWJj" });
+    post(sim, "/api/2.0/workspace/import", body).await;
+    let body = json!({ "path": "/FileStore/old.txt", "contents": "YWJj" });
+    post(sim, "/api/2.0/dbfs/put", body).await;
+    post(
+        sim,
+        "/api/2.0/secrets/scopes/create",
+        json!({ "scope": "old" }),
+    )
+    .await;
+    let pool = json!({ "instance_pool_name": "old", "node_type_id": "Standard_DS3_v2" });
+    let pool = post(sim, "/api/2.0/instance-pools/create", pool).await;
+    ids.insert("instance-pools", text(&pool, "instance_pool_id"));
+    let policy = json!({ "name": "old", "definition": "{}" });
+    let policy = post(sim, "/api/2.0/policies/clusters/create", policy).await;
+    ids.insert("cluster-policies", text(&policy, "policy_id"));
+    let script = json!({ "name": "old", "script": "ZWNobwo=", "enabled": false });
+    let script = post(sim, "/api/2.0/global-init-scripts", script).await;
+    ids.insert("global-init-scripts", text(&script, "script_id"));
+    let cluster = json!({ "cluster_name": "old", "spark_version": "15.4.x-scala2.12", "num_workers": 1,
+        "instance_pool_id": ids["instance-pools"], "policy_id": ids["cluster-policies"] });
+    let cluster = post(sim, "/api/2.1/clusters/create", cluster).await;
+    ids.insert("clusters", text(&cluster, "cluster_id"));
+    let job = json!({ "name": "old", "tasks": [{ "task_key": "t", "existing_cluster_id": ids["clusters"],
+        "notebook_task": { "notebook_path": "/Old/one" } }] });
+    let job = post(sim, "/api/2.2/jobs/create", job).await;
+    ids.insert("jobs", text(&job, "job_id"));
+    let user = stage
+        .source
+        .with(|world| lifeboat_sim::identities::add_user(world, "old@example.com", "Old", false));
+    ids.insert("users", user.to_string());
+    let group = stage
+        .source
+        .with(|world| lifeboat_sim::identities::add_group(world, "old", &[user], false));
+    ids.insert("groups", group.to_string());
+    ids
+}
+
+/// Takes away what [`add`] made.
+async fn remove(stage: &Stage, ids: &BTreeMap<&str, String>) {
+    let sim = &stage.source;
+    let job: i64 = ids["jobs"].parse().unwrap();
+    post(sim, "/api/2.2/jobs/delete", json!({ "job_id": job })).await;
+    for (path, field, kind) in [
+        (
+            "/api/2.1/clusters/permanent-delete",
+            "cluster_id",
+            "clusters",
+        ),
+        (
+            "/api/2.0/policies/clusters/delete",
+            "policy_id",
+            "cluster-policies",
+        ),
+        (
+            "/api/2.0/instance-pools/delete",
+            "instance_pool_id",
+            "instance-pools",
+        ),
+    ] {
+        post(sim, path, json!({ field: ids[kind] })).await;
+    }
+    let script = &ids["global-init-scripts"];
+    delete(sim, &format!("/api/2.0/global-init-scripts/{script}")).await;
+    post(
+        sim,
+        "/api/2.0/secrets/scopes/delete",
+        json!({ "scope": "old" }),
+    )
+    .await;
+    post(
+        sim,
+        "/api/2.0/workspace/delete",
+        json!({ "path": "/Old", "recursive": true }),
+    )
+    .await;
+    post(
+        sim,
+        "/api/2.0/dbfs/delete",
+        json!({ "path": "/FileStore/old.txt" }),
+    )
+    .await;
+    stage
+        .source
+        .with(|world| lifeboat_sim::tree::remove(world, "/Users/old@example.com"));
+    for (resource, kind) in [("Groups", "groups"), ("Users", "users")] {
+        delete(
+            sim,
+            &format!("/api/2.0/preview/scim/v2/{resource}/{}", ids[kind]),
+        )
+        .await;
+    }
+}
+
+fn removed(report: &Report) -> BTreeMap<String, Vec<(String, Fate)>> {
+    let mut all: BTreeMap<String, Vec<(String, Fate)>> = BTreeMap::new();
+    for object in report.objects.iter().filter(|object| object.removed) {
+        let list = all.entry(object.kind.clone()).or_default();
+        list.push((object.name.clone(), object.fate));
+    }
+    all
+}
+
+fn deleting(stage: &Stage) -> Options {
+    Options {
+        delete_removed: true,
+        delete_limit: DeleteLimit::Count(3),
+        ..stage.options()
+    }
+}
+
+/// A target that holds what the source has lost since.
+async fn with_removed() -> Stage {
+    let stage = Stage::new(&little()).await;
+    let ids = add(&stage).await;
+    stage.export().await;
+    let report = stage.apply(&stage.options()).await.unwrap();
+    assert_eq!(troubles(&report), Vec::<String>::new());
+    remove(&stage, &ids).await;
+    stage.export().await;
+    stage
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_gone_is_kept_and_named_and_deleted_when_asked_and_made_again_when_it_comes_back() {
+    let stage = with_removed().await;
+    stage.target.reset_calls();
+    let report = stage.apply(&stage.options()).await.unwrap();
+    assert_eq!(report.writes, 0, "{:?}", stage.writes());
+    let kept = removed(&report);
+    let kinds: Vec<&str> = kept.keys().map(String::as_str).collect();
+    assert_eq!(
+        kinds,
+        [
+            "cluster-policies",
+            "clusters",
+            "dbfs",
+            "directories",
+            "files",
+            "global-init-scripts",
+            "groups",
+            "instance-pools",
+            "jobs",
+            "notebooks",
+            "secret-scopes",
+            "users"
+        ]
+    );
+    assert!(
+        kept.values()
+            .flatten()
+            .all(|(_, fate)| *fate == Fate::Skipped)
+    );
+    assert!(report.comparison.unwrap().is_equal());
+
+    let plan = stage.plan(&deleting(&stage)).await.unwrap();
+    let planned: Vec<&str> = plan
+        .actions
+        .iter()
+        .filter(|action| action.what == What::Delete)
+        .map(|action| action.kind.as_str())
+        .collect();
+    let mut order = planned.clone();
+    order.dedup();
+    assert_eq!(order.first(), Some(&"jobs"));
+    assert_eq!(order.last(), Some(&"users"));
+    stage.target.reset_calls();
+    let report = stage.apply(&deleting(&stage)).await.unwrap();
+    assert_eq!(troubles(&report), Vec::<String>::new());
+    let gone = removed(&report);
+    assert!(
+        gone.values()
+            .flatten()
+            .all(|(_, fate)| *fate == Fate::Deleted),
+        "{gone:?}"
+    );
+    assert_eq!(gone["directories"].len(), 2);
+    assert_eq!(gone["directories"][0].0, "/Old/inner");
+    assert_eq!(report.totals().deleted as usize, planned.len());
+    assert!(report.comparison.unwrap().is_equal());
+    let report = stage.apply(&deleting(&stage)).await.unwrap();
+    assert_eq!(report.writes, 0);
+    assert!(removed(&report).is_empty());
+    // The home stays: this tool never made it.
+    let differences = stage.differences();
+    let of_the_home = |text: &&String| !text.contains("old@example.com");
+    let others: Vec<&String> = differences.iter().filter(of_the_home).collect();
+    assert_eq!(others, Vec::<&String>::new());
+
+    add(&stage).await;
+    stage.export().await;
+    let report = stage.apply(&deleting(&stage)).await.unwrap();
+    assert_eq!(troubles(&report), Vec::<String>::new());
+    assert_eq!(report.kinds["jobs"].created, 1);
+    assert_eq!(report.kinds["notebooks"].created, 2);
+    assert_eq!(report.kinds["dbfs"].created, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn too_much_is_refused_before_the_first_write() {
+    let stage = Stage::new(&little()).await;
+    stage.apply(&stage.options()).await.unwrap();
+    let jobs: Vec<i64> = client(&stage.source)
+        .get("/api/2.2/jobs/list", &[])
+        .await
+        .unwrap()["jobs"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|job| job["job_id"].as_i64().unwrap())
+        .collect();
+    assert!(jobs.len() >= 3);
+    for job in &jobs[..2] {
+        post(
+            &stage.source,
+            "/api/2.2/jobs/delete",
+            json!({ "job_id": job }),
+        )
+        .await;
+    }
+    stage.export().await;
+    stage.target.reset_calls();
+    let options = Options {
+        delete_removed: true,
+        ..stage.options()
+    };
+    let Err(Error::Refused { rule, detail, hint }) = stage.apply(&options).await else {
+        panic!("not refused");
+    };
+    assert_eq!(rule, Rule::DeleteLimit);
+    let expected = format!("2 of {} jobs (at most 1)", jobs.len());
+    assert_eq!(detail, expected);
+    assert!(hint.contains("--delete-limit"));
+    assert_eq!(stage.writes().len(), 0);
+    let plan = stage.plan(&options).await.unwrap();
+    assert!(
+        plan.refusals
+            .iter()
+            .any(|refusal| refusal.what.contains(&expected))
+    );
+    for limit in [DeleteLimit::Percent(100), DeleteLimit::Count(2)] {
+        let allowed = Options {
+            delete_limit: limit,
+            ..options.clone()
+        };
+        assert!(stage.plan(&allowed).await.unwrap().refusals.is_empty());
+    }
+    let allowed = Options {
+        delete_limit: DeleteLimit::Count(2),
+        ..options
+    };
+    let report = stage.apply(&allowed).await.unwrap();
+    assert_eq!(report.kinds["jobs"].deleted, 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_somebody_touched_in_the_target_stays() {
+    let stage = with_removed().await;
+    let target = &stage.target;
+    let dump_before = target.dump();
+    // A notebook edited, a folder with something else in it, a scope with a value, a job unpaused, a cluster started.
+    let body = json!({ "path": "/Old/one", "format": "SOURCE", "language": "PYTHON", "content": "cHJpbnQoMikK",
+        "overwrite": true });
+    post(target, "/api/2.0/workspace/import", body).await;
+    let body = json!({ "path": "/Old/inner/mine", "format": "SOURCE", "language": "PYTHON", "content": "cHJpbnQoMikK" });
+    post(target, "/api/2.0/workspace/import", body).await;
+    target.with(|world| lifeboat_sim::secrets::put_secret(world, "old", "key", b"value"));
+    let find = |reply: &Value, list: &str, name: &str, field: &str, id: &str| {
+        let found = reply[list].as_array().unwrap().iter();
+        let mut found = found.filter(|one| one.pointer(field).unwrap() == name);
+        found.next().unwrap()[id].clone()
+    };
+    let jobs = client(target)
+        .get("/api/2.2/jobs/list", &[("limit", "100")])
+        .await
+        .unwrap();
+    let job = find(&jobs, "jobs", "old", "/settings/name", "job_id");
+    let body = json!({ "job_id": job, "new_settings": { "max_concurrent_runs": 7 } });
+    post(target, "/api/2.2/jobs/update", body).await;
+    let clusters = client(target)
+        .get("/api/2.1/clusters/list", &[])
+        .await
+        .unwrap();
+    let cluster = find(&clusters, "clusters", "old", "/cluster_name", "cluster_id");
+    post(
+        target,
+        "/api/2.1/clusters/start",
+        json!({ "cluster_id": cluster }),
+    )
+    .await;
+    let before = target.dump();
+    assert_ne!(before, dump_before);
+
+    let report = stage.apply(&deleting(&stage)).await.unwrap();
+    let came: BTreeMap<(String, String), (Fate, String)> = report
+        .objects
+        .iter()
+        .filter(|object| object.removed)
+        .map(|object| {
+            let key = (object.kind.clone(), object.name.clone());
+            (
+                key,
+                (object.fate, object.reason.clone().unwrap_or_default()),
+            )
+        })
+        .collect();
+    let of = |kind: &str, name: &str| came[&(kind.to_owned(), name.to_owned())].clone();
+    for (kind, name, why) in [
+        ("notebooks", "/Old/one", "changed in the target"),
+        ("directories", "/Old/inner", "not empty: /Old/inner/mine"),
+        ("directories", "/Old", "not empty"),
+        ("secret-scopes", "old", "secret values"),
+        ("jobs", "old", "changed in the target"),
+        ("clusters", "old", "running"),
+    ] {
+        let (fate, reason) = of(kind, name);
+        assert_eq!(fate, Fate::Skipped, "{kind} {name}");
+        assert!(reason.contains(why), "{kind} {name}: {reason}");
+    }
+    assert_eq!(of("notebooks", "/Old/inner/two").0, Fate::Deleted);
+    assert_eq!(of("files", "/Old/data.txt").0, Fate::Deleted);
+    let after = target.dump();
+    for (kind, name) in [("notebooks", "/Old/inner/mine"), ("notebooks", "/Old/one")] {
+        assert_eq!(before[kind][name], after[kind][name], "{name}");
+        assert!(!after[kind][name].is_null());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_adopted_or_made_by_hand_is_never_deleted() {
+    let stage = Stage::new(&little()).await;
+    let ids = add(&stage).await;
+    stage.export().await;
+    stage.apply(&stage.options()).await.unwrap();
+    // The journal is lost: everything is linked again as somebody else's.
+    fs_err::remove_file(stage.journal()).unwrap();
+    let adopting = Options {
+        adopt: true,
+        ..stage.options()
+    };
+    stage.apply(&adopting).await.unwrap();
+    remove(&stage, &ids).await;
+    stage.export().await;
+    let before = stage.target.dump();
+    let report = stage.apply(&deleting(&stage)).await.unwrap();
+    assert_eq!(report.totals().deleted, 0, "{:?}", removed(&report));
+    assert_eq!(before["jobs"], stage.target.dump()["jobs"]);
+    assert_eq!(before["notebooks"], stage.target.dump()["notebooks"]);
+    assert_eq!(before["users"], stage.target.dump()["users"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_deleted_unless_the_whole_workspace_is_known() {
+    let stage = with_removed().await;
+    let before = stage.target.dump();
+    // A selection of the import, and the source as target: refused.
+    let mut part = deleting(&stage);
+    part.selection.kinds = Some(vec!["jobs".to_owned()]);
+    let refused = stage.apply(&part).await;
+    assert!(matches!(
+        refused,
+        Err(Error::Refused {
+            rule: Rule::DeletePart,
+            ..
+        })
+    ));
+    let into = Options {
+        into_source: true,
+        ..deleting(&stage)
+    };
+    let refused = stage.apply(&into).await;
+    assert!(matches!(
+        refused,
+        Err(Error::Refused {
+            rule: Rule::DeletePart,
+            ..
+        })
+    ));
+    // An archive of a part.
+    stage
+        .export_with(|options| options.selection.exclude = vec!["/Shared/**".to_owned()])
+        .await;
+    let report = stage.apply(&deleting(&stage)).await.unwrap();
+    assert_eq!(report.totals().deleted, 0);
+    assert!(
+        report
+            .warnings
+            .iter()
+            .any(|warning| warning.starts_with("nothing is deleted"))
+    );
+    // An incomplete one.
+    stage
+        .source
+        .fault(Fault::status("GET", "/api/2.0/instance-pools/list", 403));
+    stage.export().await;
+    let allowed = Options {
+        allow_incomplete: true,
+        ..deleting(&stage)
+    };
+    let report = stage.apply(&allowed).await.unwrap();
+    assert_eq!(report.totals().deleted, 0);
+    let after = stage.target.dump();
+    let kinds = before.as_object().unwrap().iter();
+    for (kind, objects) in kinds.filter(|(kind, _)| !kind.starts_with("acls/")) {
+        for name in objects.as_object().unwrap().keys() {
+            assert!(!after[kind][name].is_null(), "{kind} {name}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deletion_whose_answer_is_lost_is_looked_up() {
+    let stage = with_removed().await;
+    for path in ["/api/2.2/jobs/delete", "/api/2.0/workspace/delete"] {
+        stage.target.fault(Fault {
+            method: "POST".to_owned(),
+            path: path.to_owned(),
+            kind: FaultKind::Reset,
+            when: When::After,
+            times: 1,
+            ..Fault::default()
+        });
+    }
+    let report = stage.apply(&deleting(&stage)).await.unwrap();
+    assert_eq!(troubles(&report), Vec::<String>::new());
+    assert!(report.totals().deleted > 10);
+    let again = stage.apply(&deleting(&stage)).await.unwrap();
+    assert_eq!((again.writes, removed(&again).len()), (0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_user_whose_home_still_stands_is_kept() {
+    let stage = Stage::new(&little()).await;
+    let ids = add(&stage).await;
+    stage.export().await;
+    stage.apply(&stage.options()).await.unwrap();
+    delete(
+        &stage.source,
+        &format!("/api/2.0/preview/scim/v2/Users/{}", ids["users"]),
+    )
+    .await;
+    stage.export().await;
+    let report = stage.apply(&deleting(&stage)).await.unwrap();
+    let user = report.objects.iter().find(|object| object.removed).unwrap();
+    assert_eq!((user.kind.as_str(), user.fate), ("users", Fate::Skipped));
+    assert!(user.reason.as_ref().unwrap().contains("home"), "{user:?}");
+    assert!(report.comparison.unwrap().is_equal());
+}
