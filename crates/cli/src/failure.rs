@@ -173,6 +173,9 @@ fn of_import(error: &lifeboat_import::Error) -> Exit {
         Error::Selection { .. } => Exit::Usage,
         Error::Stopped {
             credentials: true, ..
+        }
+        | Error::Switch {
+            credentials: true, ..
         } => Exit::Refused,
         Error::Service { source, .. } if is_wrong_door(source) => Exit::Refused,
         Error::Archive { source, .. } => of_read(source),

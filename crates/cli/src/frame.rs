@@ -72,7 +72,11 @@ fn tell(console: &Console, failure: &Failure) -> Exit {
         return Exit::Done;
     }
     let mut report = Report::new(failure, exit.code());
-    if let Failure::Import(lifeboat_import::Error::Stopped { cause, .. }) = failure {
+    if let Failure::Import(
+        lifeboat_import::Error::Stopped { cause, .. }
+        | lifeboat_import::Error::Switch { cause, .. },
+    ) = failure
+    {
         report.causes.push(cause.clone());
     }
     if let Failure::Import(lifeboat_import::Error::Map { problems, .. }) = failure {

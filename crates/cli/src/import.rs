@@ -1,5 +1,6 @@
 //! `lifeboat-import`: from an archive to a workspace.
 
+mod activate;
 mod apply;
 mod compare;
 mod plan;
@@ -34,6 +35,8 @@ enum Command {
     Plan(plan::PlanArgs),
     Apply(apply::ApplyArgs),
     Compare(compare::CompareArgs),
+    Activate(activate::ActivateArgs),
+    Deactivate(activate::DeactivateArgs),
 }
 
 /// Arguments of all three commands.
@@ -182,6 +185,8 @@ impl Cli {
             Command::Plan(args) => args.import.output.settings(),
             Command::Apply(args) => args.import.output.settings(),
             Command::Compare(args) => args.import.output.settings(),
+            Command::Activate(args) => args.switch.output.settings(),
+            Command::Deactivate(args) => args.switch.output.settings(),
         }
     }
 
@@ -190,6 +195,8 @@ impl Cli {
             Command::Plan(args) => plan::run(args, console),
             Command::Apply(args) => apply::run(args, console),
             Command::Compare(args) => compare::run(args, console),
+            Command::Activate(args) => activate::activate(args, console),
+            Command::Deactivate(args) => activate::deactivate(args, console),
         }
     }
 
@@ -198,6 +205,8 @@ impl Cli {
             Command::Plan(args) => &mut args.import.connection,
             Command::Apply(args) => &mut args.import.connection,
             Command::Compare(args) => &mut args.import.connection,
+            Command::Activate(args) => &mut args.switch.connection,
+            Command::Deactivate(args) => &mut args.switch.connection,
         }
     }
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use lifeboat_archive::Archive;
 use lifeboat_databricks::{Client, Identity};
 
+use crate::activation::{self, Covered};
 use crate::apply::{self, Record, Run, Stopped};
 use crate::archived::{self, ArchiveState};
 use crate::compare::{Comparing, compare_with};
@@ -196,19 +197,50 @@ pub(crate) async fn apply(
     let mut report = report(&plan, record);
     report.incomplete = start.state.incomplete;
     report.phases.insert(0, (READING.to_owned(), reading));
-    if let Some(stopped) = stopped {
+    let mut outcome = match stopped {
+        Some(stopped) => {
+            report.count_calls(&before, &client.stats());
+            Err(stopped_error(stopped, report))
+        }
+        None if options.compare => {
+            observer.event(Event::Phase {
+                name: READING_BACK,
+                total: None,
+            });
+            read_back(archive, client, options, &mut start, &journal, &mut report)
+                .await
+                .map(|()| report)
+        }
+        None => Ok(report),
+    };
+    if let Ok(report) = &mut outcome {
         report.count_calls(&before, &client.stats());
-        return Err(stopped_error(stopped, report));
     }
-    if options.compare {
-        observer.event(Event::Phase {
-            name: READING_BACK,
-            total: None,
-        });
-        read_back(archive, client, options, &mut start, &journal, &mut report).await?;
-    }
-    report.count_calls(&before, &client.stats());
-    Ok(report)
+    keep_ledger(&journal, &start, options, &outcome)?;
+    outcome
+}
+
+/// Records for an activation what became of everything that waits.
+fn keep_ledger(
+    journal: &Journal,
+    start: &Start,
+    options: &Options,
+    outcome: &Result<Report, Error>,
+) -> Result<(), Error> {
+    let covered = Covered {
+        state: &start.state,
+        filter: &start.filter,
+        into_source: options.into_source,
+        finished: outcome.is_ok(),
+    };
+    let report = match outcome {
+        Ok(report) => report,
+        // A journal that could not be written may be why the run stopped.
+        Err(Error::Stopped { report, .. }) if journal.is_whole() => report,
+        Err(_) => return Ok(()),
+    };
+    activation::record(journal, &covered, report)?;
+    journal.sync()
 }
 
 /// Compares what an apply left in the target, and records it as seen.

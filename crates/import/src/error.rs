@@ -34,6 +34,12 @@ pub enum Rule {
     DeletePart,
     /// More would be deleted than the limit allows.
     DeleteLimit,
+    /// No import into this target is known that could be activated.
+    NoLedger,
+    /// Imports of several sources into this target are known.
+    SeveralSources,
+    /// Nobody said that the source runs nothing any more.
+    NotFenced,
 }
 
 impl std::fmt::Display for Rule {
@@ -53,6 +59,9 @@ impl std::fmt::Display for Rule {
             Self::OpenFolder => "the folder would open what is restored to others",
             Self::DeletePart => "only an import of the whole archive can tell what was removed",
             Self::DeleteLimit => "too much would be deleted",
+            Self::NoLedger => "no import into this target is known",
+            Self::SeveralSources => "imports of several sources into this target are known",
+            Self::NotFenced => "the source is not fenced",
         })
     }
 }
@@ -166,6 +175,18 @@ pub enum Error {
         /// True when the credentials were refused, false when the network was lost.
         credentials: bool,
     },
+    /// The same for an activation or deactivation.
+    #[error("the activation stopped: {doing}")]
+    Switch {
+        /// What was being done.
+        doing: String,
+        /// What was reached; what was not attempted is in it as failed.
+        switched: Box<crate::activation::Switched>,
+        /// The client's error, as text.
+        cause: String,
+        /// True when the credentials were refused, false when the network was lost.
+        credentials: bool,
+    },
     /// The journal cannot be understood.
     #[error("{path}, line {line}: {what}", path = path.display())]
     Journal {
@@ -209,7 +230,7 @@ impl Error {
             Self::Damaged { .. } => {
                 Some("use another archive; `lifeboat-inspect verify` names every damaged place")
             }
-            Self::Stopped { .. } => {
+            Self::Stopped { .. } | Self::Switch { .. } => {
                 Some("run the same command again: the journal resumes where this run stopped")
             }
             _ => None,

@@ -213,14 +213,20 @@ pub(crate) fn journal_path(options: &Options, source: &str, target: &str) -> Pat
     if let Some(path) = &options.journal {
         return path.clone();
     }
-    let state_home = options
-        .state_home
-        .clone()
-        .unwrap_or_else(default_state_home);
-    state_home
+    state_home(options.state_home.as_deref())
         .join("lifeboat")
-        .join(format!("{}-{}", plain(source), plain(target)))
+        .join(pair_folder(source, target))
         .join("journal.jsonl")
+}
+
+/// Where the journals stand.
+pub(crate) fn state_home(named: Option<&Path>) -> PathBuf {
+    named.map_or_else(default_state_home, Path::to_owned)
+}
+
+/// The name of the folder of a pair.
+pub(crate) fn pair_folder(source: &str, target: &str) -> String {
+    format!("{}-{}", plain(source), plain(target))
 }
 
 /// `$XDG_STATE_HOME`, else `~/.local/state`, else the working directory.
@@ -237,7 +243,7 @@ fn default_state_home() -> PathBuf {
 }
 
 /// A workspace id as part of a folder's name. Ids are digits; what a strange server says must not leave the folder.
-fn plain(id: &str) -> String {
+pub(crate) fn plain(id: &str) -> String {
     let kept: String = id
         .chars()
         .filter(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))

@@ -6,6 +6,7 @@
 //!
 //! It writes to one workspace and never reads another; what it knows of the source is the archive.
 
+mod activation;
 mod apply;
 mod archived;
 mod calls;
@@ -28,6 +29,10 @@ mod target;
 use lifeboat_archive::Archive;
 use lifeboat_databricks::Client;
 
+pub use activation::{
+    Choice, Chosen, Direction, Move, SwitchContact, SwitchOptions, Switched, Transition, Turn,
+    contact as switch_contact, plan as switch_plan, switch,
+};
 pub use difference::Change;
 pub use error::{Error, Refusal, Rule};
 pub use events::{Event, Observer, Silent};

@@ -56,11 +56,11 @@ pub fn add(world: &mut World, name: &str, script: &[u8], enabled: bool) -> Strin
     id
 }
 
-/// Scripts in their order; `enabled` is left out: a restore lands disabled.
+/// Scripts in their order.
 #[must_use]
 pub fn dump(world: &World) -> Value {
     let all = world.init_scripts.scripts.iter();
-    all.map(|one| json!({"name": one.name, "script": digest(&one.script)}))
+    all.map(|one| json!({"name": one.name, "script": digest(&one.script), "enabled": one.enabled}))
         .collect()
 }
 

@@ -151,7 +151,7 @@ fn export(error: &lifeboat_export::Error) -> Option<String> {
 
 fn import(error: &lifeboat_import::Error) -> Option<String> {
     use lifeboat_import::Error;
-    if let Error::Stopped { cause, .. } = error
+    if let Error::Stopped { cause, .. } | Error::Switch { cause, .. } = error
         && cause.contains("No space left on device")
     {
         return Some(

@@ -10,7 +10,7 @@ use crate::options::Options;
 use crate::plan::{self, Action, Prepared};
 use crate::report::Verdict;
 use crate::resolve::{Access, digest};
-use crate::target::TargetState;
+use crate::target::{TargetObject, TargetState};
 
 /// One object and how it compares.
 pub(super) struct Judged {
@@ -251,12 +251,24 @@ impl Judge<'_> {
                 );
                 decide(judged, changes.is_empty(), "access control");
             }
-            _ => self.plain(kind, &record.body, &object.body, judged),
+            _ => self.plain(kind, action, &record.body, object, judged),
         }
     }
 
-    fn plain(&self, kind: &Kind, archived: &Value, target: &Value, judged: &mut Judged) {
-        let wanted = plan::desired(kind, archived, &self.prepared.resolver);
+    fn plain(
+        &self,
+        kind: &Kind,
+        action: &Action,
+        archived: &Value,
+        object: &TargetObject,
+        judged: &mut Judged,
+    ) {
+        let target = &object.body;
+        let wanted = if self.is_active(action, &object.id) {
+            plan::desired_active(kind, archived, &self.prepared.resolver)
+        } else {
+            plan::desired(kind, archived, &self.prepared.resolver)
+        };
         if (kind.builtin)(target) {
             return decide(
                 judged,
@@ -284,6 +296,13 @@ impl Judge<'_> {
         if !judged.places.is_empty() {
             judged.verdict = Verdict::Different;
         }
+    }
+
+    /// What was activated has the state of the source, and so has what still stands in the source itself.
+    fn is_active(&self, action: &Action, target: &str) -> bool {
+        let entry = self.knowledge.entry(&action.kind, &action.id);
+        entry.is_some_and(|entry| entry.activated)
+            || (self.options.into_source && target == action.id)
     }
 
     fn is_ours(&self, action: &Action) -> bool {
@@ -336,7 +355,7 @@ impl Judge<'_> {
             Some(read)
                 if acl::same(&acl::grants(read), &expected.grants)
                     && (!self.alone || expected.notes.is_empty()) => {}
-            Some(_) => decide(judged, false, "access control"),
+            Some(_) => decide(judged, false, plan::ACCESS_CONTROL),
             None if judged.verdict == Verdict::Equal => {
                 judged.verdict = Verdict::Unknown;
                 judged

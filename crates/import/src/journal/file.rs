@@ -171,6 +171,18 @@ impl Journal {
         self.inner().knowledge.entry(kind, id).cloned()
     }
 
+    /// What the ledger says of one object at this moment.
+    #[must_use]
+    pub fn standing(&self, kind: &str, id: &str) -> Option<super::Standing> {
+        self.inner().knowledge.standing(kind, id).cloned()
+    }
+
+    /// False after a line could not be written: nothing more may be.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        !self.inner().broken
+    }
+
     /// Makes everything durable.
     ///
     /// # Errors

@@ -26,8 +26,8 @@ pub(crate) use contents::wanted_contents;
 pub use cost::Cost;
 pub(crate) use identities::{Members, assignment_command, entitlement_changes, member_changes};
 pub(crate) use objects::{
-    STAND_IN, desired, is_offered_name, is_terminated, landing, library_changes, same_form,
-    same_overrides, target_form,
+    STAND_IN, desired, desired_active, is_as_seen, is_offered_name, is_terminated, landing,
+    library_changes, same_form, same_overrides, target_form,
 };
 pub use removed::Limits;
 pub(crate) use removed::{ORDER as REMOVED_ORDER, delete_call, removed_paths};
@@ -109,6 +109,9 @@ pub struct Action {
     #[serde(skip)]
     pub recovered: bool,
 }
+
+/// What a comparison calls the access control of an object that is otherwise as it should be.
+pub(crate) const ACCESS_CONTROL: &str = "access control";
 
 /// Why an object that somebody changed is kept.
 pub(crate) const CHANGED: &str =

@@ -21,6 +21,15 @@ pub(crate) const STAND_IN: &str = "mapped to ";
 pub(crate) fn desired(kind: &Kind, body: &Value, resolver: &Resolver) -> Rewritten {
     let mut request = kind.request_form(body);
     kind.land_passive(&mut request);
+    rewritten(kind, request, resolver)
+}
+
+/// The same with the state that the object has in the source: how it should be once it is activated.
+pub(crate) fn desired_active(kind: &Kind, body: &Value, resolver: &Resolver) -> Rewritten {
+    rewritten(kind, kind.request_form(body), resolver)
+}
+
+fn rewritten(kind: &Kind, mut request: Value, resolver: &Resolver) -> Rewritten {
     if kind.name == "git-folders"
         && let Some(Value::String(path)) = request.get_mut("path")
     {
@@ -201,7 +210,16 @@ impl Builder<'_> {
 
     pub(super) fn object(&mut self, kind: &'static Kind, record: &ObjectRecord) {
         let name = label(kind, &record.body, &record.id);
-        let wanted = desired(kind, &record.body, &self.resolver);
+        let activated = self
+            .journal
+            .entry(kind.name, &record.id)
+            .is_some_and(|entry| entry.activated);
+        let wanted = if activated {
+            // An apply refuses, and the plan is not to call all of production changed.
+            desired_active(kind, &record.body, &self.resolver)
+        } else {
+            desired(kind, &record.body, &self.resolver)
+        };
         let found = self.find(kind, record, &wanted.body);
         if !self.is_wanted(kind, record) {
             return self.unselected(kind, record, found);
@@ -669,7 +687,7 @@ fn was_changed(kind: &Kind, entry: &Entry, target_form: &Value, target: &Value) 
 }
 
 /// Whether an object of the target is as it was last read back. False when it never was.
-pub(super) fn is_as_seen(kind: &Kind, entry: &Entry, target: &Value) -> bool {
+pub(crate) fn is_as_seen(kind: &Kind, entry: &Entry, target: &Value) -> bool {
     let Some(seen) = entry.seen.as_deref() else {
         return false;
     };

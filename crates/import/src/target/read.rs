@@ -51,6 +51,21 @@ impl Reader<'_> {
         identity: &Identity,
         workspace_id: &str,
     ) -> Result<TargetState, Error> {
+        let kinds: Vec<&'static Kind> = lifeboat_catalog::kinds()
+            .iter()
+            .copied()
+            .filter(|kind| kind.list.is_some() && self.concerns(kind.name))
+            .collect();
+        self.listed(&kinds, identity, workspace_id).await
+    }
+
+    /// Lists these kinds; of kinds whose listing does not show everything, what the archive or the journal names is read.
+    pub async fn listed(
+        &self,
+        kinds: &[&'static Kind],
+        identity: &Identity,
+        workspace_id: &str,
+    ) -> Result<TargetState, Error> {
         let mut state = TargetState {
             workspace_id: workspace_id.to_owned(),
             host: self.client.host().to_owned(),
@@ -59,16 +74,11 @@ impl Reader<'_> {
             is_admin: identity.is_admin,
             ..TargetState::default()
         };
-        let kinds: Vec<&'static Kind> = lifeboat_catalog::kinds()
-            .iter()
-            .copied()
-            .filter(|kind| kind.list.is_some() && self.concerns(kind.name))
-            .collect();
         let listings = concurrently(kinds.iter().copied(), self.concurrency, |kind| {
             self.list_kind(kind)
         })
         .await;
-        for (kind, listing) in kinds.into_iter().zip(listings) {
+        for (kind, listing) in kinds.iter().zip(listings) {
             let listed = match listing? {
                 Ok(objects) => Listed::Yes(objects),
                 Err(error) => {

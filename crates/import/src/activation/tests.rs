@@ -1,0 +1,1 @@
+//! Choice, plan and the bodies of calls, without a server.
