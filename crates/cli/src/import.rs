@@ -3,7 +3,9 @@
 mod activate;
 mod apply;
 mod compare;
+mod outline;
 mod plan;
+mod report;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

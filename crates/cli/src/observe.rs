@@ -1,11 +1,12 @@
 //! From the events of the libraries to the primitives of the console.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
-
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use lifeboat_console::Console;
+use lifeboat_databricks::{Client, Stats};
 use lifeboat_import::ObjectResult;
 use serde_json::{Value, json};
 
@@ -25,6 +26,21 @@ pub(crate) struct Observer<'c> {
     not_attempted: AtomicU64,
     /// The first gaps that were printed: a listing that is read twice fails twice.
     told: Mutex<BTreeSet<String>>,
+    running: Mutex<Running>,
+}
+
+/// The phases of an import that are under way.
+#[derive(Default)]
+struct Running {
+    /// Objects in each phase that has a number of them, and how many are done.
+    counted: BTreeMap<String, (u64, u64)>,
+    /// A phase that nobody can count: it is shown in calls, from this many on.
+    uncounted: Option<(String, Option<u64>)>,
+    /// Objects to write in all, once the plan is made.
+    all: Option<u64>,
+    /// What the service had asked so far to slow down, and when it last asked.
+    throttled: u64,
+    asked: Option<Instant>,
 }
 
 impl<'c> Observer<'c> {
@@ -34,6 +50,7 @@ impl<'c> Observer<'c> {
             gaps: AtomicU64::new(0),
             not_attempted: AtomicU64::new(0),
             told: Mutex::default(),
+            running: Mutex::default(),
         }
     }
 
@@ -143,8 +160,9 @@ impl lifeboat_import::Observer for Observer<'_> {
             } => {
                 self.connected(host, workspace_id, caller, is_admin);
             }
-            Event::Phase { name, total } => console.phase(name, total),
-            Event::Progress { phase, done } => console.progress(phase, done, None, 0),
+            Event::Planned { objects, floor } => self.planned(objects, floor),
+            Event::Phase { name, total } => self.phase(name, total),
+            Event::Progress { phase, done } => self.progress(phase, done),
             Event::Warning(text) => console.warning(text),
             Event::Result(result) => self.result(result),
             _ => {}
@@ -152,7 +170,112 @@ impl lifeboat_import::Observer for Observer<'_> {
     }
 }
 
+/// The phase of all writes together.
+const ALL: &str = "import";
+
+/// Progress is shown also when nothing happens.
+const TICK: Duration = Duration::from_secs(1);
+
+/// The service is said to ask to slow down for so long after it last did.
+const SLOW: Duration = Duration::from_secs(5);
+
 impl Observer<'_> {
+    /// Does the work and shows meanwhile how far it is, also while it waits for the service.
+    pub(crate) async fn watching<T>(&self, client: &Client, work: impl Future<Output = T>) -> T {
+        let mut ticks = tokio::time::interval(TICK);
+        tokio::pin!(work);
+        loop {
+            tokio::select! {
+                biased;
+                result = &mut work => return result,
+                _ = ticks.tick() => self.tick(&client.stats()),
+            }
+        }
+    }
+
+    fn tick(&self, stats: &Stats) {
+        let (state, uncounted) = {
+            let mut running = self.running();
+            if stats.throttled > running.throttled {
+                running.throttled = stats.throttled;
+                running.asked = Some(Instant::now());
+            }
+            let slow = running.asked.is_some_and(|asked| asked.elapsed() < SLOW);
+            let state = if slow {
+                format!("throttled, {} times so far", stats.throttled)
+            } else {
+                String::new()
+            };
+            let uncounted = running.uncounted.as_mut().map(|(name, from)| {
+                let from = *from.get_or_insert(stats.calls);
+                (name.clone(), stats.calls.saturating_sub(from))
+            });
+            (state, uncounted)
+        };
+        if let Some((name, calls)) = uncounted {
+            self.console.progress(&name, calls, None, 0);
+        }
+        self.console.tick(&state);
+    }
+
+    fn running(&self) -> MutexGuard<'_, Running> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn planned(&self, objects: u64, floor: f64) {
+        self.end_uncounted();
+        self.running().all = Some(objects);
+        if objects > 0 {
+            let floor = Duration::try_from_secs_f64(floor).unwrap_or_default();
+            self.console.phase_of_at_least(ALL, objects, floor);
+        }
+    }
+
+    /// Phases without a number of objects only read: they are shown in calls.
+    fn phase(&self, name: &str, total: Option<u64>) {
+        match total {
+            Some(total) => {
+                self.running().counted.insert(name.to_owned(), (total, 0));
+                self.console.phase(name, Some(total));
+            }
+            None => {
+                self.end_uncounted();
+                self.console.phase_in_calls(name);
+                self.running().uncounted = Some((name.to_owned(), None));
+            }
+        }
+    }
+
+    fn end_uncounted(&self) {
+        let ended = self.running().uncounted.take();
+        if let Some((name, _)) = ended {
+            self.console.end_phase(&name);
+        }
+    }
+
+    fn progress(&self, phase: &str, done: u64) {
+        let (ended, sum, all) = {
+            let mut running = self.running();
+            let mut ended = false;
+            if let Some((total, known)) = running.counted.get_mut(phase) {
+                *known = done;
+                ended = done >= *total;
+            }
+            let sum = running.counted.values().map(|(_, done)| done).sum();
+            (ended, sum, running.all)
+        };
+        self.console.progress(phase, done, None, 0);
+        if ended {
+            self.console.end_phase(phase);
+        }
+        if let Some(all) = all {
+            self.console.progress(ALL, sum, None, 0);
+            if sum >= all {
+                self.console.end_phase(ALL);
+            }
+        }
+    }
+
     fn result(&self, result: &ObjectResult) {
         let text = result_text(result);
         let skipped = result

@@ -161,6 +161,65 @@ fn differences_are_13_and_a_second_run_writes_nothing() {
 }
 
 #[test]
+fn a_plan_says_what_an_apply_would_be_refused_for_and_the_report_file_holds_every_object() {
+    let room = Room::filled();
+    let archive = room.export("a.tar.zst");
+    let plan = room.import("plan", &archive, &[]).success();
+    assert!(
+        stderr(&plan).contains("an apply would be refused: ") && stderr(&plan).contains("--target"),
+        "{}",
+        stderr(&plan)
+    );
+    let text = stdout(&plan);
+    for part in [
+        "users\n  create ",
+        " and ",
+        "an apply takes at least ",
+        "reading back in ",
+    ] {
+        assert!(text.contains(part), "{part:?} is not in {text}");
+    }
+    let no_folder = [
+        "--admins",
+        "--target",
+        "2222222222222222",
+        "--report",
+        "no/such.json",
+    ];
+    room.import("apply", &archive, &no_folder).code(1);
+    assert!(
+        room.secondary
+            .calls()
+            .iter()
+            .all(|call| call.method == "GET"),
+        "refused before the first write"
+    );
+    let apply = [
+        "--admins",
+        "--target",
+        "2222222222222222",
+        "--report",
+        "report.json",
+    ];
+    room.import("apply", &archive, &apply).success();
+    let report: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(room.path("report.json")).unwrap()).unwrap();
+    assert_eq!(report["exit_code"], 0);
+    assert_eq!(report["incomplete"], false);
+    let objects = report["objects"].as_array().unwrap();
+    assert!(
+        objects
+            .iter()
+            .any(|object| object["compared"] == "equal" && object["fate"] == "created")
+    );
+    assert!(
+        report["calls"].as_u64() > report["writes"].as_u64(),
+        "{}",
+        report["calls"]
+    );
+}
+
+#[test]
 fn the_demo_ends_with_equal_workspaces_and_an_archive() {
     let room = Room::new();
     let assert = room

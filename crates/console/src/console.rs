@@ -239,27 +239,43 @@ impl Console {
 
     /// Begins a phase; several may be under way. `total` in the unit that [`Console::progress`] counts.
     pub fn phase(&self, name: &str, total: Option<u64>) {
-        self.phase_of_at_least(name, total, None);
+        self.begin(Meter {
+            name: name.to_owned(),
+            total,
+            ..Meter::default()
+        });
     }
 
-    /// The same for a phase that is known to take at least so long.
-    pub fn phase_of_at_least(&self, name: &str, total: Option<u64>, floor: Option<Duration>) {
+    /// Begins a phase of which only the calls can be counted: [`Console::progress`] counts those.
+    pub fn phase_in_calls(&self, name: &str) {
+        self.begin(Meter {
+            name: name.to_owned(),
+            unit: "calls",
+            ..Meter::default()
+        });
+    }
+
+    /// Begins a phase that is known to take at least so long.
+    pub fn phase_of_at_least(&self, name: &str, total: u64, floor: Duration) {
+        self.begin(Meter {
+            name: name.to_owned(),
+            total: Some(total),
+            floor: Some(floor),
+            ..Meter::default()
+        });
+    }
+
+    fn begin(&self, meter: Meter) {
         let now = Instant::now();
         let mut inner = self.lock();
         if self.settings.form == Form::Json {
             inner.out.line(&object(
                 "phase",
-                serde_json::json!({"name": name, "total": total}),
+                serde_json::json!({"name": meter.name, "total": meter.total}),
             ));
             inner.out.flush();
         }
-        let meter = Meter {
-            name: name.to_owned(),
-            total,
-            floor,
-            ..Meter::default()
-        };
-        inner.phases.retain(|phase| phase.meter.name != name);
+        inner.phases.retain(|phase| phase.meter.name != meter.name);
         inner.phases.push(Phase {
             meter,
             started: now,
@@ -639,5 +655,25 @@ mod tests {
         let (console, capture) = Console::capture(Settings::default());
         console.raw(b"a\n\x1b[2Jb");
         assert_eq!(capture.out(), "a\n\u{1b}[2Jb");
+    }
+
+    #[test]
+    fn a_tick_shows_phases_to_which_nothing_happens_and_why() {
+        let (console, capture) = console(Form::Text, Verbosity::Normal);
+        console.phase_in_calls("reading");
+        console.progress("reading", 7, None, 0);
+        console.tick("throttled");
+        assert_eq!(capture.err(), "", "nothing before a line is due");
+        let long_ago = Instant::now().checked_sub(LINE_INTERVAL);
+        for phase in &mut console.lock().phases {
+            phase.shown = long_ago.expect("the clock is older than the interval");
+        }
+        console.tick("throttled, 3 times so far");
+        let line = capture.err();
+        assert!(line.starts_with("reading: 7 calls, "), "{line}");
+        assert!(line.ends_with("(throttled, 3 times so far)\n"), "{line}");
+        console.end_phase("reading");
+        console.tick("");
+        assert_eq!(capture.err(), line);
     }
 }

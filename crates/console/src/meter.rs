@@ -11,6 +11,8 @@ pub(crate) struct Meter {
     pub(crate) total: Option<u64>,
     pub(crate) done: u64,
     pub(crate) bytes: u64,
+    /// What is counted, when it is not objects.
+    pub(crate) unit: &'static str,
     /// The whole takes at least so long, whatever the rate is: what is left never takes less than its share.
     pub(crate) floor: Option<Duration>,
 }
@@ -44,6 +46,9 @@ impl Meter {
         if let Some(total) = self.total {
             text.push_str(&format!(" of {total}"));
         }
+        if !self.unit.is_empty() {
+            text.push_str(&format!(" {}", self.unit));
+        }
         if self.bytes > 0 {
             text.push_str(&format!(", {}", bytes(self.bytes)));
         }
@@ -73,6 +78,7 @@ mod tests {
             done: 1200,
             bytes: 4_300_000,
             floor: None,
+            ..Meter::default()
         };
         assert_eq!(
             meter.describe(Duration::from_secs(20)),
@@ -84,6 +90,7 @@ mod tests {
             done: 0,
             bytes: 0,
             floor: None,
+            ..Meter::default()
         };
         assert_eq!(start.describe(Duration::ZERO), "jobs: 0");
         let over = Meter {
@@ -92,6 +99,7 @@ mod tests {
             done: 3,
             bytes: 0,
             floor: None,
+            ..Meter::default()
         };
         assert_eq!(over.describe(Duration::from_secs(1)), "jobs: 3 of 2, 3.0/s");
     }
@@ -104,6 +112,7 @@ mod tests {
             done,
             bytes: 0,
             floor: Some(Duration::from_secs(50)),
+            ..Meter::default()
         };
         // Nothing done yet, too fast a start, and slower than the limits.
         assert_eq!(

@@ -1,6 +1,7 @@
 //! `lifeboat-import apply`.
 
 use std::io::{BufRead, IsTerminal, Write};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
@@ -11,6 +12,7 @@ use lifeboat_import::{Error, Fate, Options, Report, apply, contact};
 use serde_json::{Value, json};
 
 use super::plan::{checklist, removed};
+use super::report::ReportFile;
 use super::{ImportArgs, open};
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -30,10 +32,14 @@ pub(crate) struct ApplyArgs {
     /// Do not read the target back after the import
     #[arg(long, help_heading = "Import")]
     no_compare: bool,
+    /// Also write the report as JSON into this file, which only its owner may read
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    report: Option<PathBuf>,
 }
 
 pub(crate) fn run(args: &ApplyArgs, console: &Arc<Console>) -> Result<Exit, Failure> {
     let archive = open(&args.import.archive)?;
+    let file = ReportFile::open(args.report.as_deref())?;
     let client = args.import.connection.connect(false)?;
     let mut options = Options {
         compare: !args.no_compare,
@@ -47,7 +53,9 @@ pub(crate) fn run(args: &ApplyArgs, console: &Arc<Console>) -> Result<Exit, Fail
         options.target = confirm(&archive, &client, &options)?;
     }
     let observer = Observer::new(console);
-    let work = async { Ok(apply(&archive, &client, &options, &observer).await?) };
+    let work = observer.watching(&client, async {
+        Ok(apply(&archive, &client, &options, &observer).await?)
+    });
     // Each write is announced in the journal before it is sent, so that the next run finds what became of it.
     let outcome = block_on_until_signal(
         console,
@@ -57,11 +65,16 @@ pub(crate) fn run(args: &ApplyArgs, console: &Arc<Console>) -> Result<Exit, Fail
     observer.finish();
     console.end_phases();
     match outcome {
-        Ok(report) if report.objects.is_empty() && !options.selection.is_everything() => {
-            console.warning(super::NOTHING_SELECTED);
-            Ok(show(console, &report, Exit::Gaps))
+        Ok(report) => {
+            let nothing = report.objects.is_empty() && !options.selection.is_everything();
+            if nothing {
+                console.warning(super::NOTHING_SELECTED);
+            }
+            let least = if nothing { Exit::Gaps } else { Exit::Done };
+            let exit = show(console, &report, least);
+            keep(file, &report, exit)?;
+            Ok(exit)
         }
-        Ok(report) => Ok(show(console, &report, Exit::Done)),
         // What was reached is worth a table although the run ended early.
         Err(Failure::Import(Error::Stopped {
             report,
@@ -71,17 +84,30 @@ pub(crate) fn run(args: &ApplyArgs, console: &Arc<Console>) -> Result<Exit, Fail
             credentials,
         })) => {
             console.table(&restored(&report.kinds));
-            Err(Error::Stopped {
+            let kept = report.clone();
+            let failure = Failure::from(Error::Stopped {
                 report,
                 done,
                 doing,
                 cause,
                 credentials,
-            }
-            .into())
+            });
+            keep(file, &kept, failure.exit())?;
+            Err(failure)
         }
         Err(failure) => Err(failure),
     }
+}
+
+/// Writes the report file, if one was asked for.
+fn keep(file: Option<ReportFile>, report: &Report, exit: Exit) -> Result<(), Failure> {
+    let Some(file) = file else { return Ok(()) };
+    let mut fields = to_json(report);
+    if let Value::Object(map) = &mut fields {
+        map.insert("command".into(), "lifeboat-import apply".into());
+        map.insert("exit_code".into(), json!(exit.code()));
+    }
+    file.write(&fields)
 }
 
 /// At the first import into a target, somebody has to say that it is the right one.
@@ -154,16 +180,13 @@ pub(crate) fn show(console: &Console, report: &Report, least: Exit) -> Exit {
     if report.writes > 0 || console.is_verbose() {
         checklist(console, &report.checklist);
     }
-    console.line("");
+    super::report::risks(console, report);
     let kept = report
         .objects
         .iter()
         .filter(|object| object.removed && object.fate == Fate::Skipped);
     removed(console, kept.count());
-    console.line(&format!(
-        "workspace {} at {}: {} writes",
-        report.target, report.host, report.writes
-    ));
+    super::report::figures(console, report);
     let mut fields = to_json(report);
     if let Value::Object(map) = &mut fields {
         // Each object and each difference was an event of its own.

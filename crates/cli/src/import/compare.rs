@@ -28,7 +28,9 @@ pub(crate) fn run(args: &CompareArgs, console: &Console) -> Result<Exit, Failure
     let client = args.import.connection.connect(false)?;
     let options = args.import.options();
     let observer = Observer::new(console);
-    let work = async { Ok(compare(&archive, &client, &options, &observer).await?) };
+    let work = observer.watching(&client, async {
+        Ok(compare(&archive, &client, &options, &observer).await?)
+    });
     let comparison = block_on(work, || {})?;
     observer.finish();
     console.end_phases();

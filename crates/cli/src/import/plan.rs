@@ -2,10 +2,10 @@
 
 use clap::Args;
 use lifeboat_console::{Align, Console, Table};
-use lifeboat_import::{Action, Counts, MapEntry, Plan, What, plan};
+use lifeboat_import::{Counts, MapEntry, Options, Plan, What, plan};
 use serde_json::{Value, json};
 
-use super::{ImportArgs, open};
+use super::{ImportArgs, open, outline};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::frame::block_on;
@@ -19,6 +19,9 @@ use crate::show::to_json;
 pub(crate) struct PlanArgs {
     #[command(flatten)]
     pub(crate) import: ImportArgs,
+    /// Also print the values that change, with -v; those that look like secrets stay hidden
+    #[arg(long, help_heading = "Output")]
+    show_values: bool,
     /// Exit with 13 when an apply would change something
     #[arg(long, help_heading = "Output")]
     detailed_exitcode: bool,
@@ -27,9 +30,14 @@ pub(crate) struct PlanArgs {
 pub(crate) fn run(args: &PlanArgs, console: &Console) -> Result<Exit, Failure> {
     let archive = open(&args.import.archive)?;
     let client = args.import.connection.connect(false)?;
-    let options = args.import.options();
+    let options = Options {
+        show_values: args.show_values,
+        ..args.import.options()
+    };
     let observer = Observer::new(console);
-    let work = async { Ok(plan(&archive, &client, &options, &observer).await?) };
+    let work = observer.watching(&client, async {
+        Ok(plan(&archive, &client, &options, &observer).await?)
+    });
     let plan = block_on(work, || {})?;
     observer.finish();
     console.end_phases();
@@ -49,12 +57,10 @@ pub(crate) fn run(args: &PlanArgs, console: &Console) -> Result<Exit, Failure> {
 }
 
 pub(crate) fn show(console: &Console, plan: &Plan, exit: Exit) {
-    for action in &plan.actions {
-        let text = describe(action);
-        match action.what {
-            What::Blocked => console.warning_with("action", to_json(action), &text),
-            _ if action.notes.is_empty() => console.detail("action", to_json(action), &text),
-            _ => console.warning_with("action", to_json(action), &text),
+    // As text they stand in groups, below.
+    if console.is_json() {
+        for action in &plan.actions {
+            console.detail("action", to_json(action), "");
         }
     }
     for warning in &plan.warnings {
@@ -64,6 +70,10 @@ pub(crate) fn show(console: &Console, plan: &Plan, exit: Exit) {
         console.result("map", to_json(entry), &mapped(entry));
     }
     console.answer_table(&table(&plan.summary()));
+    outline::groups(console, plan);
+    outline::preflight(console, &plan.preflight);
+    outline::cost(console, plan);
+    checklist(console, &plan.checklist);
     let changes = plan
         .actions
         .iter()
@@ -75,18 +85,13 @@ pub(crate) fn show(console: &Console, plan: &Plan, exit: Exit) {
         .iter()
         .filter(|action| action.removed && action.what == What::Skip);
     removed(console, kept.count());
-    if !plan.checklist.is_empty() {
-        console.line(&format!(
-            "{} things are left to be done by hand after an apply, which lists them",
-            plan.checklist.len()
-        ));
-    }
     console.line(&format!(
         "{changes} of {} objects would be written into workspace {} at {}",
         plan.actions.len(),
         plan.target,
         plan.host
     ));
+    outline::refusals(console, plan);
     let mut fields = to_json(plan);
     if let Value::Object(map) = &mut fields {
         // Each of them was an event of its own.
@@ -124,20 +129,6 @@ pub(crate) fn removed(console: &Console, kept: usize) {
             "{kept} objects were removed at the source and are kept; `-v` names them, `--delete-removed` deletes them"
         ));
     }
-}
-
-fn describe(action: &Action) -> String {
-    let mut text = format!("{} {}: {}", action.kind, action.name, action.what.word());
-    for note in action
-        .reason
-        .iter()
-        .chain(&action.notes)
-        .chain(&action.remarks)
-    {
-        text.push_str("; ");
-        text.push_str(note);
-    }
-    text
 }
 
 fn table(kinds: &[(String, Counts)]) -> Table {

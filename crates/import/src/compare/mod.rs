@@ -22,7 +22,9 @@ use crate::journal::{Entry, Journal, Knowledge, LineKind};
 use crate::options::Options;
 use crate::plan::{self, Action, Prepared};
 use crate::report::{Comparison, Difference, Fate, Report, Verdict, Verdicts};
-use crate::target::{Reader, TargetState, Wanted, read_contents};
+use crate::target::{
+    Reader, TargetState, Wanted, account_groups, missing_account_groups, read_contents,
+};
 
 /// Pauses before differing objects are read again.
 const AGAIN: [Duration; 2] = [Duration::from_millis(300), Duration::from_secs(1)];
@@ -173,6 +175,9 @@ async fn pass(
     )
     .await?;
     guards::identities_listed(target.nobody.take())?;
+    // Whoever cannot be assigned is granted nothing.
+    let missing = missing_account_groups(state, target.of_kind("groups"));
+    target.offer.account_groups = account_groups(client, missing, options.concurrency).await?;
     let homes = homes_of(state, &target, &options, filter);
     let wants = |kind: &str, id: &str| {
         only.is_none_or(|only| only.contains(&(kind.to_owned(), id.to_owned())))

@@ -92,14 +92,33 @@ fn reference(
         Form::Member => member_name(body, &found.pointer).unwrap_or(&found.value),
         _ => &found.value,
     };
-    let (check, ..) = words(found.to);
+    let to = match found.to {
+        Target::Principal => principal_kind(seen, name),
+        to => to,
+    };
+    let (check, ..) = words(to);
     let what = match found.form {
         Form::Member => "exists nowhere".to_owned(),
         _ => without_subject(&what, found),
     };
     findings.add((effect, check, name), Some(by(action)), || {
-        (what, hint(found.to, effect))
+        (what, hint(to, effect))
     });
+}
+
+/// What a principal is whose kind the place does not tell.
+fn principal_kind(seen: &Seen<'_>, name: &str) -> Target {
+    if lifeboat_catalog::jobs::is_guid(name) {
+        return Target::ServicePrincipal;
+    }
+    let mut groups = seen.archive.of_kind("groups").iter();
+    let is_group =
+        groups.any(|group| group.body.get("displayName").and_then(Value::as_str) == Some(name));
+    match (is_group, name.contains('@')) {
+        (true, _) => Target::Group,
+        (false, true) => Target::User,
+        (false, false) => Target::Principal,
+    }
 }
 
 /// The answers of the resolver begin with what they are about, which a finding names already.

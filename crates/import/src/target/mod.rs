@@ -12,7 +12,7 @@ use serde_json::Value;
 
 pub(crate) use contents::{Wanted, content_digest, dbfs_digest, digest_of, read_contents};
 pub use offer::{Asked, NodeType, Offer};
-pub(crate) use offer::{missing_account_groups, read as read_offer};
+pub(crate) use offer::{account_groups, missing_account_groups, read as read_offer};
 pub(crate) use read::{
     Reader, concurrently, dbfs_info, integer, is_listed, list_directory, list_whole, read_object,
     service,

@@ -86,7 +86,7 @@ pub(crate) async fn read(
 ) -> Result<Offer, Error> {
     let named = named_targets(archive);
     let has = |targets: &[Target]| targets.iter().any(|target| named.contains(target));
-    let (node_types, spark_versions, destinations, warehouses, git, account_groups) = tokio::join!(
+    let (node_types, spark_versions, destinations, warehouses, git, account) = tokio::join!(
         ask(has(&[Target::NodeType]), "node types", node_types(client)),
         ask(
             has(&[Target::SparkVersion]),
@@ -108,15 +108,7 @@ pub(crate) async fn read(
             "git credentials",
             git_providers(client)
         ),
-        concurrently(missing_groups, concurrency, |name| async move {
-            let asked = ask(
-                true,
-                "groups of the account",
-                account_group(client, name.clone()),
-            )
-            .await?;
-            Ok::<_, Error>((name, asked))
-        }),
+        account_groups(client, missing_groups, concurrency),
     );
     Ok(Offer {
         node_types: node_types?,
@@ -124,8 +116,25 @@ pub(crate) async fn read(
         destinations: destinations?,
         warehouses: warehouses?,
         git_providers: git?,
-        account_groups: account_groups.into_iter().collect::<Result<_, Error>>()?,
+        account_groups: account?,
     })
+}
+
+/// Looks these groups up in the account.
+///
+/// # Errors
+/// [`Error::Service`] when the credentials or the network are lost.
+pub(crate) async fn account_groups(
+    client: &Client,
+    names: Vec<String>,
+    concurrency: usize,
+) -> Result<BTreeMap<String, Asked<Option<String>>>, Error> {
+    let asked = concurrently(names, concurrency, |name| async move {
+        let call = account_group(client, name.clone());
+        let asked = ask(true, "groups of the account", call).await?;
+        Ok((name, asked))
+    });
+    asked.await.into_iter().collect()
 }
 
 /// Groups of the account in the archive that the target does not have.
