@@ -1,5 +1,4 @@
-//! Whether the target knows the names that a map puts in, and who could read what is restored below another folder
-//! (`spec/import.md`, "Map file" and "Partial restore").
+//! Whether the target knows the names that a map puts in (`spec/import.md`, "Map file").
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -9,9 +8,8 @@ use serde_json::Value;
 
 use super::parse::Section;
 use crate::archived::ArchiveState;
-use crate::error::{Error, Rule};
+use crate::error::Error;
 use crate::options::Options;
-use crate::plan::directory_parents;
 use crate::target::{TargetState, service};
 
 /// Asks the target about every name that the map put in. What nobody can answer stays unchecked.
@@ -39,56 +37,7 @@ pub(crate) async fn target(
         .iter()
         .map(|((section, to), position)| (*section, to.clone(), *position))
         .collect();
-    let of = |wanted: Section| {
-        used.iter()
-            .filter(move |(section, ..)| *section == wanted)
-            .map(|(_, to, position)| (to.as_str(), *position))
-    };
-    for (section, kind, field) in [
-        (Section::Users, "users", "userName"),
-        (
-            Section::ServicePrincipals,
-            "service-principals",
-            "applicationId",
-        ),
-        (Section::Groups, "groups", "displayName"),
-    ] {
-        check.listed(section, kind, field, of(section));
-    }
-    check.homes(state);
-    if options.as_prefix.is_none() {
-        check.listed(
-            Section::InstancePools,
-            "instance-pools",
-            "instance_pool_name",
-            of(Section::InstancePools),
-        );
-        check.listed(
-            Section::ClusterPolicies,
-            "cluster-policies",
-            "name",
-            of(Section::ClusterPolicies),
-        );
-        let node_types = "/api/2.1/clusters/list-node-types";
-        check
-            .offered(
-                Section::NodeTypes,
-                (node_types, "node_types", "node_type_id"),
-                of(Section::NodeTypes),
-            )
-            .await?;
-        let versions = "/api/2.1/clusters/spark-versions";
-        check
-            .offered(
-                Section::SparkVersions,
-                (versions, "versions", "key"),
-                of(Section::SparkVersions),
-            )
-            .await?;
-        for (section, path) in READ_BY_ID {
-            check.by_id(section, path, of(section)).await?;
-        }
-    }
+    check.all(state, &used, options.as_prefix.is_none()).await?;
     let Check {
         problems,
         unchecked,
@@ -140,6 +89,64 @@ struct Check<'a> {
 }
 
 impl Check<'_> {
+    /// Everything that the map put in; of a restore below another folder only what names people.
+    async fn all(
+        &mut self,
+        state: &ArchiveState,
+        used: &[(Section, String, usize)],
+        everything: bool,
+    ) -> Result<(), Error> {
+        let of = |wanted: Section| {
+            used.iter()
+                .filter(move |(section, ..)| *section == wanted)
+                .map(|(_, to, position)| (to.as_str(), *position))
+        };
+        for (section, kind, field) in [
+            (Section::Users, "users", "userName"),
+            (
+                Section::ServicePrincipals,
+                "service-principals",
+                "applicationId",
+            ),
+            (Section::Groups, "groups", "displayName"),
+        ] {
+            self.listed(section, kind, field, of(section));
+        }
+        self.homes(state);
+        if everything {
+            self.listed(
+                Section::InstancePools,
+                "instance-pools",
+                "instance_pool_name",
+                of(Section::InstancePools),
+            );
+            self.listed(
+                Section::ClusterPolicies,
+                "cluster-policies",
+                "name",
+                of(Section::ClusterPolicies),
+            );
+            let node_types = "/api/2.1/clusters/list-node-types";
+            self.offered(
+                Section::NodeTypes,
+                (node_types, "node_types", "node_type_id"),
+                of(Section::NodeTypes),
+            )
+            .await?;
+            let versions = "/api/2.1/clusters/spark-versions";
+            self.offered(
+                Section::SparkVersions,
+                (versions, "versions", "key"),
+                of(Section::SparkVersions),
+            )
+            .await?;
+            for (section, path) in READ_BY_ID {
+                self.by_id(section, path, of(section)).await?;
+            }
+        }
+        Ok(())
+    }
+
     fn missing(&mut self, section: Section, name: &str, what: &str) {
         self.problems
             .push(format!("[{}] {name:?}: {what}", section.name()));
@@ -301,89 +308,6 @@ fn will_exist(state: &ArchiveState, target: &TargetState, name: &str) -> bool {
     })
 }
 
-fn is_fatal(error: &lifeboat_databricks::Error) -> bool {
+pub(super) fn is_fatal(error: &lifeboat_databricks::Error) -> bool {
     error.is_auth() || error.is_network()
-}
-
-/// Refuses a folder in which others could read what is restored: rights are inherited, and at the source they stood
-/// elsewhere. `homes` are the owners of the homes from which everything comes; `None` when something comes from
-/// elsewhere.
-///
-/// # Errors
-/// [`Error::Refused`], [`Error::Service`].
-pub(crate) async fn may_be_read_by_others(
-    client: &Client,
-    folder: &str,
-    homes: Option<&BTreeSet<String>>,
-    target: &TargetState,
-) -> Result<(), Error> {
-    let refused = |detail: String| {
-        Error::Refused {
-        rule: Rule::OpenFolder,
-        detail,
-        hint: "name another folder with --as-prefix, one that does not exist or that only administrators can read".to_owned(),
-    }
-    };
-    if let Some(owner) = tree::home_owner(folder)
-        && !target.tree.contains_key(&format!("/Users/{owner}"))
-    {
-        return Err(refused(format!(
-            "{folder} lies in the home of {owner}, which the target does not have"
-        )));
-    }
-    let mut above = directory_parents(folder);
-    above.push(folder);
-    let Some((path, info)) = above
-        .into_iter()
-        .rev()
-        .find_map(|path| Some((path, target.tree.get(path)?)))
-    else {
-        // Below the root alone only administrators have rights.
-        return Ok(());
-    };
-    let call = format!(
-        "/api/2.0/permissions/directories/{}",
-        segment(&info.object_id)
-    );
-    let reply = match client.get(&call, &[]).await {
-        Ok(reply) => reply,
-        Err(error) if is_fatal(&error) => {
-            return Err(service("reading who may read the folder", error));
-        }
-        Err(error) => {
-            return Err(refused(format!(
-                "nobody can tell who may read {path}: {error}"
-            )));
-        }
-    };
-    let own: Option<&String> = homes
-        .filter(|homes| homes.len() == 1)
-        .and_then(BTreeSet::first);
-    let others: Vec<&str> = reply
-        .get("access_control_list")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-        .filter_map(|entry| {
-            ["user_name", "service_principal_name", "group_name"]
-                .iter()
-                .find_map(|field| Some((*field, entry.get(field)?.as_str()?)))
-        })
-        .filter(|(field, name)| match *field {
-            "group_name" => *name != "admins",
-            _ => {
-                let name = name.to_lowercase();
-                name != target.caller.to_lowercase() && Some(&name) != own
-            }
-        })
-        .map(|(_, name)| name)
-        .collect();
-    if others.is_empty() {
-        Ok(())
-    } else {
-        Err(refused(format!(
-            "what is restored into {folder} inherits the rights on {path}, so {} could read it",
-            others.join(", ")
-        )))
-    }
 }

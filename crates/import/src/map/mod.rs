@@ -7,10 +7,15 @@
 
 mod check;
 mod folders;
+mod hosts;
+mod names;
 mod parse;
 mod pattern;
 mod prefix;
 mod translate;
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::Path;
@@ -18,9 +23,9 @@ use std::path::Path;
 use lifeboat_catalog::Target;
 use serde::Serialize;
 
-pub(crate) use check::{may_be_read_by_others, target as check_target};
+pub(crate) use check::target as check_target;
 use parse::{MapFile, Section};
-pub(crate) use prefix::folder as prefix_folder;
+pub(crate) use prefix::{folder as prefix_folder, may_be_read_by_others};
 
 use crate::archived::ArchiveState;
 use crate::error::Error;

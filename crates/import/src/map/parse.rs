@@ -470,4 +470,17 @@ mod tests {
         );
         assert!(problems("users = 3\n")[0].contains("is a section"));
     }
+
+    #[test]
+    fn the_example_is_a_map_of_every_sort_and_stands_in_the_readme() {
+        let example = include_str!("../../../../examples/map.toml");
+        let map = MapFile::parse(example).unwrap();
+        let unnamed: Vec<&str> = SECTIONS
+            .iter()
+            .filter(|(section, name)| !map.has(*section) && !example.contains(&format!("[{name}]")))
+            .map(|(_, name)| *name)
+            .collect();
+        assert_eq!(unnamed, Vec::<&str>::new());
+        assert!(include_str!("../../../../README.md").contains(example));
+    }
 }

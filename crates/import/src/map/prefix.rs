@@ -1,14 +1,18 @@
 //! Everything below another folder (`spec/import.md`, "Partial restore").
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use lifeboat_catalog::tree;
+use lifeboat_databricks::{Client, segment};
 use serde_json::Value;
 
+use super::check::is_fatal;
 use super::folders;
 use super::parse::is_protected;
 use crate::archived::ArchiveState;
-use crate::error::Error;
+use crate::error::{Error, Rule};
+use crate::plan::directory_parents;
+use crate::target::{TargetState, service};
 
 /// The folder as it is used; an error for what is none.
 ///
@@ -61,6 +65,8 @@ pub(crate) fn place_below(folder: &str, state: &mut ArchiveState) {
     state.objects.retain(|kind, _| kind == "git-folders");
     state.dbfs.clear();
     state.unknown.clear();
+    // What is left is a part: what it does not name is not gone.
+    state.complete = false;
     // A second clone beside the one that the journal may know by the id of the source.
     let id_below = |id: &str| format!("{id}@{folder}");
     for record in state.objects.get_mut("git-folders").into_iter().flatten() {
@@ -77,4 +83,87 @@ pub(crate) fn place_below(folder: &str, state: &mut ArchiveState) {
             .collect();
     }
     folders::add_missing(state);
+}
+
+/// Refuses a folder in which others could read what is restored: rights are inherited, and at the source they stood
+/// elsewhere. `homes` are the owners of the homes from which everything comes; `None` when something comes from
+/// elsewhere.
+///
+/// # Errors
+/// [`Error::Refused`], [`Error::Service`].
+pub(crate) async fn may_be_read_by_others(
+    client: &Client,
+    folder: &str,
+    homes: Option<&BTreeSet<String>>,
+    target: &TargetState,
+) -> Result<(), Error> {
+    let refused = |detail: String| {
+        Error::Refused {
+        rule: Rule::OpenFolder,
+        detail,
+        hint: "name another folder with --as-prefix, one that does not exist or that only administrators can read".to_owned(),
+    }
+    };
+    if let Some(owner) = tree::home_owner(folder)
+        && !target.tree.contains_key(&format!("/Users/{owner}"))
+    {
+        return Err(refused(format!(
+            "{folder} lies in the home of {owner}, which the target does not have"
+        )));
+    }
+    let mut above = directory_parents(folder);
+    above.push(folder);
+    let Some((path, info)) = above
+        .into_iter()
+        .rev()
+        .find_map(|path| Some((path, target.tree.get(path)?)))
+    else {
+        // Below the root alone only administrators have rights.
+        return Ok(());
+    };
+    let call = format!(
+        "/api/2.0/permissions/directories/{}",
+        segment(&info.object_id)
+    );
+    let reply = match client.get(&call, &[]).await {
+        Ok(reply) => reply,
+        Err(error) if is_fatal(&error) => {
+            return Err(service("reading who may read the folder", error));
+        }
+        Err(error) => {
+            return Err(refused(format!(
+                "nobody can tell who may read {path}: {error}"
+            )));
+        }
+    };
+    let own: Option<&String> = homes
+        .filter(|homes| homes.len() == 1)
+        .and_then(BTreeSet::first);
+    let others: Vec<&str> = reply
+        .get("access_control_list")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| {
+            ["user_name", "service_principal_name", "group_name"]
+                .iter()
+                .find_map(|field| Some((*field, entry.get(field)?.as_str()?)))
+        })
+        .filter(|(field, name)| match *field {
+            "group_name" => *name != "admins",
+            _ => {
+                let name = name.to_lowercase();
+                name != target.caller.to_lowercase() && Some(&name) != own
+            }
+        })
+        .map(|(_, name)| name)
+        .collect();
+    if others.is_empty() {
+        Ok(())
+    } else {
+        Err(refused(format!(
+            "what is restored into {folder} inherits the rights on {path}, so {} could read it",
+            others.join(", ")
+        )))
+    }
 }

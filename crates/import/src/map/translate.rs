@@ -6,11 +6,12 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use lifeboat_catalog::records::ObjectRecord;
-use lifeboat_catalog::{Form, Found, Kind, Target, jobs, paths, places, secret_scopes, tree};
-use serde_json::{Map, Value};
+use lifeboat_catalog::{Form, Found, Kind, Target, paths, places, secret_scopes, tree};
+use serde_json::Value;
 
+use super::names::{IDENTITIES, Names, rename};
 use super::parse::{MapFile, Section, is_resource_id};
-use super::{MapEntry, folders};
+use super::{MapEntry, folders, hosts};
 use crate::archived::ArchiveState;
 
 /// Problems of one sort that are named; the rest is counted.
@@ -25,17 +26,6 @@ const WITH_HOSTS: [&str; 5] = [
     "jobs",
 ];
 
-/// Kinds of identities with the field of their name and their section.
-const IDENTITIES: [(&str, &str, Section); 3] = [
-    ("users", "userName", Section::Users),
-    (
-        "service-principals",
-        "applicationId",
-        Section::ServicePrincipals,
-    ),
-    ("groups", "displayName", Section::Groups),
-];
-
 /// Translates the records.
 ///
 /// # Errors
@@ -48,6 +38,7 @@ pub(crate) fn translate(map: &MapFile, state: &mut ArchiveState) -> Result<(), V
         used: BTreeMap::new(),
         sources: BTreeMap::new(),
         left_alone: HashSet::new(),
+        clones: HashMap::new(),
         remarks: HashMap::new(),
         problems: Vec::new(),
     };
@@ -57,54 +48,6 @@ pub(crate) fn translate(map: &MapFile, state: &mut ArchiveState) -> Result<(), V
     translator.access(state);
     translator.tree(state);
     translator.finish(state)
-}
-
-/// Who is known in the source.
-struct Names {
-    known: HashMap<Section, HashSet<String>>,
-    /// Sections whose names the archive does not hold as a whole.
-    partial: HashSet<Section>,
-}
-
-impl Names {
-    fn of(state: &ArchiveState) -> Self {
-        let mut names = Self {
-            known: HashMap::new(),
-            partial: HashSet::new(),
-        };
-        for (kind, field, section) in IDENTITIES {
-            let known = names.known.entry(section).or_default();
-            let records = state.of_kind(kind).iter();
-            known.extend(
-                records
-                    .filter_map(|record| places::text(&record.body, field))
-                    .map(|name| section.key(&name)),
-            );
-            if state.partial_identities.contains(kind) {
-                names.partial.insert(section);
-            }
-        }
-        names
-    }
-
-    fn has(&self, section: Section, name: &str) -> bool {
-        self.known
-            .get(&section)
-            .is_some_and(|known| known.contains(&section.key(name)))
-    }
-
-    /// What a name is that may be a user's, a service principal's or a group's.
-    fn section(&self, name: &str) -> Section {
-        let known = IDENTITIES
-            .iter()
-            .find(|(_, _, section)| self.has(*section, name));
-        match known {
-            Some((_, _, section)) => *section,
-            None if jobs::is_guid(name) => Section::ServicePrincipals,
-            None if name.contains('@') => Section::Users,
-            None => Section::Groups,
-        }
-    }
 }
 
 struct Translator<'m> {
@@ -118,6 +61,8 @@ struct Translator<'m> {
     sources: BTreeMap<(Section, String), BTreeSet<String>>,
     /// Ids of kinds that no archive holds which no entry speaks of.
     left_alone: HashSet<(Section, String)>,
+    /// Paths of git folders that were renamed: the new one to that in the source.
+    clones: HashMap<String, String>,
     remarks: HashMap<(String, String), Vec<String>>,
     problems: Vec<String>,
 }
@@ -318,89 +263,27 @@ impl Translator<'_> {
             && let Some(Value::String(path)) = body.get_mut("path")
             && let Some(new) = self.path(tree::without_alias(path))
         {
+            let old = tree::without_alias(path).to_owned();
+            self.clones.insert(new.clone(), old);
             name.clone_from(&new);
             *path = new;
         }
         if WITH_HOSTS.contains(&kind.name) && self.map.has(Section::StorageHosts) {
-            let mut hosts = Vec::new();
-            self.hosts_of(body, &mut hosts);
-            for (old, new) in hosts {
+            let mut changed = Vec::new();
+            hosts::replace(body, &mut |host| {
+                let new = self.host(host)?;
+                changed.push((host.to_owned(), new.clone()));
+                Some(new)
+            });
+            for (old, new) in changed {
                 self.remark(kind.name, id, &old, &new);
             }
         }
     }
 
-    /// Replaces hosts in every string and key.
-    fn hosts_of(&mut self, value: &mut Value, changed: &mut Vec<(String, String)>) {
-        match value {
-            Value::String(text) => {
-                if let Some(new) = self.hosts(text, changed) {
-                    *text = new;
-                }
-            }
-            Value::Array(array) => {
-                for inner in array {
-                    self.hosts_of(inner, changed);
-                }
-            }
-            Value::Object(map) => {
-                for inner in map.values_mut() {
-                    self.hosts_of(inner, changed);
-                }
-                let keys: Vec<Option<String>> =
-                    map.keys().map(|key| self.hosts(key, changed)).collect();
-                if keys.iter().any(Option::is_some) {
-                    let renamed: Map<String, Value> = std::mem::take(map)
-                        .into_iter()
-                        .zip(keys)
-                        .map(|((key, value), new)| (new.unwrap_or(key), value))
-                        .collect();
-                    *map = renamed;
-                }
-            }
-            _ => {}
-        }
-    }
-
-    /// A text with the hosts of the target; `None` when it names none that is mapped. A host ends where its name ends;
-    /// before it a dot may stand, as in keys of Spark (`fs.azure.account.key.<host>`).
-    fn hosts(&mut self, text: &str, changed: &mut Vec<(String, String)>) -> Option<String> {
-        let is_host = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-');
-        let mut new = String::new();
-        let mut rest = text;
-        let mut any = false;
-        while let Some(start) = rest.find(is_host) {
-            let end = rest[start..]
-                .find(|c| !is_host(c))
-                .map_or(rest.len(), |length| start + length);
-            new.push_str(&rest[..start]);
-            let run = &rest[start..end];
-            let word = run.trim_end_matches('.');
-            match self.host(word) {
-                Some((at, to)) => {
-                    changed.push((word[at..].to_owned(), to.clone()));
-                    new.push_str(&word[..at]);
-                    new.push_str(&to);
-                    new.push_str(&run[word.len()..]);
-                    any = true;
-                }
-                None => new.push_str(run),
-            }
-            rest = &rest[end..];
-        }
-        new.push_str(rest);
-        any.then_some(new)
-    }
-
-    /// The mapped host at the end of a word of letters, digits, hyphens and dots: where it begins, and what it becomes.
-    fn host(&mut self, word: &str) -> Option<(usize, String)> {
-        let begins = std::iter::once(0).chain(word.match_indices('.').map(|(at, _)| at + 1));
-        for at in begins {
-            if let Some(to) = self.value(Section::StorageHosts, &word[at..]) {
-                return Some((at, to));
-            }
-        }
-        None
+    /// What a host is called in the target.
+    fn host(&mut self, host: &str) -> Option<String> {
+        self.value(Section::StorageHosts, host)
     }
 
     /// A vault has two names; a scope must not point to two vaults.
@@ -473,6 +356,10 @@ impl Translator<'_> {
                 .push(format!("mapped from {old}"));
             state.translation.origins.insert(new, old);
         }
+        state
+            .translation
+            .origins
+            .extend(std::mem::take(&mut self.clones));
         let mut renamed = |names: &BTreeSet<String>| -> Vec<String> {
             let paths = names.iter().filter(|name| name.starts_with('/'));
             paths.filter_map(|name| self.path(name)).collect()
@@ -558,33 +445,6 @@ impl Translator<'_> {
         translation.used = self.used;
         translation.remarks = self.remarks;
         Ok(())
-    }
-}
-
-/// Gives an identity another name, wherever its record repeats it.
-fn rename(record: &mut ObjectRecord, field: &str, old: &str, new: &str) {
-    let is_old = |value: &Value| {
-        value
-            .as_str()
-            .is_some_and(|text| text.to_lowercase() == old.to_lowercase())
-    };
-    let Some(body) = record.body.as_object_mut() else {
-        return;
-    };
-    body.insert(field.to_owned(), Value::String(new.to_owned()));
-    if field == "userName" {
-        if body.get("displayName").is_some_and(is_old) {
-            body.insert("displayName".to_owned(), Value::String(new.to_owned()));
-        }
-        let emails = body.get_mut("emails").and_then(Value::as_array_mut);
-        for mail in emails.into_iter().flatten() {
-            if let Some(value) = mail.get_mut("value").filter(|value| is_old(value)) {
-                *value = Value::String(new.to_owned());
-            }
-        }
-    }
-    if record.name == old {
-        new.clone_into(&mut record.name);
     }
 }
 
