@@ -437,8 +437,21 @@ async fn a_folder_is_restored_below_another_one_beside_the_standby_copy() {
 
     stage.target.reset_calls();
     assert_eq!(stage.apply(&options).await.unwrap().writes, 0);
-    // The standby copy is known as before.
-    assert_eq!(stage.apply(&stage.options()).await.unwrap().writes, 0);
+    // The standby copy is known as before, and the restored one is nothing that is gone from the source.
+    let nightly = Options {
+        delete_removed: true,
+        ..stage.options()
+    };
+    let report = stage.apply(&nightly).await.unwrap();
+    assert_eq!(report.writes, 0);
+    let named = |name: &str| {
+        report
+            .objects
+            .iter()
+            .any(|object| object.name.starts_with(name))
+    };
+    assert!(named(BRUNO) && !named("/Restored"));
+    assert_eq!(lifeboat_sim::compare(&after, &stage.target.dump()), []);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

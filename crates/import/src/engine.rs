@@ -171,6 +171,9 @@ pub(crate) async fn apply(
     if !options.selection.is_everything() {
         journal.is_of_a_part();
     }
+    if options.as_prefix.is_some() {
+        journal.is_elsewhere();
+    }
     let Prepared { plan, resolver, .. } = prepared;
     let run = Run::new(
         archive,

@@ -20,6 +20,8 @@ pub struct Journal {
     archive: String,
     /// This import covers a part of the archive.
     part: std::sync::atomic::AtomicBool,
+    /// This import restores below another folder.
+    elsewhere: std::sync::atomic::AtomicBool,
     inner: Mutex<Inner>,
     _lock: Lock,
 }
@@ -95,6 +97,7 @@ impl Journal {
             path: path.to_owned(),
             archive: archive.to_owned(),
             part: std::sync::atomic::AtomicBool::new(false),
+            elsewhere: std::sync::atomic::AtomicBool::new(false),
             inner: Mutex::new(Inner {
                 file,
                 knowledge: loaded.knowledge,
@@ -151,7 +154,17 @@ impl Journal {
             .part
             .load(std::sync::atomic::Ordering::Relaxed)
             .then_some(true);
+        line.elsewhere = self
+            .elsewhere
+            .load(std::sync::atomic::Ordering::Relaxed)
+            .then_some(true);
         line
+    }
+
+    /// Says that this import restores below another folder: what it makes has no place of its own in the source.
+    pub fn is_elsewhere(&self) {
+        self.elsewhere
+            .store(true, std::sync::atomic::Ordering::Relaxed);
     }
 
     /// Says that this import covers a part of the archive: what only such imports wrote is never deleted.

@@ -114,6 +114,9 @@ pub struct Line {
     /// True when the import covers a part of the archive.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub part: Option<bool>,
+    /// True when the import restores below another folder: the id is no path of the source.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub elsewhere: Option<bool>,
     /// The target's `modified_at`, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub modified_at: Option<i64>,
@@ -158,6 +161,7 @@ impl Line {
             token: None,
             made: None,
             part: None,
+            elsewhere: None,
             modified_at: None,
             ok: None,
             certain: None,

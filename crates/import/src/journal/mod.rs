@@ -67,6 +67,8 @@ pub struct Entry {
     pub pending: Option<Pending>,
     /// True when an import of a part of an archive made it or wrote it last.
     pub part: bool,
+    /// True when it was restored below another folder: it has no place of its own in the source.
+    pub elsewhere: bool,
     /// True while it has, or may have, the state that it had in the source.
     pub activated: bool,
 }
@@ -291,6 +293,7 @@ impl Knowledge {
                 entry.modified_at = None;
                 entry.seen.clone_from(&line.seen);
                 entry.part = line.part == Some(true);
+                entry.elsewhere = line.elsewhere == Some(true);
                 entry.activated = false;
                 entry.configured = false;
                 entry.pinned = false;

@@ -81,7 +81,7 @@ pub(crate) fn removed_paths(
     ["directories", "notebooks", "files"]
         .into_iter()
         .flat_map(|kind| journal.of_kind(kind))
-        .filter(|(path, entry)| entry.is_ours() && !present.contains(path))
+        .filter(|(path, entry)| entry.is_ours() && !entry.elsewhere && !present.contains(path))
         .flat_map(|(path, _)| std::iter::once(path.to_owned()).chain(orphaned(path, options)))
         .collect()
 }
@@ -121,7 +121,7 @@ impl Builder<'_> {
         for (id, entry) in journal.of_kind(kind) {
             if present.contains(id) {
                 linked += u64::from(entry.is_linked());
-            } else if entry.is_ours() && !self.is_own_folder(kind, id) {
+            } else if entry.is_ours() && !entry.elsewhere && !self.is_own_folder(kind, id) {
                 gone.push((id, entry));
             }
         }
