@@ -274,6 +274,10 @@ async fn everything_follows_the_map_and_the_second_run_writes_nothing() {
     );
     assert!(dump["users"].get("night.shift@contoso.example").is_none());
 
+    let journal = fs_err::read_to_string(stage.journal()).unwrap();
+    let stands_in = |line: &&str| line.contains("\"standing\"") && line.contains("mapped to");
+    assert_eq!(journal.lines().find(stands_in), None);
+
     stage.target.reset_calls();
     let again = stage.apply(&options).await.unwrap();
     let totals = again.totals();

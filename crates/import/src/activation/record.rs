@@ -47,6 +47,11 @@ pub(crate) fn record(
     let knowledge = journal.knowledge();
     for kind in kinds().filter(|kind| covered.filter.kind(kind.name)) {
         for object in covered.state.of_kind(kind.name) {
+            // Another object of the target stands in for it, which is nobody's to activate.
+            let stand_ins = &covered.state.translation.stand_ins;
+            if stand_ins.contains_key(&(kind.name.to_owned(), object.id.clone())) {
+                continue;
+            }
             // What the selection leaves out has no result.
             let key = (kind.name, object.id.as_str());
             let Some(result) = results.get(&key) else {
