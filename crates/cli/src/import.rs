@@ -63,6 +63,17 @@ pub(crate) struct ImportArgs {
     /// Go on with an archive whose inventory is incomplete
     #[arg(long, help_heading = "Safety")]
     allow_incomplete: bool,
+    /// The archive is one of a secondary that was imported from this target: the journal of those imports says which objects
+    /// belong together [default: at its usual place]
+    #[arg(
+        long,
+        value_name = "JOURNAL",
+        num_args = 0..=1,
+        require_equals = true,
+        conflicts_with = "into_source",
+        help_heading = "Safety"
+    )]
+    failback: Option<Option<PathBuf>>,
     /// Journal of this pair of workspaces [default: lifeboat/<source>-<target>/journal.jsonl below $XDG_STATE_HOME]
     #[arg(long, value_name = "FILE", help_heading = "Safety")]
     journal: Option<PathBuf>,
@@ -132,6 +143,7 @@ impl ImportArgs {
             selection: self.selection.selection(),
             target: self.target.clone(),
             into_source: self.into_source,
+            failback: self.failback.clone(),
             adopt: self.adopt,
             allow_incomplete: self.allow_incomplete,
             journal: self.journal.clone(),

@@ -12,9 +12,10 @@ use crate::archived::{self, ArchiveState};
 use crate::compare::{Comparing, compare_with};
 use crate::error::{Error, Refusal};
 use crate::events::{Event, Observer};
+use crate::failback::Reverse;
 use crate::filter::Filter;
 use crate::guards;
-use crate::journal::{Journal, Knowledge, Lock};
+use crate::journal::{Journal, Knowledge, Line, Lock};
 use crate::map;
 use crate::options::{Options, Recheck};
 use crate::plan::{self, Plan, Prepared};
@@ -34,6 +35,21 @@ struct Start {
     identity: Identity,
     target: String,
     journal: std::path::PathBuf,
+    failback: Option<Reverse>,
+    /// Links of a failback that the journal does not hold yet.
+    links: Vec<Line>,
+}
+
+impl Start {
+    /// Adds the links of a failback to what the journal knows.
+    fn link(&mut self, knowledge: &mut Knowledge) {
+        if let Some(reverse) = &self.failback {
+            self.links = reverse.links(&self.state, knowledge);
+            for line in &self.links {
+                knowledge.apply(line);
+            }
+        }
+    }
 }
 
 pub(crate) async fn contact(
@@ -100,7 +116,10 @@ async fn start(
         options,
     )?;
     let journal = guards::journal_path(options, &state.workspace_id, &target);
+    let failback = Reverse::read(options, &state.workspace_id, &target)?;
     Ok(Start {
+        failback,
+        links: Vec::new(),
         state,
         filter,
         identity,
@@ -116,12 +135,13 @@ pub(crate) async fn plan(
     observer: &dyn Observer,
 ) -> Result<Plan, Error> {
     let mut start = start(archive, client, options, observer).await?;
-    let knowledge = Journal::read(&start.journal, &start.state.workspace_id, &start.target)?;
+    let mut knowledge = Journal::read(&start.journal, &start.state.workspace_id, &start.target)?;
     observer.event(Event::Phase {
         name: READING,
         total: None,
     });
-    let (mut target, prepared) = prepare(archive, client, options, &mut start, &knowledge).await?;
+    let (mut target, prepared) =
+        prepare(archive, client, options, &mut start, &mut knowledge).await?;
     let mut plan = prepared.plan;
     plan.refusals = [
         guards::may_apply(&knowledge, client.host(), &start.target, options),
@@ -149,14 +169,15 @@ pub(crate) async fn apply(
     make_folder(&start.journal)?;
     let lock = Lock::take(&start.journal)?;
     // Another import may have written between the first look and the lock.
-    let knowledge = Journal::read(&start.journal, &source, &start.target)?;
+    let mut knowledge = Journal::read(&start.journal, &source, &start.target)?;
     guards::may_apply(&knowledge, client.host(), &start.target, options)?;
     observer.event(Event::Phase {
         name: READING,
         total: None,
     });
     let clock = std::time::Instant::now();
-    let (mut target, prepared) = prepare(archive, client, options, &mut start, &knowledge).await?;
+    let (mut target, prepared) =
+        prepare(archive, client, options, &mut start, &mut knowledge).await?;
     let reading = clock.elapsed().as_secs_f64();
     guards::identities_listed(target.nobody.take())?;
     guards::no_conflicts(&knowledge, &prepared.conflicts, options)?;
@@ -174,6 +195,11 @@ pub(crate) async fn apply(
     if options.as_prefix.is_some() {
         journal.is_elsewhere();
     }
+    for line in &start.links {
+        journal.append(line, false)?;
+    }
+    // The links stand before anything builds on them.
+    journal.sync()?;
     let Prepared { plan, resolver, .. } = prepared;
     let run = Run::new(
         archive,
@@ -298,7 +324,8 @@ pub(crate) async fn compare(
     for warning in &start.state.warnings {
         observer.event(Event::Warning(warning));
     }
-    let knowledge = Journal::read(&start.journal, &start.state.workspace_id, &start.target)?;
+    let mut knowledge = Journal::read(&start.journal, &start.state.workspace_id, &start.target)?;
+    start.link(&mut knowledge);
     observer.event(Event::Phase {
         name: READING,
         total: None,
@@ -323,8 +350,9 @@ async fn prepare(
     client: &Client,
     options: &Options,
     start: &mut Start,
-    knowledge: &Knowledge,
+    knowledge: &mut Knowledge,
 ) -> Result<(TargetState, Prepared), Error> {
+    start.link(knowledge);
     let mut target = read_target(
         client,
         options,
@@ -335,6 +363,12 @@ async fn prepare(
         knowledge,
     )
     .await?;
+    if let Some(reverse) = &start.failback {
+        reverse.judge(&mut start.links, &start.state, &target);
+        for line in &start.links {
+            knowledge.apply(line);
+        }
+    }
     map::check_target(client, options, &mut start.state, &target).await?;
     if let Some(folder) = &options.as_prefix {
         let homes = map::homes_of_selection(&start.state, &start.filter);

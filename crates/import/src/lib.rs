@@ -15,6 +15,7 @@ mod difference;
 mod engine;
 mod error;
 mod events;
+mod failback;
 mod filter;
 mod guards;
 pub mod journal;

@@ -67,6 +67,9 @@ pub struct Options {
     pub target: Option<String>,
     /// Allows the archive's source as target; then only absent objects are created.
     pub into_source: bool,
+    /// The target is an old primary, and the archive one of the secondary that was imported from it: the journal of that
+    /// import, read in reverse, links the objects. `Some(None)` takes it from its usual place.
+    pub failback: Option<Option<PathBuf>>,
     /// Links objects that the target already holds, by natural key and equal content.
     pub adopt: bool,
     /// Goes on with an archive whose inventory is incomplete.
@@ -111,6 +114,7 @@ impl Default for Options {
             selection: Selection::default(),
             target: None,
             into_source: false,
+            failback: None,
             adopt: false,
             allow_incomplete: false,
             journal: None,

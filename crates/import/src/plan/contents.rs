@@ -141,7 +141,8 @@ pub(crate) fn wanted_contents(
             };
             if filter.wants("dbfs", &line.path)
                 && !info.is_dir
-                && info.size == content.size
+                && (info.size == content.size
+                    || journal.entry("dbfs", &line.path).is_some_and(is_unseen))
                 && undecided(
                     journal.entry("dbfs", &line.path),
                     Some(&line.path),
@@ -154,6 +155,11 @@ pub(crate) fn wanted_contents(
         }
     }
     wanted
+}
+
+/// Linked and never read back: only its content can tell whether it is the one that the journal knows.
+fn is_unseen(entry: &Entry) -> bool {
+    entry.is_linked() && entry.digest.is_some() && entry.modified_at.is_none()
 }
 
 fn want(kind: &str, path: String, content: &ContentRef) -> Wanted {
