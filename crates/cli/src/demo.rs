@@ -56,6 +56,9 @@ fn run(cli: &Cli, console: &Arc<Console>) -> Result<Exit, Failure> {
     stage.restore()?;
     stage.compare_workspaces();
     stage.repeat()?;
+    stage.activate()?;
+    stage.refuse()?;
+    stage.stand_down()?;
     stage.farewell();
     Ok(stage.exit())
 }

@@ -230,6 +230,13 @@ fn the_demo_ends_with_equal_workspaces_and_an_archive() {
     assert!(text.contains("Everything else is equal."), "{text}");
     assert!(text.contains("Killed after "), "{text}");
     assert!(text.contains("calls, 0 of them writes"), "{text}");
+    assert!(text.contains(": was standby, now active, "), "{text}");
+    assert!(text.contains("the target is active"), "{text}");
+    assert!(
+        text.contains("the secondary workspace saw 0 writes"),
+        "{text}"
+    );
+    assert!(text.contains(": was active, now standby, "), "{text}");
     let left = room.files("lifeboat-demo");
     for name in [
         "primary.tar.zst",

@@ -155,6 +155,11 @@ impl<'c> Stage<'c> {
 
     pub(super) fn repeat(&mut self) -> Result<(), Failure> {
         self.title("5. The same archive once more: a second run finds nothing to write");
+        self.quiet_night("second-apply")
+    }
+
+    /// The apply of every night, in a target that needs nothing.
+    fn quiet_night(&mut self, event: &str) -> Result<(), Failure> {
         let (archive, journal) = (self.archive(), self.journal());
         self.workspaces.secondary.reset_calls();
         let mut apply = nightly(&archive, &journal).to_vec();
@@ -163,11 +168,75 @@ impl<'c> Stage<'c> {
         let calls = self.workspaces.secondary.calls().len();
         let writes = written(&self.workspaces.secondary);
         self.console.event(
-            "second-apply",
+            event,
             json!({"calls": calls, "writes": writes}),
             &format!("the secondary workspace saw {calls} calls, {writes} of them writes"),
         );
         Ok(())
+    }
+
+    pub(super) fn activate(&mut self) -> Result<(), Failure> {
+        self.title("6. The primary region is gone: the standby takes over");
+        self.say_what_runs();
+        let journal = self.journal();
+        let switch = ["--profile", "secondary", "--journal", &journal];
+        let mut activate = switch.to_vec();
+        activate.push("--source-fenced");
+        self.lifeboat_import("activate", &activate)?;
+        self.say_what_runs();
+        Ok(())
+    }
+
+    /// What the simulator counts in the secondary workspace that would run or cost.
+    fn say_what_runs(&self) {
+        let costs = self.workspaces.secondary.costs();
+        self.console.line("");
+        self.console.event(
+            "secondary-runs",
+            costs.to_json(),
+            &format!(
+                "the secondary workspace has {} jobs that their triggers will run, and {} instances kept idle",
+                costs.jobs_armed.len(),
+                costs.idle_instances
+            ),
+        );
+    }
+
+    pub(super) fn refuse(&mut self) -> Result<(), Failure> {
+        self.title("7. The nightly import is refused from now on: it would pause production");
+        let (archive, journal) = (self.archive(), self.journal());
+        self.workspaces.secondary.reset_calls();
+        match self.lifeboat_import("apply", &nightly(&archive, &journal)) {
+            Err(refusal) if refusal.exit() == Exit::Safety => {
+                self.console.line(&format!("error: {refusal}"));
+                for hint in refusal.hints() {
+                    self.console.line(&format!("hint: {hint}"));
+                }
+            }
+            Err(failure) => return Err(failure),
+            Ok(()) => {
+                return Err(Failure::Demo {
+                    what: "the import into a workspace that runs production was not refused"
+                        .to_owned(),
+                });
+            }
+        }
+        let writes = written(&self.workspaces.secondary);
+        self.console.event(
+            "refused-apply",
+            json!({"writes": writes}),
+            &format!("the secondary workspace saw {writes} writes"),
+        );
+        Ok(())
+    }
+
+    pub(super) fn stand_down(&mut self) -> Result<(), Failure> {
+        self.title("8. Back to standby; the next night finds nothing to write");
+        let journal = self.journal();
+        let switch = ["--profile", "secondary", "--journal", &journal];
+        self.lifeboat_import("deactivate", &switch)?;
+        self.say_what_runs();
+        self.quiet_night("third-apply")
     }
 
     pub(super) fn farewell(&self) {
