@@ -6,9 +6,11 @@ mod import_support;
 
 use std::collections::BTreeSet;
 
-use import_support::{Stage, troubles};
-use lifeboat_import::{Error, Fate, Options, Selection, What};
-use lifeboat_sim::{Fill, tree};
+use import_support::{SOURCE, Stage, client, troubles};
+use lifeboat_databricks::{Body, Safety};
+use lifeboat_import::{Error, Fate, Options, Selection, Silent, What};
+use lifeboat_sim::{Fill, Sim, tree};
+use serde_json::{Value, json};
 
 const TREE: [&str; 5] = [
     "directories",
@@ -197,4 +199,193 @@ async fn leaving_a_path_out_leaves_everything_else_in() {
         team,
         ["/Team", "/Team/other", "/Team/repo", "/Team/other/two"]
     );
+}
+
+async fn post(sim: &Sim, path: &str, body: Value) -> Value {
+    client(sim)
+        .send("POST", path, &[], Body::Json(&body), Safety::Idempotent)
+        .await
+        .unwrap()
+}
+
+/// A source with a job that needs one of everything, and two jobs of one name; the id of the first.
+async fn with_nightly() -> (Stage, Value) {
+    let stage = with_team().await;
+    let sim = &stage.source;
+    sim.with(|world| {
+        let admin = world.admin();
+        let text = "# MAGIC %run ../other/two\n\n# COMMAND ----------\n\n# MAGIC %run ./nowhere";
+        tree::put(world, "/Team/private/nightly", notebook(text), &admin);
+        tree::put(
+            world,
+            "/Team/init.sh",
+            tree::Object::File("echo\n".into()),
+            &admin,
+        );
+        lifeboat_sim::dbfs::put(world, "/FileStore/needed.jar", "jar".into());
+        lifeboat_sim::secrets::create_scope(world, "needed", &admin);
+    });
+    let pool = json!({ "instance_pool_name": "needed", "node_type_id": "Standard_DS3_v2" });
+    let pool = post(sim, "/api/2.0/instance-pools/create", pool).await;
+    let definition =
+        json!({ "instance_pool_id": { "type": "fixed", "value": pool["instance_pool_id"] } });
+    let policy = json!({ "name": "needed", "definition": definition.to_string() });
+    let policy = post(sim, "/api/2.0/policies/clusters/create", policy).await;
+    let cluster = json!({ "cluster_name": "needed", "spark_version": "15.4.x-scala2.12", "num_workers": 1,
+        "instance_pool_id": pool["instance_pool_id"], "policy_id": policy["policy_id"],
+        "init_scripts": [{ "workspace": { "destination": "/Team/init.sh" } }],
+        "spark_conf": { "spark.password": "{{secrets/needed/key}}" } });
+    let cluster = post(sim, "/api/2.1/clusters/create", cluster).await;
+    let libraries = json!({ "cluster_id": cluster["cluster_id"], "libraries": [{ "jar": "dbfs:/FileStore/needed.jar" }] });
+    post(sim, "/api/2.0/libraries/install", libraries).await;
+    let task = |path: &str| {
+        json!({ "task_key": "t", "existing_cluster_id": cluster["cluster_id"],
+        "notebook_task": { "notebook_path": path } })
+    };
+    let job = json!({ "name": "nightly", "tasks": [task("/Team/private/nightly")] });
+    let job = post(sim, "/api/2.2/jobs/create", job).await["job_id"].clone();
+    for _ in 0..2 {
+        let twin = json!({ "name": "twin", "tasks": [task("/Team/other/two")] });
+        post(sim, "/api/2.2/jobs/create", twin).await;
+    }
+    stage.export().await;
+    (stage, job)
+}
+
+fn closure(stage: &Stage, seed: &str) -> Options {
+    Options {
+        closure: vec![seed.to_owned()],
+        ..stage.options()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_comes_with_everything_that_it_needs_and_nothing_else() {
+    let (stage, _) = with_nightly().await;
+    let options = closure(&stage, "jobs/nightly");
+    let plan = stage.plan(&options).await.unwrap();
+    let pool = plan
+        .actions
+        .iter()
+        .find(|action| action.kind == "instance-pools")
+        .unwrap();
+    assert!(
+        pool.remarks
+            .iter()
+            .any(|remark| remark.starts_with("needed by cluster")),
+        "{:?}",
+        pool.remarks
+    );
+    assert!(
+        plan.warnings
+            .iter()
+            .any(|warning| warning.contains("runs ./nowhere")),
+        "{:?}",
+        plan.warnings
+    );
+    let report = stage.apply(&options).await.unwrap();
+    assert_eq!(troubles(&report), Vec::<String>::new());
+    assert!(report.comparison.as_ref().unwrap().is_equal());
+    let mut made: Vec<String> = report
+        .objects
+        .iter()
+        .filter(|object| object.fate == Fate::Created)
+        .map(|object| format!("{} {}", object.kind, object.name))
+        .collect();
+    made.sort();
+    assert_eq!(
+        made,
+        [
+            "cluster-policies needed",
+            "clusters needed",
+            "dbfs /FileStore/needed.jar",
+            "directories /Team",
+            "directories /Team/other",
+            "directories /Team/private",
+            "files /Team/init.sh",
+            "instance-pools needed",
+            "jobs nightly",
+            "libraries needed",
+            "notebooks /Team/other/two",
+            "notebooks /Team/private/nightly",
+            "secret-scopes needed",
+        ]
+    );
+    let again = stage.apply(&options).await.unwrap();
+    assert_eq!(again.writes, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_notebook_comes_with_what_it_runs() {
+    let (stage, _) = with_nightly().await;
+    let options = closure(&stage, "/Workspace/Team/private/nightly");
+    let report = stage.apply(&options).await.unwrap();
+    let notebooks: Vec<&str> = report
+        .objects
+        .iter()
+        .filter(|object| object.kind == "notebooks")
+        .map(|object| object.name.as_str())
+        .collect();
+    assert_eq!(notebooks, ["/Team/other/two", "/Team/private/nightly"]);
+    assert!(!report.kinds.contains_key("jobs"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_that_was_deleted_comes_back_into_the_source_and_what_is_there_stays() {
+    let (stage, job) = with_nightly().await;
+    post(
+        &stage.source,
+        "/api/2.2/jobs/delete",
+        json!({ "job_id": job }),
+    )
+    .await;
+    let admin = stage.source.with(|world| world.admin());
+    stage.source.with(|world| {
+        tree::remove(world, "/Team/private/nightly");
+        tree::put(world, "/Team/other/two", notebook("print('newer')"), &admin);
+    });
+    stage.source.reset_calls();
+    let before = stage.source.dump();
+    let options = Options {
+        into_source: true,
+        target: Some(SOURCE.to_owned()),
+        ..closure(&stage, "jobs/nightly")
+    };
+    let report = lifeboat_import::apply(&stage.open(), &client(&stage.source), &options, &Silent)
+        .await
+        .unwrap();
+    let made: Vec<&str> = report
+        .objects
+        .iter()
+        .filter(|object| object.fate == Fate::Created)
+        .map(|object| object.name.as_str())
+        .collect();
+    assert_eq!(made, ["/Team/private/nightly", "nightly"]);
+    let after = stage.source.dump();
+    assert_eq!(
+        before["notebooks"]["/Team/other/two"],
+        after["notebooks"]["/Team/other/two"]
+    );
+    assert_eq!(before["clusters"], after["clusters"]);
+    assert_eq!(before["acls/clusters"], after["acls/clusters"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_closure_of_nothing_or_of_several_is_refused() {
+    let (stage, _) = with_nightly().await;
+    for (seed, why) in [
+        ("jobs/twin", "several have this name; say which: "),
+        ("jobs/nobody", "no such job"),
+        ("job/nightly", "no such kind"),
+        ("/Team/nothing", "nothing at this path"),
+        ("nightly", "KIND/ID"),
+    ] {
+        let Err(Error::Selection { pattern, what }) = stage.apply(&closure(&stage, seed)).await
+        else {
+            panic!("{seed} was taken");
+        };
+        assert_eq!(pattern, seed);
+        assert!(what.contains(why), "{seed}: {what}");
+    }
+    assert_eq!(stage.writes().len(), 0);
 }

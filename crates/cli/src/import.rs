@@ -51,6 +51,10 @@ pub(crate) struct ImportArgs {
     pub(crate) connection: ConnectionArgs,
     #[command(flatten)]
     selection: SelectionArgs,
+    /// Only this object and everything that it needs: jobs/123, "jobs/nightly load", /Users/a@example.com/notebook; may be
+    /// given several times
+    #[arg(long, value_name = "KIND/ID or PATH", help_heading = "Selection")]
+    closure: Vec<String>,
     /// Workspace id of the target; needed for the first apply into a target unless a terminal can ask
     #[arg(long, value_name = "WORKSPACE ID", help_heading = "Safety")]
     target: Option<String>,
@@ -133,6 +137,8 @@ enum Again {
     None,
     /// Access control lists
     Acls,
+    /// Contents and access control lists of one object in twenty, others each day
+    Sample,
     /// Contents and access control lists
     All,
 }
@@ -141,6 +147,7 @@ impl ImportArgs {
     fn options(&self) -> Options {
         Options {
             selection: self.selection.selection(),
+            closure: self.closure.clone(),
             target: self.target.clone(),
             into_source: self.into_source,
             failback: self.failback.clone(),
@@ -157,11 +164,18 @@ impl ImportArgs {
             recheck: match self.recheck {
                 Again::None => Recheck::None,
                 Again::Acls => Recheck::Acls,
+                Again::Sample => Recheck::Sample(today()),
                 Again::All => Recheck::All,
             },
             ..Options::default()
         }
     }
+}
+
+/// Days since 1970.
+fn today() -> u32 {
+    let seconds = jiff::Timestamp::now().as_second();
+    u32::try_from(seconds / 86_400).unwrap_or(0)
 }
 
 /// Said when a selection leaves nothing of the archive.

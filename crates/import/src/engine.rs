@@ -9,6 +9,7 @@ use lifeboat_databricks::{Client, Identity};
 use crate::activation::{self, Covered};
 use crate::apply::{self, Record, Run, Stopped};
 use crate::archived::{self, ArchiveState};
+use crate::closure;
 use crate::compare::{Comparing, compare_with};
 use crate::error::{Error, Refusal};
 use crate::events::{Event, Observer};
@@ -96,6 +97,15 @@ async fn start(
     archived::verify(archive, observer)?;
     let mut state = archived::load(archive, options.allow_incomplete)?;
     filter.check(&state)?;
+    if !options.closure.is_empty() {
+        let text = |line: &lifeboat_catalog::records::WorkspaceLine| match &line.content {
+            Some(content) => archived::read_member(archive, &content.path),
+            None => Ok(Vec::new()),
+        };
+        let closure = closure::of(&state, &options.closure, &text)?;
+        state.warnings.extend(closure.remarks.iter().cloned());
+        filter.only(closure);
+    }
     map::apply(options, &mut state)?;
     filter.translated(&state.translation.origins);
     observer.event(Event::Source {
@@ -189,7 +199,7 @@ pub(crate) async fn apply(
         &start.target,
         &start.state.archive_id,
     )?;
-    if !options.selection.is_everything() {
+    if !start.filter.is_everything() {
         journal.is_of_a_part();
     }
     if options.as_prefix.is_some() {
@@ -397,7 +407,8 @@ async fn prepare(
     start.state.normalise(archive, &sources)?;
     read_contents(client, wanted, options.concurrency, &mut target).await?;
     if options.recheck != Recheck::None {
-        let wanted = linked_acls(&start.state, &target, knowledge, &resolver);
+        let mut wanted = linked_acls(&start.state, &target, knowledge, &resolver);
+        wanted.retain(|(_, id)| options.recheck.acls(id));
         reader(client, options, &start.state, knowledge)
             .acls(wanted, &mut target)
             .await?;
@@ -509,7 +520,7 @@ fn make_folder(journal: &Path) -> Result<(), Error> {
     else {
         return Ok(());
     };
-    fs_err::create_dir_all(folder).map_err(|source| Error::Io {
+    crate::journal::create_folder(folder).map_err(|source| Error::Io {
         doing: "creating",
         path: folder.to_owned(),
         source,

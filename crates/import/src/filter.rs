@@ -6,6 +6,7 @@ use lifeboat_catalog::selection::{Selected, Selection, SelectionError};
 use lifeboat_catalog::tree;
 
 use crate::archived::ArchiveState;
+use crate::closure::Closure;
 use crate::error::Error;
 
 /// Kinds of the workspace tree: their objects are chosen by path.
@@ -24,6 +25,8 @@ pub struct Filter {
     selected: Selected,
     /// Paths in the source of what stands elsewhere in the target: a selection names the source's.
     origins: HashMap<String, String>,
+    /// Only these objects.
+    closure: Option<Closure>,
 }
 
 impl Filter {
@@ -36,6 +39,7 @@ impl Filter {
             selected: Selected::compile(selection).map_err(wrong)?,
             selection: selection.clone(),
             origins: HashMap::new(),
+            closure: None,
         })
     }
 
@@ -47,7 +51,18 @@ impl Filter {
     /// True when the whole archive is meant.
     #[must_use]
     pub fn is_everything(&self) -> bool {
-        self.selection.is_everything()
+        self.selection.is_everything() && self.closure.is_none()
+    }
+
+    /// Narrows it to a closure.
+    pub(crate) fn only(&mut self, closure: Closure) {
+        self.closure = Some(closure);
+    }
+
+    /// Why the closure holds an object.
+    pub(crate) fn why(&self, kind: &str, id: &str) -> Option<&str> {
+        let id = self.origins.get(id).map_or(id, String::as_str);
+        self.closure.as_ref()?.why(kind, id)
     }
 
     /// Whether objects of this kind may be wanted. Who names paths or users and no kinds wants nothing but the tree.
@@ -55,7 +70,10 @@ impl Filter {
     pub fn kind(&self, kind: &str) -> bool {
         let only_tree = self.selection.kinds.is_none()
             && (!self.selection.include.is_empty() || self.selection.users.is_some());
-        self.selected.kind(kind) && (!only_tree || TREE.contains(&kind))
+        let in_closure = |closure: &Closure| closure.has(kind);
+        self.closure.as_ref().is_none_or(in_closure)
+            && self.selected.kind(kind)
+            && (!only_tree || TREE.contains(&kind))
     }
 
     /// Whether an object is wanted. `id` is the path (without alias) for objects of the tree, the path for DBFS files,
@@ -63,7 +81,9 @@ impl Filter {
     #[must_use]
     pub fn wants(&self, kind: &str, id: &str) -> bool {
         let id = self.origins.get(id).map_or(id, String::as_str);
+        let in_closure = |closure: &Closure| closure.why(kind, id).is_some();
         self.kind(kind)
+            && self.closure.as_ref().is_none_or(in_closure)
             && (!TREE.contains(&kind)
                 || (self.selected.includes(id) && self.selected.excluded_by(id).is_none()))
     }

@@ -169,7 +169,7 @@ pub(crate) fn may_delete(options: &Options) -> Result<(), Error> {
     }
     let detail = if options.into_source {
         "--delete-removed, but --into-source only brings back what is absent"
-    } else if !options.selection.is_everything() {
+    } else if !options.selection.is_everything() || !options.closure.is_empty() {
         "--delete-removed, but only a part of the archive is selected"
     } else {
         return Ok(());

@@ -10,6 +10,7 @@ mod activation;
 mod apply;
 mod archived;
 mod calls;
+mod closure;
 mod compare;
 mod difference;
 mod engine;

@@ -13,8 +13,36 @@ pub enum Recheck {
     None,
     /// Access control lists.
     Acls,
+    /// Contents and access control lists of one object in twenty, others each day: the number is that of the day.
+    Sample(u32),
     /// Contents and access control lists.
     All,
+}
+
+/// One object in so many is in a sample.
+const SAMPLE: u32 = 20;
+
+impl Recheck {
+    /// Whether the content of an object of the target (by path or id) is read again.
+    pub(crate) fn contents(self, target: &str) -> bool {
+        match self {
+            Self::None | Self::Acls => false,
+            Self::Sample(day) => in_sample(target, day),
+            Self::All => true,
+        }
+    }
+
+    /// Whether its access control is.
+    pub(crate) fn acls(self, target: &str) -> bool {
+        self == Self::Acls || self.contents(target)
+    }
+}
+
+/// Each object comes up once in [`SAMPLE`] days.
+fn in_sample(target: &str, day: u32) -> bool {
+    let digest = lifeboat_archive::Digest::of(target.as_bytes()).to_string();
+    let number = u32::from_str_radix(&digest[..8], 16).unwrap_or(0);
+    number % SAMPLE == day % SAMPLE
 }
 
 /// How many objects of one kind may be deleted in one run.
@@ -63,6 +91,8 @@ impl std::str::FromStr for DeleteLimit {
 pub struct Options {
     /// The part of the archive to import.
     pub selection: Selection,
+    /// Objects that are imported with everything that they need, and nothing else: `KIND/ID`, `KIND/NAME` or a path.
+    pub closure: Vec<String>,
     /// Workspace id of the target, as the operator named it. Needed for the first apply into a target.
     pub target: Option<String>,
     /// Allows the archive's source as target; then only absent objects are created.
@@ -112,6 +142,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             selection: Selection::default(),
+            closure: Vec::new(),
             target: None,
             into_source: false,
             failback: None,
@@ -133,6 +164,34 @@ impl Default for Options {
             home_wait: Duration::from_secs(120),
             cluster_wait: Duration::from_secs(900),
             create_pause: Duration::from_secs(1),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sample_comes_to_every_object_once_in_its_round() {
+        for id in ["/Shared/a", "/Users/a@x/b", "1234567890"] {
+            let days: Vec<u32> = (100..140)
+                .filter(|day| Recheck::Sample(*day).contents(id))
+                .collect();
+            assert_eq!(days.len(), 2, "{id}");
+            assert_eq!(days[1] - days[0], SAMPLE);
+        }
+        assert!(Recheck::Acls.acls("x") && !Recheck::Acls.contents("x"));
+        assert!(Recheck::All.contents("x") && !Recheck::None.acls("x"));
+    }
+
+    #[test]
+    fn a_limit_of_deletions_is_a_number_or_a_percentage() {
+        let of = |text: &str, linked| text.parse::<DeleteLimit>().unwrap().of(linked);
+        assert_eq!([of("10%", 3), of("10%", 39), of("100%", 7)], [1, 3, 7]);
+        assert_eq!([of("0", 100), of("5", 2)], [0, 5]);
+        for wrong in ["101%", "-1", "ten", "%", "1.5%"] {
+            assert!(wrong.parse::<DeleteLimit>().is_err(), "{wrong}");
         }
     }
 }

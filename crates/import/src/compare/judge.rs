@@ -270,6 +270,7 @@ impl Judge<'_> {
             plan::desired(kind, archived, &self.prepared.resolver)
         };
         if (kind.builtin)(target) {
+            judged.form = Some(plan::overrides_digest(kind, target));
             return decide(
                 judged,
                 plan::same_overrides(kind, &wanted.body, target),

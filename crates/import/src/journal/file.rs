@@ -83,11 +83,12 @@ impl Journal {
             path: path.to_owned(),
             source,
         };
-        let file = fs::OpenOptions::new()
+        let file = super::private()
             .create(true)
             .append(true)
             .open(path)
             .map_err(io)?;
+        let file = fs::File::from_parts(file, path);
         if let Some(length) = loaded.torn_at {
             // The last line lost its end together with the process that wrote it: it was never acted on.
             file.set_len(length).map_err(io)?;

@@ -29,7 +29,7 @@ impl Lock {
                 source,
             }
         };
-        let mut file = File::options()
+        let mut file = super::private()
             .read(true)
             .write(true)
             .create(true)

@@ -20,6 +20,22 @@ pub use line::{Line, LineKind, Made, Op, VERSION};
 pub use lock::Lock;
 pub use standing::Standing;
 
+/// Makes a folder, and those above it, for nobody but the caller.
+pub(crate) fn create_folder(folder: &std::path::Path) -> std::io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.recursive(true).create(folder)
+}
+
+/// Opening for nobody but the caller: a journal names everybody and everything of a workspace.
+fn private() -> std::fs::OpenOptions {
+    let mut options = std::fs::OpenOptions::new();
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
+}
+
 /// Whether the target is a warm standby or runs production.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -246,6 +246,10 @@ impl<'a> Builder<'a> {
         if let Some(remarks) = remarks.get(&(action.kind.clone(), action.id.clone())) {
             action.remarks.extend(remarks.iter().cloned());
         }
+        let why = self.filter.why(&action.kind, &action.id);
+        if let Some(why) = why.or_else(|| self.filter.why(&action.kind, &action.name)) {
+            action.remarks.push(why.to_owned());
+        }
         if action.has_work() {
             for (method, path, count) in calls {
                 *self.calls.entry(family_of(method, path)).or_default() += count;

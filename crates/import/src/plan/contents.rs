@@ -7,7 +7,7 @@ use super::What;
 use crate::archived::ArchiveState;
 use crate::filter::Filter;
 use crate::journal::{Entry, Knowledge};
-use crate::options::{Options, Recheck};
+use crate::options::Options;
 use crate::resolve::Resolver;
 use crate::target::{TargetState, Wanted};
 
@@ -206,7 +206,7 @@ fn undecided(
     if !entry.is_linked() {
         return options.adopt || entry.is_create_pending();
     }
-    options.recheck == Recheck::All
+    there.is_some_and(|there| options.recheck.contents(there))
         || entry.target.as_deref() != there
         || entry.modified_at.is_none()
         || entry.modified_at != modified_at

@@ -27,7 +27,7 @@ pub use cost::Cost;
 pub(crate) use identities::{Members, assignment_command, entitlement_changes, member_changes};
 pub(crate) use objects::{
     STAND_IN, desired, desired_active, is_as_seen, is_offered_name, is_terminated, landing,
-    library_changes, same_form, same_overrides, target_form,
+    library_changes, overrides_digest, same_form, same_overrides, target_form,
 };
 pub use removed::Limits;
 pub(crate) use removed::{ORDER as REMOVED_ORDER, delete_call, removed_paths};

@@ -458,6 +458,13 @@ impl Builder<'_> {
     ) -> Action {
         if (kind.builtin)(&object.body) {
             action.target = Some(object.id.clone());
+            let own = overrides(kind, &object.body).is_some();
+            if !equal && own && !self.options.overwrite_changed && !self.comparing {
+                action.what = What::Skip;
+                return action.because(
+                    "it has overrides of its own in the target; kept without --overwrite-changed",
+                );
+            }
             action.what = if equal { What::Unchanged } else { What::Update };
             action.writes_object = !equal;
             return action;
@@ -634,12 +641,18 @@ impl Builder<'_> {
 
 /// Whether a built-in policy has the archived overrides; the rest of it is the service's.
 pub(crate) fn same_overrides(kind: &Kind, wanted: &Value, target: &Value) -> bool {
-    let overrides = |body: &Value| {
-        kind.compare_form(body)
-            .get("policy_family_definition_overrides")
-            .cloned()
-    };
-    overrides(wanted) == overrides(target)
+    overrides(kind, wanted) == overrides(kind, target)
+}
+
+fn overrides(kind: &Kind, body: &Value) -> Option<Value> {
+    kind.compare_form(body)
+        .get("policy_family_definition_overrides")
+        .cloned()
+}
+
+/// What the journal holds of a built-in policy that was read back.
+pub(crate) fn overrides_digest(kind: &Kind, body: &Value) -> String {
+    digest(&overrides(kind, body).unwrap_or(Value::Null))
 }
 
 /// Libraries to install and, on clusters of ours, to take off.
@@ -675,14 +688,27 @@ pub(crate) fn library_changes(
     (add, remove)
 }
 
-/// Whether somebody changed an object of the target since it was last read back. While a write has no answer, or the
-/// object was never read back, nobody can tell.
+/// Whether somebody changed an object of the target: it is neither as it was last read back, nor as it was last written,
+/// nor as a write without an answer was about to make it.
 fn was_changed(kind: &Kind, entry: &Entry, target_form: &Value, target: &Value) -> bool {
-    if entry.pending.is_some() {
-        return false;
+    let pending = entry.pending.as_ref();
+    if (kind.builtin)(target) {
+        // Of these only the overrides are ever written and recorded.
+        let seen = entry.seen.as_deref();
+        return pending.is_none()
+            && seen.is_some()
+            && seen != Some(&overrides_digest(kind, target));
     }
-    entry.seen.is_some()
-        && entry.seen.as_deref() != Some(digest(target_form).as_str())
+    let form = digest(target_form);
+    let written = [
+        entry.digest.as_deref(),
+        pending.and_then(|pending| pending.digest.as_deref()),
+    ];
+    // With neither a form that was read nor one that was written nobody can tell.
+    let known = entry.seen.is_some() || written.iter().any(Option::is_some);
+    known
+        && entry.seen.as_deref() != Some(form.as_str())
+        && !written.contains(&Some(form.as_str()))
         && !is_as_seen(kind, entry, target)
 }
 

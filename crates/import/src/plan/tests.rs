@@ -778,10 +778,21 @@ fn a_job_that_somebody_changed_is_kept_and_one_that_nobody_changed_follows_the_a
     };
     assert_eq!(plan(&source, &unpaused, &overwrite), What::Update);
 
-    // While an update has no answer nobody can tell who changed it.
-    knowledge.apply(&line_of(Op::Update, "jobs", "1"));
-    let prepared = plan_of(&archive_of(&source), &unpaused, &knowledge, &options);
+    // An update without an answer may have left what it was about to write, and nothing else.
+    let mut intent = line_of(Op::Update, "jobs", "1");
+    intent.digest = Some(crate::resolve::digest(&target_form(
+        kind,
+        &wanted.body,
+        &unpaused.by_id("jobs", "9").unwrap().body,
+    )));
+    let mut ours = knowledge.clone();
+    ours.apply(&intent);
+    let prepared = plan_of(&archive_of(&source), &unpaused, &ours, &options);
     assert_eq!(what(&prepared, "j").what, What::Update);
+    intent.digest = Some("another".to_owned());
+    knowledge.apply(&intent);
+    let prepared = plan_of(&archive_of(&source), &unpaused, &knowledge, &options);
+    assert_eq!(what(&prepared, "j").what, What::Skip);
 }
 
 #[test]
