@@ -1,1 +1,111 @@
-//! Choice, plan and the bodies of calls, without a server.
+//! The plan of an activation, without a server.
+
+use serde_json::{Map, Value, json};
+
+use super::*;
+use crate::journal::{Knowledge, Line, LineKind, Op};
+use crate::target::{Listed, TargetObject, TargetState};
+
+fn line(kind: LineKind, id: &str) -> Line {
+    let mut line = Line::new(kind, "archive");
+    line.kind = Some("jobs".to_owned());
+    line.id = Some(id.to_owned());
+    line.name = Some(format!("job {id}"));
+    line
+}
+
+/// A ledger with one job, `7` in the source and `70` in the target, whose schedule ran without saying so.
+fn ledger(change: impl FnOnce(&mut Standing)) -> Knowledge {
+    let mut standing = Standing {
+        active: Map::from_iter([("/settings/schedule/pause_status".to_owned(), Value::Null)]),
+        ..Standing::default()
+    };
+    change(&mut standing);
+    let mut created = line(LineKind::Result, "7");
+    created.op = Some(Op::Create);
+    created.ok = Some(true);
+    created.target = Some("70".to_owned());
+    let mut told = line(LineKind::Standing, "7");
+    told.standing = Some(standing);
+    let mut known = Knowledge::default();
+    known.apply(&created);
+    known.apply(&told);
+    known
+}
+
+fn target(settings: &Value) -> TargetState {
+    let object = TargetObject {
+        id: "70".to_owned(),
+        body: json!({ "job_id": 70, "settings": settings }),
+    };
+    let mut target = TargetState::default();
+    target
+        .kinds
+        .insert("jobs".to_owned(), Listed::Yes(vec![object]));
+    target
+}
+
+fn turn(known: &Knowledge, target: &TargetState) -> Turn {
+    let moves = plan(Direction::Activate, known, target, &Chosen::default());
+    assert_eq!(moves.len(), 1, "{moves:?}");
+    moves[0].turn
+}
+
+#[test]
+fn each_object_of_the_ledger_has_its_turn() {
+    let paused = target(&json!({ "schedule": { "pause_status": "PAUSED" } }));
+    let running = target(&json!({ "schedule": { "pause_status": "UNPAUSED" } }));
+    let free = ledger(|_| ());
+    assert_eq!(turn(&free, &paused), Turn::Change);
+    assert_eq!(turn(&free, &running), Turn::Unchanged);
+    assert_eq!(turn(&free, &TargetState::default()), Turn::Missing);
+    let barred = ledger(|standing| standing.bars.push("owner missing".to_owned()));
+    assert_eq!(turn(&barred, &paused), Turn::Blocked);
+    let gone = ledger(|standing| standing.gone = true);
+    assert_eq!(turn(&gone, &paused), Turn::Orphaned);
+    let mut refused = TargetState::default();
+    let no = Listed::No("403".to_owned());
+    refused.kinds.insert("jobs".to_owned(), no);
+    assert_eq!(turn(&free, &refused), Turn::Blocked);
+}
+
+#[test]
+fn a_schedule_that_somebody_took_away_is_not_made_up() {
+    let moves = plan(
+        Direction::Activate,
+        &ledger(|_| ()),
+        &target(&json!({})),
+        &Chosen::default(),
+    );
+    assert_eq!(moves[0].turn, Turn::Unchanged);
+    assert!(moves[0].remarks[0].contains("no schedule any more"));
+}
+
+#[test]
+fn a_choice_holds_what_fulfils_all_of_it() {
+    let standing = Standing {
+        tags: [("team".to_owned(), "ops".to_owned())].into(),
+        ..Standing::default()
+    };
+    let chosen = Choice {
+        kinds: Some(vec!["jobs".to_owned()]),
+        names: vec!["night*".to_owned()],
+        tags: vec![("team".to_owned(), Some("ops".to_owned()))],
+    };
+    let chosen = chosen.compile().unwrap();
+    assert!(chosen.holds("jobs", "nightly", &standing));
+    assert!(!chosen.holds("jobs", "daily", &standing));
+    assert!(!chosen.holds("clusters", "nightly", &standing));
+    assert!(!chosen.holds("jobs", "nightly", &Standing::default()));
+}
+
+#[test]
+fn every_kind_that_lands_passive_can_be_activated() {
+    for kind in lifeboat_catalog::kinds() {
+        assert!(
+            kind.passive.is_empty() || ORDER.contains(&kind.name),
+            "{}",
+            kind.name
+        );
+    }
+}
