@@ -7,6 +7,7 @@ use std::collections::{BTreeSet, HashMap};
 use serde_json::Value;
 
 use crate::http::Reply;
+use crate::storm::{Storm, Weather};
 
 /// When a fault strikes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,6 +27,8 @@ pub enum FaultKind {
     Status,
     /// Resets the connection without an answer.
     Reset,
+    /// Never answers: whoever waits for it must be ended.
+    Hang,
     /// The first matching read after a write shows the state before it.
     Stale,
     /// Resets the connection, and every later one: the server is dead until the faults are cleared.
@@ -71,7 +74,7 @@ impl Fault {
         }
     }
 
-    /// A rule from JSON: the fields of this struct, `kind` one of `status`, `reset`, `stale`, `kill`, `when` one of
+    /// A rule from JSON: the fields of this struct, `kind` one of `status`, `reset`, `hang`, `stale`, `kill`, `when` one of
     /// `before`, `after`; a `body` that is no text is sent as JSON.
     ///
     /// # Errors
@@ -103,6 +106,7 @@ impl Fault {
                     fault.kind = match text.as_deref() {
                         Some("status") => FaultKind::Status,
                         Some("reset") => FaultKind::Reset,
+                        Some("hang") => FaultKind::Hang,
                         Some("stale") => FaultKind::Stale,
                         Some("kill") => FaultKind::Kill,
                         _ => return Err(wrong()),
@@ -173,6 +177,7 @@ impl Rule {
 #[derive(Debug, Default)]
 pub(crate) struct Faults {
     rules: Vec<Rule>,
+    weather: Option<Weather>,
     /// Replies to reads, as last shown.
     shown: HashMap<String, Reply>,
     /// Ids and paths that writes made and no read has shown yet.
@@ -188,12 +193,16 @@ impl Faults {
         });
     }
 
+    pub(crate) fn storm(&mut self, storm: Storm) {
+        self.weather = Some(Weather::new(storm));
+    }
+
     pub(crate) fn clear(&mut self) {
         *self = Self::default();
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.rules.is_empty()
+        self.rules.is_empty() && self.weather.is_none()
     }
 
     /// The fault that strikes this call, if any. Counts the call for every rule that fits.
@@ -209,13 +218,14 @@ impl Faults {
                 hit = Some(rule.fault.clone());
             }
         }
-        hit
+        let weather = self.weather.as_mut();
+        hit.or_else(|| weather.and_then(|weather| weather.strike(method, path, query)))
     }
 
     /// After an answered call: replaces the reply to a read by the one from before the last write when a stale rule
     /// says so, and remembers what later stale reads need.
     pub(crate) fn stale(&mut self, method: &str, path: &str, query: &str, reply: Reply) -> Reply {
-        if !self.rules.iter().any(|r| r.fault.kind == FaultKind::Stale) {
+        if self.weather.is_none() && !self.rules.iter().any(|r| r.fault.kind == FaultKind::Stale) {
             return reply;
         }
         if method != "GET" {
@@ -252,7 +262,10 @@ impl Faults {
                 rule.seen += 1;
                 reply
             }
-            None => reply,
+            None => match &self.weather {
+                Some(weather) if weather.hides(path, query) => before,
+                _ => reply,
+            },
         }
     }
 

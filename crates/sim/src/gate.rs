@@ -24,7 +24,7 @@ pub struct Call {
     pub path: String,
     /// Query, decoded: `key=value&...`.
     pub query: String,
-    /// Status answered; 0 when the connection was reset.
+    /// Status answered; 0 when there was no answer.
     pub status: u16,
     /// When it was answered, in milliseconds since the server began.
     pub at_ms: u64,
@@ -46,6 +46,7 @@ pub(crate) struct Incoming {
 pub(crate) enum Outcome {
     Answer(Reply),
     Reset,
+    Hang,
 }
 
 type Hook = Box<dyn FnMut(&Call) + Send>;
@@ -140,7 +141,7 @@ impl Gate {
             query: query.to_owned(),
             status: match outcome {
                 Outcome::Answer(reply) => reply.status,
-                Outcome::Reset => 0,
+                Outcome::Reset | Outcome::Hang => 0,
             },
             at_ms: self.at_ms(),
         };
@@ -199,6 +200,7 @@ impl Gate {
     fn carry_out(&self, fault: &Fault) -> Outcome {
         match fault.kind {
             FaultKind::Reset | FaultKind::Stale => Outcome::Reset,
+            FaultKind::Hang => Outcome::Hang,
             FaultKind::Kill => {
                 self.dead.store(true, Ordering::SeqCst);
                 Outcome::Reset

@@ -60,7 +60,7 @@ async fn answer(
         Err(refusal) => {
             let outcome = Outcome::Answer(refusal);
             gate.record(&method, &path, &query, &outcome);
-            return finish(&gate, &connection, outcome);
+            return finish(&gate, &connection, outcome).await;
         }
     };
     let latency = *lock(&gate.latency);
@@ -76,16 +76,18 @@ async fn answer(
         body,
     });
     drop(listing);
-    finish(&gate, &connection, outcome)
+    finish(&gate, &connection, outcome).await
 }
 
-fn finish(gate: &Gate, connection: &Connection, outcome: Outcome) -> Response<axum::body::Body> {
+async fn finish(gate: &Gate, connection: &Connection, outcome: Outcome) -> Response<axum::body::Body> {
     match outcome {
         Outcome::Answer(reply) => respond(gate, &reply),
         Outcome::Reset => {
             connection.cut();
             Response::new(axum::body::Body::empty())
         }
+        // Ends with the connection, which the client closes.
+        Outcome::Hang => std::future::pending().await,
     }
 }
 

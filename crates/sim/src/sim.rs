@@ -17,6 +17,7 @@ use crate::gate::{Call, Gate, lock};
 use crate::limits::Rate;
 use crate::script::Script;
 use crate::server;
+use crate::storm::Storm;
 use crate::world::{Switches, World};
 
 /// How a simulator starts.
@@ -240,6 +241,11 @@ impl Sim {
     /// Adds a fault rule.
     pub fn fault(&self, fault: Fault) {
         lock(&self.gate.faults).add(fault);
+    }
+
+    /// From now on calls fail by these odds, as far as no rule strikes them, until the faults are cleared.
+    pub fn storm(&self, storm: Storm) {
+        lock(&self.gate.faults).storm(storm);
     }
 
     /// Removes all fault rules and serves connections again after a kill.
