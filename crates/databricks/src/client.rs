@@ -38,6 +38,8 @@ pub struct ClientOptions {
     pub user_agent: String,
     /// Calls under way at one time, over all families.
     pub max_concurrent: usize,
+    /// Length of a second in the pauses before repetitions: tests have shorter ones.
+    pub second: Duration,
 }
 
 impl Default for ClientOptions {
@@ -48,6 +50,7 @@ impl Default for ClientOptions {
             retry_budget: Duration::from_secs(300),
             user_agent: concat!("lifeboat/", env!("CARGO_PKG_VERSION")).to_owned(),
             max_concurrent: 32,
+            second: Duration::from_secs(1),
         }
     }
 }
@@ -107,7 +110,6 @@ struct Inner {
     http: Http,
     pace: Pace,
     retry_budget: Duration,
-    /// Length of a second in pauses: tests have shorter ones.
     second: Duration,
 }
 
@@ -122,14 +124,6 @@ impl fmt::Debug for Client {
 impl Client {
     /// Makes a client. Nothing is sent yet.
     pub fn new(config: Config, options: ClientOptions) -> Result<Self, Error> {
-        Self::with_second(config, options, Duration::from_secs(1))
-    }
-
-    pub(crate) fn with_second(
-        config: Config,
-        options: ClientOptions,
-        second: Duration,
-    ) -> Result<Self, Error> {
         let broken = |problem| Error::new("", &config.host, 0, problem);
         let base = Url::parse(&config.host).map_err(|error| broken(invalid(&error.to_string())))?;
         let http =
@@ -138,7 +132,11 @@ impl Client {
         let Config {
             host, workspace_id, ..
         } = config;
-        let retry_budget = options.retry_budget;
+        let ClientOptions {
+            retry_budget,
+            second,
+            ..
+        } = options;
         Ok(Self(Arc::new(Inner {
             host,
             base,

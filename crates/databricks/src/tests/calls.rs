@@ -228,7 +228,7 @@ async fn the_configured_workspace_must_answer() {
     ])
     .await;
     let config = Config::with_token(&format!("{}/?o=1", mock.url), Secret::new(TOKEN)).unwrap();
-    let client = Client::with_second(config, options(), Duration::from_millis(1)).unwrap();
+    let client = Client::new(config, options()).unwrap();
     assert_eq!(
         client.identity().await.unwrap().workspace_id.as_deref(),
         Some("1")

@@ -147,7 +147,7 @@ impl Mock {
 
     pub(super) fn client_with(&self, options: ClientOptions) -> Client {
         let config = Config::with_token(&self.url, Secret::new(TOKEN)).unwrap();
-        Client::with_second(config, options, Duration::from_millis(1)).unwrap()
+        Client::new(config, options).unwrap()
     }
 
     /// Connections accepted so far.
@@ -174,6 +174,7 @@ impl Drop for Mock {
 
 pub(super) fn options() -> ClientOptions {
     ClientOptions {
+        second: Duration::from_millis(1),
         limits: Limits::Off,
         timeout: Duration::from_secs(5),
         retry_budget: Duration::from_secs(5),

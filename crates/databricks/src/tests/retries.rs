@@ -111,7 +111,7 @@ async fn a_refused_connection_is_repeated_even_for_a_create() {
         retry_budget: Duration::from_millis(20),
         ..options()
     };
-    let client = Client::with_second(config, options, Duration::from_millis(1)).unwrap();
+    let client = Client::new(config, options).unwrap();
     let error = client
         .send("POST", "/api/2.0/x", &[], Body::None, Safety::Create)
         .await
