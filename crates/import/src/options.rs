@@ -134,8 +134,8 @@ pub struct Options {
     pub home_wait: Duration,
     /// How long a new cluster is waited for to be terminated.
     pub cluster_wait: Duration,
-    /// Pause before the target is asked again for a create whose answer was lost; each further one is twice as long.
-    pub create_pause: Duration,
+    /// Length of a second in the pauses between two looks at the target: tests have shorter ones.
+    pub second: Duration,
 }
 
 impl Default for Options {
@@ -163,7 +163,7 @@ impl Default for Options {
             concurrency: 64,
             home_wait: Duration::from_secs(120),
             cluster_wait: Duration::from_secs(900),
-            create_pause: Duration::from_secs(1),
+            second: Duration::from_secs(1),
         }
     }
 }

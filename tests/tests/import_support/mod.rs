@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test file uses a part")]
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use lifeboat_archive::Archive;
@@ -17,8 +18,10 @@ pub const TARGET: &str = "2222222222222222";
 
 /// A source with an archive of it, a target, and a place for journals.
 pub struct Stage {
-    pub source: Sim,
+    pub source: Arc<Sim>,
     pub target: Sim,
+    /// A client of the target: making one takes longer than an import of a small workspace makes calls.
+    pub client: Client,
     pub folder: tempfile::TempDir,
     pub archive: PathBuf,
 }
@@ -33,6 +36,7 @@ pub fn client_with(sim: &Sim, retry_budget: Duration) -> Client {
         limits: Limits::Off,
         retry_budget,
         max_concurrent: 32,
+        second: Duration::from_millis(20),
         ..ClientOptions::default()
     };
     Client::new(config, options).unwrap()
@@ -60,7 +64,7 @@ pub fn workspace(id: &str) -> Sim {
 impl Stage {
     /// A source with this fill, exported, and an empty target.
     pub async fn new(fill: &Fill) -> Self {
-        let source = workspace(SOURCE);
+        let source = Arc::new(workspace(SOURCE));
         source.fill(fill);
         let folder = tempfile::tempdir().unwrap();
         let target = workspace(TARGET);
@@ -68,12 +72,26 @@ impl Stage {
         target.with(|world| fill.join_account(world));
         let stage = Self {
             source,
+            client: client(&target),
             target,
             archive: folder.path().join("a.tar.zst"),
             folder,
         };
         stage.export().await;
         stage
+    }
+
+    /// The same source and archive with another empty target and no journal. This stage must outlive it.
+    pub fn sibling(&self, fill: &Fill) -> Self {
+        let target = workspace(TARGET);
+        target.with(|world| fill.join_account(world));
+        Self {
+            source: Arc::clone(&self.source),
+            client: client(&target),
+            target,
+            archive: self.archive.clone(),
+            folder: tempfile::tempdir().unwrap(),
+        }
     }
 
     /// Exports the source anew.
@@ -107,7 +125,7 @@ impl Stage {
             state_home: Some(self.folder.path().join("state")),
             home_wait: Duration::from_secs(2),
             cluster_wait: Duration::from_secs(20),
-            create_pause: Duration::from_millis(20),
+            second: Duration::from_millis(20),
             ..Options::default()
         }
     }
@@ -119,11 +137,11 @@ impl Stage {
     }
 
     pub async fn apply(&self, options: &Options) -> Result<Report, Error> {
-        lifeboat_import::apply(&self.open(), &client(&self.target), options, &Silent).await
+        lifeboat_import::apply(&self.open(), &self.client, options, &Silent).await
     }
 
     pub async fn plan(&self, options: &Options) -> Result<Plan, Error> {
-        lifeboat_import::plan(&self.open(), &client(&self.target), options, &Silent).await
+        lifeboat_import::plan(&self.open(), &self.client, options, &Silent).await
     }
 
     /// Calls of the target that change something.

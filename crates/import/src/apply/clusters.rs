@@ -1,7 +1,7 @@
 //! Clusters. There is no create without a start, so a cluster is created with the shortest end of its own, terminated
 //! at once, and gets its archived specification when it has stopped (`spec/import.md`, "Passive landing").
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use lifeboat_catalog::Kind;
 use lifeboat_databricks::{Body, Safety};
@@ -16,8 +16,8 @@ use crate::resolve::digest;
 use crate::target::concurrently;
 
 const GET: &str = "/api/2.1/clusters/get";
-/// First and longest pause between two looks at a cluster.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+/// First and longest pause between two looks at a cluster, in seconds.
+const PAUSES: (f64, f64) = (0.1, 5.0);
 
 pub(super) async fn apply(run: &Run<'_>, plan: &Plan) {
     let actions = of_kind(plan, "clusters");
@@ -195,7 +195,8 @@ async fn stop(run: &Run<'_>, kind: &Kind, action: &Action, id: &str) -> Result<(
 
 async fn wait_until_terminated(run: &Run<'_>, id: &str) -> Result<(), Fail> {
     let start = Instant::now();
-    let mut pause = PAUSES.0;
+    let second = run.options.second;
+    let (mut pause, longest) = (second.mul_f64(PAUSES.0), second.mul_f64(PAUSES.1));
     loop {
         let body = run.read(run.client.get(GET, &[("cluster_id", id)])).await?;
         if is_terminated(&body) {
@@ -213,7 +214,7 @@ async fn wait_until_terminated(run: &Run<'_>, id: &str) -> Result<(), Fail> {
             )));
         }
         tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(PAUSES.1);
+        pause = (pause * 2).min(longest);
     }
 }
 

@@ -119,7 +119,7 @@ async fn look_again<F>(run: &Run<'_>, first: Seen, find: impl Fn() -> F) -> Resu
 where
     F: Future<Output = Result<Seen, Fail>>,
 {
-    let (mut seen, mut pause) = (first, run.options.create_pause);
+    let (mut seen, mut pause) = (first, run.options.second);
     for _ in 0..LOOKS {
         if !matches!(seen, Seen::Nothing) {
             break;

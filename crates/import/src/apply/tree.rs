@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::future::Future;
 use std::pin::Pin;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
@@ -338,7 +338,7 @@ async fn appears(
     path: &str,
 ) -> Result<String, Fail> {
     let start = Instant::now();
-    let mut pause = Duration::from_millis(100);
+    let mut pause = run.options.second / 10;
     loop {
         match status(run, path).await {
             Err(fail) if is_not_found(&fail) => {}
@@ -348,7 +348,7 @@ async fn appears(
             break;
         }
         tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(Duration::from_secs(2));
+        pause = (pause * 2).min(run.options.second * 2);
     }
     match create(run, forest, item, path).await {
         Ok(()) => status(run, path).await,

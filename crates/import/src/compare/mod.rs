@@ -6,7 +6,6 @@
 mod judge;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::time::Duration;
 
 use lifeboat_archive::Archive;
 use lifeboat_catalog::tree;
@@ -26,8 +25,8 @@ use crate::target::{
     Reader, TargetState, Wanted, account_groups, missing_account_groups, read_contents,
 };
 
-/// Pauses before differing objects are read again.
-const AGAIN: [Duration; 2] = [Duration::from_millis(300), Duration::from_secs(1)];
+/// Pauses before differing objects are read again, in seconds.
+const AGAIN: [f64; 2] = [0.3, 1.0];
 
 /// What is compared.
 pub(crate) struct Comparing<'a> {
@@ -64,7 +63,7 @@ pub(crate) async fn compare_with(
     let mut only: Option<HashSet<(String, String)>> = None;
     for pause in std::iter::once(None).chain(AGAIN.map(Some)) {
         if let Some(pause) = pause {
-            tokio::time::sleep(pause).await;
+            tokio::time::sleep(comparing.options.second.mul_f64(pause)).await;
         }
         for one in pass(comparing, state, only.as_ref()).await? {
             judged.insert((one.kind.clone(), one.id.clone()), one);
