@@ -21,12 +21,15 @@ pub(super) fn check(seen: &Seen<'_>, findings: &mut Findings) {
         let Some(record) = seen.record(action) else {
             continue;
         };
-        // Fields that the service decides (those of a pool's clusters) are not sent and not looked for.
-        let body = match kind.name {
-            "clusters" | "jobs" | "instance-pools" => kind.request_form(&record.body),
-            _ => record.body.clone(),
+        let found = match kind.name {
+            // Fields that the service decides (those of a pool's clusters) are not sent and not looked for.
+            "clusters" | "jobs" | "instance-pools" => {
+                kind.found_references(&kind.request_form(&record.body))
+            }
+            "cluster-policies" => kind.found_references(&record.body),
+            _ => Vec::new(),
         };
-        for found in kind.found_references(&body) {
+        for found in found {
             offered(seen, action, &found, findings);
         }
         match kind.name {
