@@ -74,11 +74,14 @@ pub(crate) fn differing(target: &Value, wanted: &Value, show_values: bool) -> Ve
     found
 }
 
+/// Takes a place that differs, with what the target has there and what is wanted.
+type Differs<'f> = dyn FnMut(&str, Option<&Value>, Option<&Value>) + 'f;
+
 fn walk(
     target: Option<&Value>,
     wanted: Option<&Value>,
     pointer: &mut String,
-    found: &mut dyn FnMut(&str, Option<&Value>, Option<&Value>),
+    found: &mut Differs<'_>,
 ) {
     let mut step = |name: &str, a: Option<&Value>, b: Option<&Value>, pointer: &mut String| {
         let length = pointer.len();

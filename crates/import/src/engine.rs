@@ -221,14 +221,7 @@ pub(crate) async fn apply(
         observer,
         resolver,
     );
-    observer.event(Event::Planned {
-        objects: plan
-            .actions
-            .iter()
-            .filter(|action| action.has_work())
-            .count() as u64,
-        floor: plan.cost.floor,
-    });
+    observer.event(planned(&plan));
     apply::execute(&run, &plan).await;
     let mut record = run.into_record();
     journal.sync()?;
@@ -257,6 +250,14 @@ pub(crate) async fn apply(
     }
     keep_ledger(&journal, &start, options, &outcome)?;
     outcome
+}
+
+fn planned(plan: &Plan) -> Event<'static> {
+    let objects = plan.actions.iter().filter(|action| action.has_work());
+    Event::Planned {
+        objects: objects.count() as u64,
+        floor: plan.cost.floor,
+    }
 }
 
 /// Records for an activation what became of everything that waits.
