@@ -1,5 +1,6 @@
 //! Journaled calls, and the decision that a whole run has to stop: shared by imports and activations.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -12,6 +13,8 @@ use crate::report::Fate;
 
 /// Calls in a row without any reply after which the network counts as lost.
 const LOST_AFTER: u32 = 20;
+/// Kinds of which every write was refused, before any other was taken, after which the target counts as read-only.
+const READ_ONLY_AFTER: usize = 3;
 
 /// Why the whole run stopped.
 #[derive(Debug, Clone)]
@@ -102,6 +105,8 @@ pub(crate) struct Calls<'a> {
     writes: AtomicU64,
     stopped: Mutex<Option<Stopped>>,
     silent: AtomicU32,
+    /// Kinds whose writes were refused for want of rights; `None` once a write was taken.
+    refused: Mutex<Option<BTreeSet<String>>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -116,6 +121,7 @@ impl<'a> Calls<'a> {
             writes: AtomicU64::new(0),
             stopped: Mutex::new(None),
             silent: AtomicU32::new(0),
+            refused: Mutex::new(Some(BTreeSet::new())),
         }
     }
 
@@ -143,6 +149,7 @@ impl<'a> Calls<'a> {
         let silent = if error.is_network() {
             self.silent.fetch_add(1, Ordering::Relaxed) + 1
         } else {
+            self.answered();
             0
         };
         if error.is_auth() || silent >= LOST_AFTER {
@@ -193,7 +200,7 @@ impl<'a> Calls<'a> {
         let reply = call.await;
         let target = reply.as_ref().ok().and_then(target);
         self.conclude(step, seq, &reply, target)?;
-        self.outcome(reply)
+        self.outcome(step.kind, reply)
     }
 
     /// The same for one call that writes several objects and names none of their ids.
@@ -210,7 +217,7 @@ impl<'a> Calls<'a> {
         for (step, seq) in steps.iter().zip(intents) {
             self.conclude(step, seq, &reply, None)?;
         }
-        self.outcome(reply)
+        self.outcome(steps.first().map_or("", |step| step.kind), reply)
     }
 
     /// Writes the intent; gives its number.
@@ -257,14 +264,47 @@ impl<'a> Calls<'a> {
             .map_err(|error| self.journal_lost(&error))
     }
 
-    fn outcome(&self, reply: Result<Value, lifeboat_databricks::Error>) -> Result<Value, Fail> {
+    fn outcome(
+        &self,
+        kind: &str,
+        reply: Result<Value, lifeboat_databricks::Error>,
+    ) -> Result<Value, Fail> {
         match reply {
             Ok(body) => {
                 self.answered();
+                *lock(&self.refused) = None;
                 Ok(body)
             }
-            Err(error) => Err(self.failed(error)),
+            Err(error) => {
+                self.count_refused(kind, &error);
+                Err(self.failed(error))
+            }
         }
+    }
+
+    /// Stops a run that may not write at all: to go on would only ask thousands of times.
+    fn count_refused(&self, kind: &str, error: &lifeboat_databricks::Error) {
+        if error.status() != Some(403) || error.is_feature_off() {
+            return;
+        }
+        let mut refused = lock(&self.refused);
+        let Some(kinds) = refused.as_mut() else {
+            return;
+        };
+        kinds.insert(kind.to_owned());
+        if kinds.len() < READ_ONLY_AFTER {
+            return;
+        }
+        let names: Vec<&str> = kinds.iter().map(String::as_str).collect();
+        let cause = format!(
+            "the caller may not write there: every write of {} was refused, none was taken; the last: {error}",
+            names.join(", ")
+        );
+        self.stop(Stopped {
+            doing: error.request(),
+            cause,
+            credentials: true,
+        });
     }
 
     /// Without a journal nothing may be written any more.

@@ -174,10 +174,11 @@ pub(crate) async fn apply(
     let before = client.stats();
     let mut start = start(archive, client, options, observer).await?;
     let source = start.state.workspace_id.clone();
-    let knowledge = Journal::read(&start.journal, &source, &start.target)?;
+    let knowledge =
+        guards::journal_usable(Journal::read(&start.journal, &source, &start.target))?;
     guards::may_apply(&knowledge, client.host(), &start.target, options)?;
-    make_folder(&start.journal)?;
-    let lock = Lock::take(&start.journal)?;
+    guards::journal_usable(make_folder(&start.journal))?;
+    let lock = guards::journal_usable(Lock::take(&start.journal))?;
     // Another import may have written between the first look and the lock.
     let mut knowledge = Journal::read(&start.journal, &source, &start.target)?;
     guards::may_apply(&knowledge, client.host(), &start.target, options)?;
@@ -192,13 +193,13 @@ pub(crate) async fn apply(
     guards::identities_listed(target.nobody.take())?;
     guards::no_conflicts(&knowledge, &prepared.conflicts, options)?;
     guards::few_deletions(&prepared.deletions, options)?;
-    let journal = Journal::open(
+    let journal = guards::journal_usable(Journal::open(
         &start.journal,
         lock,
         &source,
         &start.target,
         &start.state.archive_id,
-    )?;
+    ))?;
     if !start.filter.is_everything() {
         journal.is_of_a_part();
     }

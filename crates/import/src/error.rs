@@ -22,6 +22,8 @@ pub enum Rule {
     JournalOfAnotherPair,
     /// Another importer holds the journal.
     JournalLocked,
+    /// The journal cannot be read or written, so nothing else may be.
+    JournalUnusable,
     /// There is no journal, and the target holds objects of the same natural keys.
     NoJournal,
     /// The journal says that the target is active.
@@ -51,6 +53,9 @@ impl std::fmt::Display for Rule {
             Self::UnidentifiedTarget => "the service does not say which workspace it is",
             Self::JournalOfAnotherPair => "the journal belongs to another pair of workspaces",
             Self::JournalLocked => "another import holds the journal",
+            Self::JournalUnusable => {
+                "the journal cannot be used, and what is not journaled is not written"
+            }
             Self::NoJournal => {
                 "no journal, and the target already holds objects of the same natural keys"
             }

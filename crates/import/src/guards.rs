@@ -208,6 +208,23 @@ pub(crate) fn few_deletions(limits: &[Limits], options: &Options) -> Result<(), 
     })
 }
 
+/// Where nothing can be journaled, nothing may be written.
+pub(crate) fn journal_usable<T>(result: Result<T, Error>) -> Result<T, Error> {
+    result.map_err(|error| match error {
+        Error::Io {
+            doing,
+            path,
+            source,
+        } => Error::Refused {
+            rule: Rule::JournalUnusable,
+            detail: format!("{doing} {}: {source}", path.display()),
+            hint: "name a journal in a folder that you may write with --journal, and keep it: the next run needs it"
+                .to_owned(),
+        },
+        other => other,
+    })
+}
+
 /// Where the journal of a pair stands.
 pub(crate) fn journal_path(options: &Options, source: &str, target: &str) -> PathBuf {
     if let Some(path) = &options.journal {
