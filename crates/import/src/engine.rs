@@ -174,8 +174,7 @@ pub(crate) async fn apply(
     let before = client.stats();
     let mut start = start(archive, client, options, observer).await?;
     let source = start.state.workspace_id.clone();
-    let knowledge =
-        guards::journal_usable(Journal::read(&start.journal, &source, &start.target))?;
+    let knowledge = guards::journal_usable(Journal::read(&start.journal, &source, &start.target))?;
     guards::may_apply(&knowledge, client.host(), &start.target, options)?;
     guards::journal_usable(make_folder(&start.journal))?;
     let lock = guards::journal_usable(Lock::take(&start.journal))?;

@@ -79,7 +79,11 @@ async fn answer(
     finish(&gate, &connection, outcome).await
 }
 
-async fn finish(gate: &Gate, connection: &Connection, outcome: Outcome) -> Response<axum::body::Body> {
+async fn finish(
+    gate: &Gate,
+    connection: &Connection,
+    outcome: Outcome,
+) -> Response<axum::body::Body> {
     match outcome {
         Outcome::Answer(reply) => respond(gate, &reply),
         Outcome::Reset => {
