@@ -13,6 +13,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("lifeboat-databricks", &[]),
     ("lifeboat-console", &[]),
     ("lifeboat-sim", &[]),
+    ("lifeboat-storage", &["lifeboat-archive"]),
     (
         "lifeboat-export",
         &[
@@ -44,6 +45,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "lifeboat-import",
             "lifeboat-inspect",
             "lifeboat-sim",
+            "lifeboat-storage",
         ],
     ),
     ("lifeboat-tests", &[]),

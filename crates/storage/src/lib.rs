@@ -1,0 +1,29 @@
+//! Archives at places: local files, Azure Blob Storage, S3.
+//!
+//! Owns the addresses that commands take ([`Place`]), the sink that an archive grows through until it appears under its
+//! name ([`Destination`], [`Sink`]), and the blocking [`lifeboat_archive::ReadAt`] over ranged reads ([`Source`]).
+//! Knows nothing of what is in an archive but its descriptor, and prints nothing. Everything here blocks: the network
+//! has a runtime of its own per store, so a caller needs none.
+//!
+//! The behaviour is specified in `spec/storage.md`.
+
+mod address;
+mod blocks;
+mod client;
+mod destination;
+mod error;
+mod local;
+mod refusal;
+mod settings;
+mod source;
+mod store;
+mod upload;
+
+pub use address::{Address, Place};
+pub use client::Traffic;
+pub use destination::{Destination, Sink};
+pub use error::Error;
+pub use refusal::Refusal;
+pub use settings::Settings;
+pub use source::Source;
+pub use store::Store;

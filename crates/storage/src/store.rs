@@ -1,0 +1,470 @@
+//! One container of a store, and the runtime that its requests run on.
+//!
+//! Every call blocks its caller and works within a runtime's thread too: the caller waits on a channel, not on the
+//! runtime.
+
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
+use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
+use object_store::path::Path;
+use object_store::{Attribute, PutOptions, RetryConfig, UpdateVersion};
+use object_store::{ClientConfigKey, GetOptions, ObjectStore, ObjectStoreExt as _, PutMode};
+use tokio::runtime::{Builder, Runtime};
+use tokio::task::AbortHandle;
+
+use crate::address::{Address, Service};
+use crate::client::{AccountSigner, Connector, NOTE, Note, Traffic};
+use crate::error::{Attempt, Error, READ};
+use crate::settings::Settings;
+
+/// A whole request may take so long: 8 MiB at half a megabit per second.
+const REQUEST_TIMEOUT: &str = "150s";
+/// So long nothing at all may arrive.
+const READ_TIMEOUT: &str = "60s";
+
+/// A container or bucket that is open. Clones share it.
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    objects: Arc<dyn ObjectStore>,
+    runtime: Option<Runtime>,
+    connector: Connector,
+    host: Option<String>,
+    container: String,
+    signature_until: Option<String>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // Waiting for threads is not allowed within a runtime, and the caller may have one.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Not `objects`: what it prints of its credentials is its own affair.
+        f.debug_struct("Store")
+            .field("host", &self.inner.host)
+            .field("container", &self.inner.container)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a store says of an object without its content.
+#[derive(Debug, Clone)]
+pub(crate) struct Facts {
+    pub(crate) size: u64,
+    pub(crate) version: Version,
+}
+
+/// Which state of an object is meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Version {
+    e_tag: Option<String>,
+    version: Option<String>,
+}
+
+impl Store {
+    /// The container of `address`, with credentials from `settings`. Asks nothing yet.
+    ///
+    /// # Errors
+    /// [`Error::NoAccount`], [`Error::Settings`].
+    pub fn open(address: &Address, settings: &Settings) -> Result<Self, Error> {
+        // The only other provider would be one that was installed before, which is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let connector = Connector::default();
+        let bad = |error: object_store::Error| Error::Settings {
+            url: address.shown.clone(),
+            what: crate::client::innermost(&error),
+        };
+        let (objects, host): (Arc<dyn ObjectStore>, _) = match &address.service {
+            Service::Azure { account, suffix } => {
+                let named = settings.get("AZURE_STORAGE_ACCOUNT_NAME");
+                let account = account.as_deref().or(named);
+                let account = account.ok_or_else(|| Error::NoAccount {
+                    url: address.shown.clone(),
+                })?;
+                let endpoint = endpoint(account, suffix.as_deref(), settings);
+                let store = azure(address, account, &endpoint, settings, &connector)
+                    .build()
+                    .map_err(bad)?;
+                // Nobody has set it before.
+                let _ = connector.signer.set(AccountSigner {
+                    account: account.to_owned(),
+                    credentials: Arc::clone(store.credentials()),
+                });
+                (Arc::new(store), host_of(&endpoint))
+            }
+            Service::S3 => {
+                let builder = s3(address, settings, &connector);
+                let host = s3_host(&builder, &address.container);
+                (Arc::new(builder.build().map_err(bad)?), host)
+            }
+        };
+        let sas = address.signature.as_deref();
+        let sas = sas.or(settings.get("AZURE_STORAGE_SAS_KEY"));
+        let sas = sas.or(settings.get("AZURE_STORAGE_SAS_TOKEN"));
+        Self::with(Inner {
+            objects,
+            runtime: None,
+            connector,
+            host,
+            container: address.container.clone(),
+            signature_until: sas.and_then(expiry),
+        })
+    }
+
+    /// A store that somebody else opened, such as one in memory.
+    ///
+    /// # Errors
+    /// [`Error::Runtime`].
+    pub fn of(objects: Arc<dyn ObjectStore>) -> Result<Self, Error> {
+        Self::with(Inner {
+            objects,
+            runtime: None,
+            connector: Connector::default(),
+            host: None,
+            container: String::new(),
+            signature_until: None,
+        })
+    }
+
+    fn with(mut inner: Inner) -> Result<Self, Error> {
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(2)
+            .thread_name("lifeboat-storage")
+            .enable_all()
+            .build()
+            .map_err(Error::Runtime)?;
+        inner.runtime = Some(runtime);
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
+    }
+
+    /// What was sent and received so far.
+    #[must_use]
+    pub fn traffic(&self) -> Traffic {
+        self.inner.connector.counters.traffic()
+    }
+
+    pub(crate) fn objects(&self) -> Arc<dyn ObjectStore> {
+        Arc::clone(&self.inner.objects)
+    }
+
+    /// Starts a request; the answer is waited for with [`Pending::wait`].
+    pub(crate) fn start<T: Send + 'static>(
+        &self,
+        doing: &'static str,
+        address: &Address,
+        work: impl Future<Output = object_store::Result<T>> + Send + 'static,
+    ) -> Pending<T> {
+        let attempt = Attempt {
+            doing,
+            url: address.shown.clone(),
+            container: self.inner.container.clone(),
+            host: self.inner.host.clone(),
+            signature_until: self.inner.signature_until.clone(),
+        };
+        let (answer, answered) = sync_channel(1);
+        let note = Note::default();
+        let noted = Arc::clone(&note);
+        let work = async move {
+            let result = NOTE.scope(note, work).await;
+            let result = result.map_err(|error| {
+                let trouble = noted.lock().unwrap_or_else(PoisonError::into_inner).take();
+                attempt.failed(&error, trouble)
+            });
+            // Whoever asked may have gone.
+            let _ = answer.send(result);
+        };
+        let abort = match &self.inner.runtime {
+            Some(runtime) => Some(runtime.spawn(work).abort_handle()),
+            // Only while this is dropped, when nobody can ask.
+            None => None,
+        };
+        Pending {
+            url: address.shown.clone(),
+            answered,
+            abort,
+        }
+    }
+
+    fn run<T: Send + 'static>(
+        &self,
+        doing: &'static str,
+        address: &Address,
+        work: impl Future<Output = object_store::Result<T>> + Send + 'static,
+    ) -> Result<T, Error> {
+        self.start(doing, address, work).wait()
+    }
+
+    /// Length and version of an object; none when there is no such object.
+    pub(crate) fn look(
+        &self,
+        doing: &'static str,
+        address: &Address,
+    ) -> Result<Option<Facts>, Error> {
+        let (objects, path) = (self.objects(), path(address)?);
+        let looked = self.run(doing, address, async move { objects.head(&path).await });
+        match looked {
+            Ok(meta) => Ok(Some(Facts {
+                size: meta.size,
+                version: Version {
+                    e_tag: meta.e_tag,
+                    version: meta.version,
+                },
+            })),
+            Err(Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Starts reading `start..end` of the object as it was when `facts` were asked for.
+    pub(crate) fn read(
+        &self,
+        address: &Address,
+        facts: &Facts,
+        range: std::ops::Range<u64>,
+    ) -> Result<Pending<Bytes>, Error> {
+        let (objects, path) = (self.objects(), path(address)?);
+        let options = GetOptions {
+            if_match: facts.version.e_tag.clone(),
+            range: Some(range.into()),
+            ..GetOptions::default()
+        };
+        Ok(self.start(READ, address, async move {
+            objects.get_opts(&path, options).await?.bytes().await
+        }))
+    }
+
+    /// The content and version of a small object; none when there is no such object.
+    pub(crate) fn get(&self, address: &Address) -> Result<Option<(Bytes, Version)>, Error> {
+        let (objects, path) = (self.objects(), path(address)?);
+        let got = self.run(READ, address, async move {
+            let got = objects.get_opts(&path, GetOptions::default()).await?;
+            let version = Version {
+                e_tag: got.meta.e_tag.clone(),
+                version: got.meta.version.clone(),
+            };
+            Ok((got.bytes().await?, version))
+        });
+        match got {
+            Ok(got) => Ok(Some(got)),
+            Err(Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Writes a small object that must not be there, or that must still be of the version `instead`.
+    pub(crate) fn put(
+        &self,
+        address: &Address,
+        content: Vec<u8>,
+        instead: Option<Version>,
+    ) -> Result<(), Error> {
+        let (objects, path) = (self.objects(), path(address)?);
+        let mode = match instead {
+            None => PutMode::Create,
+            Some(Version { e_tag, version }) => PutMode::Update(UpdateVersion { e_tag, version }),
+        };
+        let options = PutOptions::from(mode);
+        self.run("write", address, async move {
+            objects.put_opts(&path, content.into(), options).await
+        })
+        .map(drop)
+    }
+
+    /// The metadata `key` of an object: nothing when there is no such object, no text when it has no such metadata.
+    pub(crate) fn mark(
+        &self,
+        address: &Address,
+        key: &'static str,
+    ) -> Result<Option<Option<String>>, Error> {
+        let (objects, path) = (self.objects(), path(address)?);
+        let options = GetOptions::new().with_head(true);
+        let got = self.run(READ, address, async move {
+            let got = objects.get_opts(&path, options).await?;
+            let mark = got.attributes.get(&Attribute::Metadata(key.into()));
+            Ok(mark.map(|mark| mark.as_ref().to_owned()))
+        });
+        match got {
+            Ok(mark) => Ok(Some(mark)),
+            Err(Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Removes an object.
+    pub(crate) fn delete(&self, address: &Address) -> Result<(), Error> {
+        let (objects, path) = (self.objects(), path(address)?);
+        self.run(
+            "remove",
+            address,
+            async move { objects.delete(&path).await },
+        )
+    }
+}
+
+/// A request under way.
+pub(crate) struct Pending<T> {
+    url: String,
+    answered: Receiver<Result<T, Error>>,
+    abort: Option<AbortHandle>,
+}
+
+impl<T> Pending<T> {
+    pub(crate) fn wait(self) -> Result<T, Error> {
+        let gone = Error::GivenUp { url: self.url };
+        self.answered.recv().unwrap_or(Err(gone))
+    }
+
+    /// Waits so long at most; nothing when it took longer.
+    pub(crate) fn wait_for(self, longest: Duration) -> Option<Result<T, Error>> {
+        match self.answered.recv_timeout(longest) {
+            Ok(result) => Some(result),
+            Err(RecvTimeoutError::Timeout) => None,
+            Err(RecvTimeoutError::Disconnected) => Some(Err(Error::GivenUp { url: self.url })),
+        }
+    }
+
+    /// Ends it wherever it is.
+    pub(crate) fn abort(&self) {
+        if let Some(abort) = &self.abort {
+            abort.abort();
+        }
+    }
+}
+
+pub(crate) fn path(address: &Address) -> Result<Path, Error> {
+    Path::parse(address.key.as_str()).map_err(|_| Error::Address {
+        url: address.shown.clone(),
+        what: "its path has an empty part, `.` or `..`",
+    })
+}
+
+/// Where the account is reached.
+fn endpoint(account: &str, suffix: Option<&str>, settings: &Settings) -> String {
+    let own = settings.get("AZURE_STORAGE_ENDPOINT");
+    match own.or(settings.get("AZURE_ENDPOINT")) {
+        Some(endpoint) => endpoint.trim_end_matches('/').to_owned(),
+        None => {
+            let suffix = suffix.unwrap_or("core.windows.net");
+            format!("https://{account}.blob.{suffix}")
+        }
+    }
+}
+
+fn azure(
+    address: &Address,
+    account: &str,
+    endpoint: &str,
+    settings: &Settings,
+    connector: &Connector,
+) -> MicrosoftAzureBuilder {
+    let timeouts = [
+        (ClientConfigKey::Timeout, REQUEST_TIMEOUT),
+        (ClientConfigKey::ReadTimeout, READ_TIMEOUT),
+    ];
+    let mut builder = MicrosoftAzureBuilder::new();
+    for (key, value) in timeouts {
+        builder = builder.with_config(AzureConfigKey::Client(key), value);
+    }
+    for (name, value) in settings.all("AZURE_") {
+        // Other tools have variables of that beginning too.
+        if let Ok(key) = name.to_ascii_lowercase().parse::<AzureConfigKey>() {
+            builder = builder.with_config(key, value);
+        }
+    }
+    if let Some(signature) = &address.signature {
+        builder = builder.with_config(AzureConfigKey::SasKey, signature);
+        builder = builder.with_config(AzureConfigKey::CredentialType, "sas_token");
+    }
+    builder
+        .with_account(account)
+        .with_container_name(&address.container)
+        .with_endpoint(endpoint.to_owned())
+        .with_retry(retry(settings))
+        .with_http_connector(connector.clone())
+}
+
+fn s3(address: &Address, settings: &Settings, connector: &Connector) -> AmazonS3Builder {
+    let timeouts = [
+        (ClientConfigKey::Timeout, REQUEST_TIMEOUT),
+        (ClientConfigKey::ReadTimeout, READ_TIMEOUT),
+    ];
+    let mut builder = AmazonS3Builder::new();
+    for (key, value) in timeouts {
+        builder = builder.with_config(AmazonS3ConfigKey::Client(key), value);
+    }
+    for (name, value) in settings.all("AWS_") {
+        if let Ok(key) = name.to_ascii_lowercase().parse::<AmazonS3ConfigKey>() {
+            builder = builder.with_config(key, value);
+        }
+    }
+    builder
+        .with_bucket_name(&address.container)
+        .with_retry(retry(settings))
+        .with_http_connector(connector.clone())
+}
+
+fn retry(settings: &Settings) -> RetryConfig {
+    RetryConfig {
+        retry_timeout: settings.patience(),
+        ..RetryConfig::default()
+    }
+}
+
+/// The host that the bucket is asked at.
+fn s3_host(builder: &AmazonS3Builder, bucket: &str) -> Option<String> {
+    let value = |key| builder.get_config_value(&key);
+    if let Some(endpoint) = value(AmazonS3ConfigKey::Endpoint) {
+        return host_of(&endpoint);
+    }
+    let region = value(AmazonS3ConfigKey::Region).or(value(AmazonS3ConfigKey::DefaultRegion));
+    let region = region.unwrap_or_else(|| "us-east-1".to_owned());
+    let virtual_hosted = value(AmazonS3ConfigKey::VirtualHostedStyleRequest);
+    Some(if virtual_hosted.is_some_and(|value| value == "true") {
+        format!("{bucket}.s3.{region}.amazonaws.com")
+    } else {
+        format!("s3.{region}.amazonaws.com")
+    })
+}
+
+fn host_of(endpoint: &str) -> Option<String> {
+    url::Url::parse(endpoint)
+        .ok()?
+        .host_str()
+        .map(str::to_owned)
+}
+
+/// When a shared access signature expires: its `se`.
+fn expiry(signature: &str) -> Option<String> {
+    let pairs = url::form_urlencoded::parse(signature.trim_start_matches('?').as_bytes());
+    pairs
+        .into_iter()
+        .find(|(name, _)| name == "se")
+        .map(|(_, value)| value.into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_signature_is_read() {
+        let signature = "?sv=2024-11-04&se=2026-11-22T01%3A00%3A00Z&sig=x";
+        assert_eq!(expiry(signature).as_deref(), Some("2026-11-22T01:00:00Z"));
+        assert_eq!(expiry("sv=2024&sig=x"), None);
+    }
+}
