@@ -69,6 +69,14 @@ environment() { # FOLDER REQUIREMENTS
 
 python_environment() { environment "$CARGO_TARGET_DIR/venv" tests/py/requirements.txt; }
 minilake_environment() { environment "$CARGO_TARGET_DIR/venv-minilake" tests/py/requirements-minilake.txt; }
+storage_environment() {
+  command -v npm >/dev/null 2>&1 || { echo "npm is missing: no Azurite"; return 77; }
+  environment "$CARGO_TARGET_DIR/venv-storage" tests/py/requirements-storage.txt || { echo "the storage emulators could not be installed"; return 77; }
+  [ -x "$LIFEBOAT_AZURITE_PROGRAM" ] || npm install --silent --no-audit --no-fund --prefix "$CARGO_TARGET_DIR/azurite" azurite@3.37.0
+  [ -x "$LIFEBOAT_AZURITE_PROGRAM" ] || { echo "Azurite could not be installed"; return 77; }
+}
+export LIFEBOAT_AZURITE_PROGRAM="$CARGO_TARGET_DIR/azurite/node_modules/.bin/azurite-blob"
+export LIFEBOAT_STORAGE_PYTHON="$CARGO_TARGET_DIR/venv-storage/bin/python"
 export LIFEBOAT_PYTHON="$CARGO_TARGET_DIR/venv/bin/python"
 export LIFEBOAT_MINILAKE_PYTHON="$CARGO_TARGET_DIR/venv-minilake/bin/python"
 export LIFEBOAT_BIN="$CARGO_TARGET_DIR/release"
@@ -91,6 +99,18 @@ minilake() {
   python minilake_chain.py
 }
 
+with_stores() { # COMMAND...: with Azurite and moto running
+  [ -x "$LIFEBOAT_STORAGE_PYTHON" ] && [ -x "$LIFEBOAT_AZURITE_PROGRAM" ] || { echo "no storage emulators"; return 77; }
+  "$LIFEBOAT_STORAGE_PYTHON" tests/py/storage_servers.py "$@"
+}
+
+# The tests that a plain run leaves out.
+storage() {
+  with_stores cargo test -p lifeboat-tests --test storage_conformance --test storage_failures -- --include-ignored
+}
+
+storage_chain() { with_stores "$LIFEBOAT_STORAGE_PYTHON" tests/py/storage_chain.py; }
+
 # The README's command, in a folder of its own.
 demo() {
   local root="$PWD" where
@@ -104,14 +124,17 @@ demo() {
 check tools tools
 check python-environment python_environment
 check minilake-environment minilake_environment
+check storage-environment storage_environment
 check format cargo fmt --all --check
 check clippy cargo clippy --workspace --all-targets --locked -- -D warnings
 check unit-and-chain-tests unit_tests
+check storage storage
 check release-build cargo build --release --workspace --locked
 check demo demo
 check readme-commands python readme.py
 check sdk-on-simulator python sdk_simulator.py
 check third-party-emulator minilake
+check storage-chain storage_chain
 
 echo
 printf '%s\n' "${report[@]}"

@@ -103,3 +103,31 @@ def lifeboat(tool, *arguments, url, token, expect=(0,), state=None):
         sys.stderr.write(done.stderr)
         raise AssertionError(f"lifeboat-{tool} {arguments[0]} ended with {done.returncode}, expected {expect}")
     return done.stdout
+
+
+# The account that every Azurite has; the key is public.
+AZURITE_ACCOUNT = "devstoreaccount1"
+AZURITE_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+
+
+@contextlib.contextmanager
+def azurite(folder):
+    """Azure Blob Storage as others emulate it; yields its url."""
+    port, data = free_port(), folder / "azurite"
+    data.mkdir()
+    url = f"http://127.0.0.1:{port}"
+    program = os.environ["LIFEBOAT_AZURITE_PROGRAM"]
+    command = [program, "--blobHost", "127.0.0.1", "--blobPort", str(port), "--location", str(data)]
+    command += ["--silent", "--disableTelemetry", "--skipApiVersionCheck"]
+    with running(command, f"{url}/{AZURITE_ACCOUNT}", folder / "azurite.log"):
+        yield url
+
+
+@contextlib.contextmanager
+def moto(folder):
+    """Amazon S3 as others emulate it; yields its url."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    program = pathlib.Path(sys.executable).with_name("moto_server")
+    with running([program, "-H", "127.0.0.1", "-p", str(port)], url, folder / "moto.log"):
+        yield url

@@ -35,19 +35,19 @@ pub(crate) enum Failure {
         #[source]
         source: LimitsError,
     },
-    #[error("cannot open the archive {}", path.display())]
+    #[error("cannot open the archive {archive}")]
     Open {
-        path: PathBuf,
+        archive: String,
         #[source]
         source: ReadError,
     },
-    #[error("{archive} is an address, and only local paths can be read so far")]
-    Address { archive: String },
+    #[error(transparent)]
+    Storage(#[from] lifeboat_storage::Error),
     #[error(transparent)]
     Inspect(#[from] lifeboat_inspect::Error),
-    #[error("the archive {} is damaged in {places} places, the first: {first}", path.display())]
+    #[error("the archive {archive} is damaged in {places} places, the first: {first}")]
     Damaged {
-        path: PathBuf,
+        archive: String,
         places: u64,
         first: String,
     },
@@ -100,10 +100,8 @@ impl Failure {
     pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::Config(_) | Self::NoToken { .. } | Self::Client { .. } => Exit::Refused,
-            Self::LimitsFile { .. }
-            | Self::Limits { .. }
-            | Self::Address { .. }
-            | Self::Epoch { .. } => Exit::Usage,
+            Self::LimitsFile { .. } | Self::Limits { .. } | Self::Epoch { .. } => Exit::Usage,
+            Self::Storage(error) => Exit::of(error.exit_code()),
             Self::Open { source, .. } => of_read(source),
             Self::Inspect(error) => of_inspect(error),
             Self::Damaged { .. } => Exit::Damaged,
@@ -141,8 +139,30 @@ fn of_read(error: &ReadError) -> Exit {
     } else if error.is_not_archive() {
         Exit::NotArchive
     } else {
-        Exit::Failed
+        of_storage(error)
     }
+}
+
+/// What a store reported on the way of an error, if one did.
+fn of_storage(error: &(dyn std::error::Error + 'static)) -> Exit {
+    first_storage(error).map_or(Exit::Failed, |error| Exit::of(error.exit_code()))
+}
+
+/// The storage error in a chain: reader and writer of archives hand it on within an error of the system.
+fn first_storage<'e>(
+    error: &'e (dyn std::error::Error + 'static),
+) -> Option<&'e lifeboat_storage::Error> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let inside = error
+            .downcast_ref()
+            .and_then(lifeboat_storage::Error::inside);
+        if let Some(found) = error.downcast_ref().or(inside) {
+            return Some(found);
+        }
+        next = error.source();
+    }
+    None
 }
 
 fn of_inspect(error: &lifeboat_inspect::Error) -> Exit {
@@ -153,15 +173,15 @@ fn of_inspect(error: &lifeboat_inspect::Error) -> Exit {
     } else if matches!(error, lifeboat_inspect::Error::Pattern { .. }) {
         Exit::Usage
     } else {
-        Exit::Failed
+        of_storage(error)
     }
 }
 
 fn of_export(error: &lifeboat_export::Error) -> Exit {
-    use lifeboat_export::{DestinationError, Error};
+    use lifeboat_export::Error;
     match error {
         Error::Identity { source, .. } if is_wrong_door(source) => Exit::Refused,
-        Error::Destination(DestinationError::NoName { .. }) => Exit::Usage,
+        Error::Write(error) => of_storage(error),
         other => Exit::of(other.exit_code()),
     }
 }

@@ -12,7 +12,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
-use lifeboat_archive::Archive;
 use lifeboat_console::{Console, Settings};
 use lifeboat_import::{DeleteLimit, Options, Recheck};
 
@@ -20,6 +19,7 @@ use crate::args::{ConnectionArgs, HELP_WIDTH, OutputArgs, SelectionArgs};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::frame;
+use crate::place::open;
 
 /// Replay an archive into an Azure Databricks workspace
 ///
@@ -44,7 +44,7 @@ enum Command {
 /// Arguments of all three commands.
 #[derive(Args, Debug, Clone)]
 pub(crate) struct ImportArgs {
-    /// The archive: a file, or the folder that `tar` unpacked it into
+    /// The archive: a file, the folder that `tar` unpacked it into, or a URL (az://, abfss://, https://, s3://)
     #[arg(value_name = "ARCHIVE")]
     pub(crate) archive: PathBuf,
     #[command(flatten)]
@@ -181,22 +181,6 @@ fn today() -> u32 {
 /// Said when a selection leaves nothing of the archive.
 pub(crate) const NOTHING_SELECTED: &str =
     "the selection matches nothing in the archive: there is nothing to import";
-
-/// Opens the archive at a local path.
-pub(crate) fn open(path: &std::path::Path) -> Result<Archive, Failure> {
-    if let Some(text) = path.to_str()
-        && text.contains("://")
-        && !path.exists()
-    {
-        return Err(Failure::Address {
-            archive: text.to_owned(),
-        });
-    }
-    Archive::open(path).map_err(|source| Failure::Open {
-        path: path.to_owned(),
-        source,
-    })
-}
 
 /// Everything behind `main`.
 pub fn main() -> ExitCode {

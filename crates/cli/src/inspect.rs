@@ -1,4 +1,4 @@
-//! `lifeboat-inspect`: looking into archives, with no workspace and no network.
+//! `lifeboat-inspect`: looking into archives, with no workspace.
 
 mod cat;
 mod extract;
@@ -17,9 +17,10 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::frame;
 
-/// Look into an archive, with no workspace and no network
+/// Look into an archive, with no workspace
 ///
-/// An archive is a file, or the folder that `tar` unpacked it into.
+/// An archive is a file, the folder that `tar` unpacked it into, or a URL (az://, abfss://, https://, s3://), of which
+/// only what the answer needs is read.
 #[derive(Parser, Debug)]
 #[command(name = "lifeboat-inspect", version, propagate_version = true, max_term_width = HELP_WIDTH)]
 pub(crate) struct Cli {

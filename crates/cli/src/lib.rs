@@ -12,5 +12,6 @@ mod frame;
 pub mod import;
 pub mod inspect;
 mod observe;
+mod place;
 pub mod reference;
 mod show;

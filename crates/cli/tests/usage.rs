@@ -100,11 +100,13 @@ fn a_broken_limits_file_is_named_with_its_line() {
 }
 
 #[test]
-fn an_address_is_not_mistaken_for_a_path() {
-    let assert = run("lifeboat-inspect", &["info", "az://container/x.tar.zst"]).code(2);
-    assert!(
-        stderr(&assert).contains("only local paths"),
-        "{}",
-        stderr(&assert)
-    );
+fn an_address_that_cannot_be_used_is_wrong_usage() {
+    for (address, why) in [
+        ("az://container/x.tar.zst", "names no storage account"),
+        ("gs://bucket/x.tar.zst", "is no place for an archive"),
+    ] {
+        let assert = run("lifeboat-inspect", &["info", address]).code(2);
+        let text = stderr(&assert);
+        assert!(text.contains(why) && text.contains(address), "{text}");
+    }
 }

@@ -5,7 +5,7 @@ use std::error::Error;
 use std::time::{Duration, Instant};
 
 use lifeboat_databricks::{Client, ClientOptions, Config, Limits, Secret};
-use lifeboat_export::{Event, Observer, Options, run_to_file};
+use lifeboat_export::{Event, Observer, Options, run};
 use lifeboat_sim::{Fill, Sim};
 
 /// Prints when phases begin and end.
@@ -80,10 +80,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         },
     )?;
     let folder = tempfile::tempdir()?;
-    let to = format!("{}/x.tar.zst", folder.path().display());
+    let path = folder.path().join("x.tar.zst");
+    let sink = std::fs::File::create(&path)?;
     let began = Instant::now();
     let options = Options::new("2026-11-22T01:00:00Z".parse()?);
-    let (path, outcome) = runtime.block_on(run_to_file(&client, &options, &to, &Phases(began)))?;
+    let (_, outcome) = runtime.block_on(run(&client, &options, sink, &Phases(began)))?;
     let elapsed = began.elapsed();
     let stats = client.stats();
     println!("seconds      {:.2}", elapsed.as_secs_f64());

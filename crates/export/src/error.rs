@@ -3,7 +3,6 @@
 use lifeboat_archive::WriteError;
 use thiserror::Error;
 
-use crate::destination::DestinationError;
 use lifeboat_catalog::selection::SelectionError;
 
 /// Why the service is not asked any more.
@@ -103,9 +102,6 @@ pub enum Error {
         #[source]
         source: serde_json::Error,
     },
-    /// The destination cannot take the archive.
-    #[error("cannot place the archive")]
-    Destination(#[source] DestinationError),
 }
 
 impl Error {
@@ -117,8 +113,6 @@ impl Error {
             Self::Cancelled => 130,
             Self::Identity { source, .. } if source.is_auth() || source.is_refused() => 12,
             Self::Stopped { stop } => stop.exit_code(),
-            Self::Destination(DestinationError::NoName { .. }) => 2,
-            Self::Destination(source) if source.is_refusal() => 14,
             _ => 1,
         }
     }

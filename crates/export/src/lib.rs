@@ -4,7 +4,7 @@
 //! of [`lifeboat_catalog`], and hands records and contents to the writer of [`lifeboat_archive`]. It never changes the
 //! workspace, starts nothing, prints nothing and knows no terminal: what happens is told to an [`Observer`].
 //!
-//! - [`run`] writes one archive into any sink, [`run_to_file`] into a local file that appears only when it is complete.
+//! - [`run`] writes one archive into any sink, [`run_into`] into one that is opened when the archive's name is known.
 //! - [`check`] lists the workspace and says what would be captured, without reading contents.
 //!
 //! The behaviour is specified in `spec/export.md`.
@@ -14,7 +14,6 @@ mod check;
 mod clusters;
 mod context;
 mod dbfs;
-mod destination;
 mod error;
 mod event;
 mod gate;
@@ -33,10 +32,9 @@ mod workspace;
 mod writer;
 
 pub use check::check;
-pub use destination::{Destination, DestinationError};
 pub use error::{Error, Stop};
 pub use event::{Event, Observer, Silent};
 pub use lifeboat_catalog::selection::{Selection, SelectionError};
 pub use options::{Cancel, NotebookFormat, Options};
 pub use outcome::{CheckKind, CheckReport, Outcome};
-pub use run::{run, run_to_file};
+pub use run::{run, run_into};

@@ -5,11 +5,11 @@
 //! order. Specified in `spec/export.md`, "Course of a run".
 
 use std::io::Write;
-use std::path::PathBuf;
 use std::sync::Mutex;
 
 use futures_util::stream;
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use lifeboat_archive::{Header, Source};
 use lifeboat_databricks::{Client, Identity};
 use serde_json::json;
@@ -18,7 +18,6 @@ use tokio::sync::{mpsc, oneshot};
 use crate::access_control::{self, AclRequest, Acls};
 use crate::context::Context;
 use crate::dbfs::{self, Dbfs};
-use crate::destination::{Destination, run_name};
 use crate::error::Error;
 use crate::event::{Event, Observer};
 use crate::git_folders;
@@ -51,46 +50,36 @@ pub async fn run<W: Write + Send + 'static>(
     sink: W,
     observer: &dyn Observer,
 ) -> Result<(W, Outcome), Error> {
+    run_into(client, options, async |_| Ok(sink), observer).await
+}
+
+/// The same into a sink that `open` makes when it is told the name of the archive, `<workspace id>-<UTC start>`.
+///
+/// # Errors
+/// Those of [`run`], and those of `open`; nothing but the caller's identity was asked for before.
+pub async fn run_into<W: Write + Send + 'static, E: From<Error>>(
+    client: &Client,
+    options: &Options,
+    open: impl AsyncFnOnce(&str) -> Result<W, E>,
+    observer: &dyn Observer,
+) -> Result<(W, Outcome), E> {
     let run = async {
         let identity = identify(client, observer).await?;
-        export(client, options, &identity, sink, observer).await
+        let workspace_id = identity.workspace_id.as_deref().unwrap_or_default();
+        let sink = open(&run_name(workspace_id, options.started)).await?;
+        Ok(export(client, options, &identity, sink, observer).await?)
     };
     until_cancelled(options, run).await
 }
 
-/// Writes the workspace into a local file that appears only when it is complete; see [`Destination`] for `to`.
-///
-/// # Errors
-/// Those of [`run`], and those of placing the file.
-pub async fn run_to_file(
-    client: &Client,
-    options: &Options,
-    to: &str,
-    observer: &dyn Observer,
-) -> Result<(PathBuf, Outcome), Error> {
-    let run = async {
-        let identity = identify(client, observer).await?;
-        let workspace_id = identity.workspace_id.as_deref().unwrap_or_default();
-        let (destination, sink) =
-            Destination::create(to, workspace_id, options.started).map_err(Error::Destination)?;
-        let (sink, outcome) = export(client, options, &identity, sink, observer).await?;
-        Ok((destination, sink, outcome))
-    };
-    let (destination, sink, outcome) = until_cancelled(options, run).await?;
-    let path = destination
-        .commit(sink, &outcome.descriptor)
-        .map_err(Error::Destination)?;
-    Ok((path, outcome))
-}
-
 /// Runs until done or cancelled; what was begun is dropped, and with it everything that is half-written.
-pub(crate) async fn until_cancelled<T>(
+pub(crate) async fn until_cancelled<T, E: From<Error>>(
     options: &Options,
-    run: impl Future<Output = Result<T, Error>>,
-) -> Result<T, Error> {
+    run: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
     tokio::select! {
         biased;
-        () = options.cancel.raised() => Err(Error::Cancelled),
+        () = options.cancel.raised() => Err(Error::Cancelled.into()),
         result = run => result,
     }
 }
@@ -371,6 +360,19 @@ impl<W: Write + Send + 'static> Payload<'_, '_, W> {
         self.writer.table(table, self.dbfs.lines()).await?;
         Ok((objects, git_folders))
     }
+}
+
+/// `<workspace id>-<UTC start, 20261122T010000Z>`: name of the archive and of its top folder.
+fn run_name(workspace_id: &str, started: Timestamp) -> String {
+    let id = if workspace_id.is_empty() {
+        "workspace"
+    } else {
+        workspace_id
+    };
+    format!(
+        "{id}-{}",
+        started.to_zoned(TimeZone::UTC).strftime("%Y%m%dT%H%M%SZ")
+    )
 }
 
 /// Now, or the start of the run where bytes must not differ from night to night.

@@ -6,13 +6,14 @@
 
 mod common;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use common::{client, client_with, export, notebook, options, put, seed, sim, try_export};
 use lifeboat_archive::{Archive, Descriptor, Fate, Inventory};
-use lifeboat_export::{Destination, Error, Event, Observer, Silent, run_to_file};
+use lifeboat_export::{Error, Event, Observer, Silent};
 use lifeboat_sim::{Fault, FaultKind};
+use lifeboat_storage::{Destination, Place, Settings};
 
 fn expired() -> Fault {
     let mut fault = Fault::status("GET", "/api/*", 403);
@@ -136,6 +137,27 @@ fn files(folder: &Path) -> Vec<String> {
     names
 }
 
+/// An export into a local file or folder, as the command makes it.
+async fn to_file(
+    client: &lifeboat_databricks::Client,
+    options: &lifeboat_export::Options,
+    to: &str,
+    observer: &dyn Observer,
+) -> Result<(PathBuf, lifeboat_export::Outcome), Box<dyn std::error::Error>> {
+    let mut destination = None;
+    let open = async |name: &str| {
+        let name = format!("{name}.tar.zst");
+        let (opened, sink) = Destination::create(to, &name, &Settings::new())?;
+        destination = Some(opened);
+        Ok::<_, Box<dyn std::error::Error>>(sink)
+    };
+    let (sink, outcome) = lifeboat_export::run_into(client, options, open, observer).await?;
+    match destination.unwrap().commit(sink, &outcome.descriptor)? {
+        Place::Local(path) => Ok((path, outcome)),
+        other => panic!("{other}"),
+    }
+}
+
 #[tokio::test]
 async fn a_file_appears_complete_with_its_descriptor() {
     let sim = sim();
@@ -143,9 +165,7 @@ async fn a_file_appears_complete_with_its_descriptor() {
     seed(&sim, &client).await;
     let folder = tempfile::tempdir().unwrap();
     let to = format!("{}/", folder.path().display());
-    let (path, outcome) = run_to_file(&client, &options(), &to, &Silent)
-        .await
-        .unwrap();
+    let (path, outcome) = to_file(&client, &options(), &to, &Silent).await.unwrap();
     let stem = format!("{}-20261122T010000Z", sim.workspace_id());
     assert_eq!(
         files(folder.path()),
@@ -168,54 +188,14 @@ async fn a_file_appears_complete_with_its_descriptor() {
         assert_eq!(mode & 0o777, 0o600);
     }
     let calls = sim.calls().len();
-    let error = run_to_file(&client, &options(), &to, &Silent)
+    let error = to_file(&client, &options(), &to, &Silent)
         .await
         .unwrap_err();
+    let error: lifeboat_storage::Error = *error.downcast().unwrap();
     assert_eq!(error.exit_code(), 14, "an archive is never replaced");
     assert!(
         sim.calls().len() <= calls + 2,
         "refused before anything is read"
-    );
-}
-
-#[tokio::test]
-async fn a_name_that_is_taken_meanwhile_is_refused_at_the_end() {
-    let sim = sim();
-    let written = export(&client(&sim), &options()).await;
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("x.tar.zst");
-    let (destination, sink) =
-        Destination::create(path.to_str().unwrap(), "1", options().started).unwrap();
-    std::fs::write(&path, "somebody else's").unwrap();
-    let error = destination
-        .commit(sink, &written.outcome.descriptor)
-        .unwrap_err();
-    assert!(error.is_refusal());
-    assert_eq!(std::fs::read_to_string(&path).unwrap(), "somebody else's");
-    assert_eq!(files(folder.path()), ["x.tar.zst"]);
-}
-
-#[tokio::test]
-async fn a_descriptor_without_an_archive_is_replaced_and_any_other_file_is_not() {
-    let sim = sim();
-    let written = export(&client(&sim), &options()).await;
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("x.tar.zst");
-    let beside = folder.path().join("x.json");
-    std::fs::write(&beside, "{}").unwrap();
-    let refused = Destination::create(path.to_str().unwrap(), "1", options().started).unwrap_err();
-    assert!(refused.is_refusal());
-    let mut litter = written.outcome.descriptor.clone();
-    litter.size = 1;
-    std::fs::write(&beside, litter.to_bytes().unwrap()).unwrap();
-    let (destination, sink) =
-        Destination::create(path.to_str().unwrap(), "1", options().started).unwrap();
-    destination
-        .commit(sink, &written.outcome.descriptor)
-        .unwrap();
-    assert_eq!(
-        Descriptor::parse(&std::fs::read(&beside).unwrap()).unwrap(),
-        written.outcome.descriptor
     );
 }
 
@@ -248,9 +228,10 @@ async fn a_cancelled_run_leaves_nothing() {
             cancel: options.cancel.clone(),
         };
         let to = folder.path().join("x.tar.zst");
-        let error = run_to_file(&client, &options, to.to_str().unwrap(), &canceller)
+        let error = to_file(&client, &options, to.to_str().unwrap(), &canceller)
             .await
             .unwrap_err();
+        let error: Error = *error.downcast().unwrap();
         assert!(matches!(error, Error::Cancelled), "{error:?}");
         assert_eq!(error.exit_code(), 130);
         assert_eq!(files(folder.path()), Vec::<String>::new());

@@ -421,6 +421,8 @@ fn s3(address: &Address, settings: &Settings, connector: &Connector) -> AmazonS3
 fn retry(settings: &Settings) -> RetryConfig {
     RetryConfig {
         retry_timeout: settings.patience(),
+        // The time alone decides.
+        max_retries: usize::MAX,
         ..RetryConfig::default()
     }
 }

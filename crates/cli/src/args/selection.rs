@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
-use std::path::Path;
 
-use crate::failure::Failure;
-use crate::import::open;
 use clap::Args;
 use lifeboat_catalog::selection::Selection;
 use lifeboat_inspect::ls;
+use lifeboat_storage::Place;
+
+use crate::failure::Failure;
+use crate::place::open_at;
 
 /// A part; nothing given means everything.
 #[derive(Args, Debug, Clone, Default)]
@@ -30,7 +31,7 @@ pub(crate) struct SelectionArgs {
 
 impl SelectionArgs {
     /// The patterns and users of which nothing is in the archive that was made of this selection.
-    pub(crate) fn unmatched(&self, archive: &Path) -> Result<Vec<String>, Failure> {
+    pub(crate) fn unmatched(&self, archive: &Place) -> Result<Vec<String>, Failure> {
         const TREE: [&str; 4] = ["directories", "notebooks", "files", "git-folders"];
         let no_tree = self
             .kinds
@@ -39,7 +40,7 @@ impl SelectionArgs {
         if no_tree || (self.include.is_empty() && self.users.is_none()) {
             return Ok(Vec::new());
         }
-        let archive = open(archive)?;
+        let archive = open_at(archive)?;
         let mut unmatched = Vec::new();
         for pattern in &self.include {
             let folder = pattern.strip_suffix("/**").unwrap_or(pattern);

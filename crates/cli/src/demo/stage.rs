@@ -338,7 +338,7 @@ impl<'c> Stage<'c> {
 
     /// A notebook that fits a screen.
     fn smallest_notebook(&self) -> Result<Option<String>, Failure> {
-        let archive = import::open(Path::new(&self.archive()))?;
+        let archive = crate::place::open(Path::new(&self.archive()))?;
         let mut smallest: Option<(u64, String)> = None;
         lifeboat_inspect::ls(&archive, "notebooks", false, &mut |entry| {
             if let Some(size) = entry.size

@@ -7,7 +7,8 @@ use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use lifeboat_archive::{Descriptor, Fate, Inventory};
 use lifeboat_console::{Console, Verbosity, bytes, duration};
-use lifeboat_export::{Cancel, NotebookFormat, Options, Outcome, run_to_file};
+use lifeboat_export::{Cancel, NotebookFormat, Options, Outcome, run_into};
+use lifeboat_storage::Place;
 use serde_json::json;
 
 use crate::args::{ConnectionArgs, OutputArgs, SelectionArgs, parse_size};
@@ -15,6 +16,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::frame::block_on;
 use crate::observe::Observer;
+use crate::place;
 use crate::show::{captured, to_json};
 
 /// Write the workspace into one archive
@@ -23,11 +25,13 @@ use crate::show::{captured, to_json};
 /// their owner only: what users wrote into configurations and code is in the archive as it is, so encrypt it before it
 /// leaves the machine.
 #[derive(Args, Debug, Clone)]
-#[command(after_help = "Example:
-  lifeboat-export run --profile primary --to backups/")]
+#[command(after_help = "Examples:
+  lifeboat-export run --profile primary --to backups/
+  lifeboat-export run --profile primary --to abfss://vault@account.dfs.core.windows.net/nightly/")]
 pub(crate) struct RunArgs {
-    /// File to write, or a folder ending in `/`: the archive is then named <workspace id>-<UTC start>.tar.zst
-    #[arg(long, value_name = "PATH")]
+    /// Path or URL (az://, abfss://, https://, s3://) to write, or a folder ending in `/`: the archive is then named
+    /// <workspace id>-<UTC start>.tar.zst
+    #[arg(long, value_name = "PLACE")]
     pub(crate) to: String,
     #[command(flatten)]
     pub(crate) connection: ConnectionArgs,
@@ -115,16 +119,32 @@ pub(crate) fn run(args: &RunArgs, console: &Console) -> Result<Exit, Failure> {
     };
     let cancel: Cancel = options.cancel.clone();
     let observer = Observer::new(console);
-    let work = async { Ok(run_to_file(&client, &options, &args.to, &observer).await?) };
+    let work = async {
+        let mut destination = None;
+        let open = async |name: &str| {
+            let (opened, sink) = place::create(&args.to, name).await?;
+            destination = Some(opened);
+            Ok::<_, Failure>(sink)
+        };
+        let (sink, outcome) = run_into(&client, &options, open, &observer).await?;
+        let destination = destination.ok_or_else(|| Failure::Panicked {
+            what: "the archive has no destination".to_owned(),
+        })?;
+        let descriptor = outcome.descriptor.clone();
+        let place = place::apart(move || destination.commit(sink, &descriptor)).await?;
+        Ok((place, outcome))
+    };
     let begun = std::time::Instant::now();
-    let (path, outcome) = block_on(work, move || cancel.raise())?;
+    let (place, outcome) = block_on(work, move || cancel.raise())?;
     observer.finish();
     console.end_phases();
     // The name of the archive was not known before, and a script wants nothing else.
-    if args.to.ends_with('/') && console.settings().verbosity == Verbosity::Quiet {
-        console.answer(&path.display().to_string());
+    let name = place.to_string();
+    let named = Place::parse(&args.to).is_ok_and(|to| !to.is_folder());
+    if !named && console.settings().verbosity == Verbosity::Quiet {
+        console.answer(&name);
     }
-    let unmatched = args.capture.selection.unmatched(&path)?;
+    let unmatched = args.capture.selection.unmatched(&place)?;
     for what in &unmatched {
         console.warning(&format!(
             "{what} matches nothing: no object of it is in the archive"
@@ -132,7 +152,7 @@ pub(crate) fn run(args: &RunArgs, console: &Console) -> Result<Exit, Failure> {
     }
     Ok(report(
         console,
-        &path,
+        &name,
         &outcome,
         begun.elapsed(),
         !unmatched.is_empty(),
@@ -141,7 +161,7 @@ pub(crate) fn run(args: &RunArgs, console: &Console) -> Result<Exit, Failure> {
 
 fn report(
     console: &Console,
-    path: &Path,
+    name: &str,
     outcome: &Outcome,
     took: Duration,
     unmatched: bool,
@@ -156,13 +176,12 @@ fn report(
         duration(took)
     );
     console.line(&format!(
-        "archive    {} ({})",
-        path.display(),
+        "archive    {name} ({})",
         bytes(outcome.sealed.size)
     ));
     console.line(&format!(
         "descriptor {}",
-        Descriptor::path_for(path).display()
+        Descriptor::path_for(Path::new(name)).display()
     ));
     console.line(&format!("archive id {}", outcome.sealed.archive_id));
     console.line(&format!("content id {}", outcome.sealed.content_id));
@@ -172,9 +191,8 @@ fn report(
     ));
     if exit == Exit::Gaps && outcome.gaps_total > 0 {
         console.warning(&format!(
-            "finished with gaps: {} objects are not in the archive; `lifeboat-inspect ls {} ledger` names each",
-            outcome.gaps_total,
-            path.display()
+            "finished with gaps: {} objects are not in the archive; `lifeboat-inspect ls {name} ledger` names each",
+            outcome.gaps_total
         ));
     }
     if unmatched {
@@ -183,7 +201,7 @@ fn report(
     console.summary(json!({
         "command": "lifeboat-export run",
         "exit_code": exit.code(),
-        "archive": path.to_string_lossy(),
+        "archive": name,
         "descriptor": to_json(&outcome.descriptor),
         "kinds": to_json(&outcome.summary.kinds),
         "gaps": outcome.gaps_total,

@@ -18,8 +18,8 @@ pub(super) fn of(failure: &Failure) -> Vec<String> {
         Failure::LimitsFile { .. } | Failure::Limits { .. } => {
             Some("give `default`, `off`, or a file with lines such as `workspace-export = 30/s`".to_owned())
         }
-        Failure::Address { .. } => Some("copy the archive to a local disk and name its path".to_owned()),
-        Failure::Open { path, source } => match bag_below(path) {
+        Failure::Storage(error) => storage(error),
+        Failure::Open { archive, source } => match bag_below(Path::new(archive)) {
             Some(bag) if source.is_not_archive() => Some(format!("the archive is in {}: name that folder", bag.display())),
             _ => read(source),
         },
@@ -101,7 +101,12 @@ fn read(error: &ReadError) -> Option<String> {
         ReadError::UnsupportedVersion { .. } => "read it with the version of Lifeboat that wrote it, or a later one".to_owned(),
         ReadError::Truncated { .. } => "the file was copied or uploaded only in part, or something was appended to it: fetch it again".to_owned(),
         ReadError::Damaged { .. } => "`lifeboat-inspect verify` names every damaged place".to_owned(),
-        ReadError::Io { source, .. } | ReadError::Spill { source } => return disk(source),
+        ReadError::Io { source, .. } | ReadError::Spill { source } => {
+            return match lifeboat_storage::Error::inside(source) {
+                Some(error) => storage(error),
+                None => disk(source),
+            };
+        }
         _ => return None,
     })
 }
@@ -130,21 +135,72 @@ fn inspect(error: &lifeboat_inspect::Error) -> Option<String> {
     })
 }
 
+/// A place for archives that cannot be read or written.
+fn storage(error: &lifeboat_storage::Error) -> Option<String> {
+    use lifeboat_storage::Error;
+    Some(match error {
+        Error::Exists { .. } => {
+            "give another name, or a folder ending in `/`: the archive is named after the workspace and the time".to_owned()
+        }
+        Error::NoName { .. } => "give a file, or a folder ending in `/`".to_owned(),
+        Error::NoAccount { .. } => {
+            "set AZURE_STORAGE_ACCOUNT_NAME, or write abfss://<container>@<account>.dfs.core.windows.net/...".to_owned()
+        }
+        Error::Settings { .. } | Error::Credentials { .. } => {
+            "set the credentials of one method: spec/storage.md, \"Credentials\", lists them; AZURE_USE_AZURE_CLI=true takes those of `az login`".to_owned()
+        }
+        Error::NotFound { .. } => "check the name; `lifeboat-export run` says it at its end".to_owned(),
+        Error::NoContainer { .. } => {
+            "check the container and the account; Lifeboat makes no containers".to_owned()
+        }
+        Error::Refused { refusal, signature_until, .. } => refused(refusal, signature_until.as_deref()),
+        Error::Throttled { .. } => "try again later, or raise the limits of the account".to_owned(),
+        Error::Changed { .. } => "run the command again; an archive that Lifeboat wrote is never changed, so look who does".to_owned(),
+        Error::Unreachable { .. } => "check the name of the account and that this network reaches it".to_owned(),
+        Error::Io { source, .. } => return disk_and(source, NOTHING_LEFT),
+        _ => return None,
+    })
+}
+
+/// Why a store may have refused; most refusals look alike.
+fn refused(refusal: &lifeboat_storage::Refusal, until: Option<&str>) -> String {
+    const SKEW: i64 = 300;
+    let expired = until
+        .and_then(|until| until.parse::<jiff::Timestamp>().ok())
+        .is_some_and(|until| until <= jiff::Timestamp::now());
+    if let (true, Some(until)) = (expired, until) {
+        return format!("the shared access signature expired at {until}: make a new one");
+    }
+    match refusal.clock_ahead {
+        Some(ahead) if ahead.abs() > SKEW => format!(
+            "the clock of this machine is {} seconds {} that of the store: set it",
+            ahead.abs(),
+            if ahead > 0 { "ahead of" } else { "behind" }
+        ),
+        _ => "check the credentials and their rights: an export needs to read and write in the container, \
+              everything else to read; spec/storage.md, \"Rights\", has the list"
+            .to_owned(),
+    }
+}
+
 /// An export writes into a file without a name of its own.
 const NOTHING_LEFT: &str = "nothing was left behind";
 
 fn export(error: &lifeboat_export::Error) -> Option<String> {
-    use lifeboat_export::{DestinationError, Error, Stop};
+    use lifeboat_export::{Error, Stop};
     Some(match error {
         Error::Identity { source, .. } => return service(source),
-        Error::Stopped { stop: Stop::CredentialsLost { .. } } => "make a new token and run the same command again".to_owned(),
+        Error::Stopped {
+            stop: Stop::CredentialsLost { .. },
+        } => "make a new token and run the same command again".to_owned(),
         Error::Stopped { .. } => "check the network and run the same command again".to_owned(),
-        Error::Destination(DestinationError::Exists { .. }) => {
-            "give another name, or a folder ending in `/`: the archive is named after the workspace and the time".to_owned()
+        Error::Temporary { source, .. } => return disk_and(source, NOTHING_LEFT),
+        Error::Write(error) => {
+            return match super::first_storage(error) {
+                Some(error) => storage(error),
+                None => first_io(error).and_then(|error| disk_and(error, NOTHING_LEFT)),
+            };
         }
-        Error::Destination(DestinationError::NoName { .. }) => "give a local file, or a folder ending in `/`".to_owned(),
-        Error::Destination(DestinationError::Io { source, .. }) | Error::Temporary { source, .. } => return disk_and(source, NOTHING_LEFT),
-        Error::Write(error) => return first_io(error).and_then(|error| disk_and(error, NOTHING_LEFT)),
         _ => return None,
     })
 }

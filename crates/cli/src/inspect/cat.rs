@@ -12,7 +12,7 @@ use crate::args::Narration;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::frame::in_thread;
-use crate::import::open;
+use crate::place::open;
 
 /// Print the content of a notebook or file, or an object as JSON
 ///

@@ -14,7 +14,7 @@ use crate::args::OutputArgs;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::frame::in_thread;
-use crate::import::open;
+use crate::place::open;
 
 /// Write objects of an archive into a folder
 ///

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::args::OutputArgs;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::import::open;
+use crate::place::open;
 use crate::show::{captured, gap_text, to_json};
 
 /// Say what an archive is, of which workspace, and what it captured
@@ -32,13 +32,13 @@ pub(crate) struct InfoArgs {
 pub(crate) fn run(args: &InfoArgs, console: &Console) -> Result<Exit, Failure> {
     let archive = open(&args.archive)?;
     let info = info(&archive)?;
-    show(console, args, &info);
+    show(console, archive.name(), &info);
     gaps(console, &archive)?;
     summary(console, &info);
     Ok(Exit::Done)
 }
 
-fn show(console: &Console, args: &InfoArgs, info: &Info) {
+fn show(console: &Console, archive: String, info: &Info) {
     let source = &info.header.source;
     let word = |value: Value| {
         value
@@ -46,7 +46,7 @@ fn show(console: &Console, args: &InfoArgs, info: &Info) {
             .map_or_else(|| value.to_string(), str::to_owned)
     };
     for (name, value) in [
-        ("archive", args.archive.display().to_string()),
+        ("archive", archive),
         (
             "format",
             format!("{}, written by {}", info.version, info.header.tool),

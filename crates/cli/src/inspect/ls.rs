@@ -14,7 +14,7 @@ use crate::args::OutputArgs;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::frame::in_thread;
-use crate::import::open;
+use crate::place::open;
 use crate::show::{captured, gap_text, to_json};
 
 /// List the kinds of an archive, the objects of a kind, or a folder of the workspace

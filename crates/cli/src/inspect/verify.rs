@@ -13,7 +13,7 @@ use crate::args::OutputArgs;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::frame::in_thread;
-use crate::import::open;
+use crate::place::open;
 
 /// Check every frame, digest and member of an archive, to the end
 ///
@@ -47,7 +47,7 @@ fn check(path: &Path, console: &Console) -> Result<Exit, Failure> {
         let id = archive
             .archive_id()
             .map_err(|source| Failure::Open {
-                path: path.to_owned(),
+                archive: archive.name(),
                 source,
             })?
             .to_string();
@@ -73,7 +73,7 @@ fn check(path: &Path, console: &Console) -> Result<Exit, Failure> {
     console.line(&format!("{} members are intact", report.intact));
     let first = damage.first().map_or_else(String::new, ToString::to_string);
     Err(Failure::Damaged {
-        path: path.to_owned(),
+        archive: archive.name(),
         places: verification.places(),
         first,
     })
