@@ -71,7 +71,7 @@ pub enum Error {
         /// The address.
         url: String,
         /// What the store said.
-        refusal: Refusal,
+        refusal: Box<Refusal>,
         /// The moment at which the shared access signature that was used expires.
         signature_until: Option<String>,
     },
@@ -93,7 +93,7 @@ pub enum Error {
         /// The address.
         url: String,
         /// What the store said.
-        refusal: Refusal,
+        refusal: Box<Refusal>,
     },
     /// The object is not the one that was opened.
     #[error("{url} was changed while it was read")]
@@ -121,7 +121,7 @@ pub enum Error {
         /// The address.
         url: String,
         /// What the store said.
-        refusal: Refusal,
+        refusal: Box<Refusal>,
     },
     /// A reply that cannot be understood, or a failure without one.
     #[error("cannot {doing} {url}: {what}")]
@@ -248,6 +248,7 @@ impl Attempt {
             signature_until,
             ..
         } = self;
+        let refusal = Box::new(refusal);
         if refusal.is_no_container() {
             return Error::NoContainer {
                 doing,

@@ -188,11 +188,7 @@ impl Store {
             // Whoever asked may have gone.
             let _ = answer.send(result);
         };
-        let abort = match &self.inner.runtime {
-            Some(runtime) => Some(runtime.spawn(work).abort_handle()),
-            // Only while this is dropped, when nobody can ask.
-            None => None,
-        };
+        let abort = self.inner.runtime.as_ref().map(|runtime| runtime.spawn(work).abort_handle());
         Pending {
             url: address.shown.clone(),
             answered,
