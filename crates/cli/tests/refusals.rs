@@ -1,5 +1,7 @@
 //! Bad input of an import: each is refused with its code, a rule and a way on, and nothing was written anywhere.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
+
 mod common;
 
 use std::path::{Path, PathBuf};
