@@ -549,6 +549,7 @@ fn notebooks(sim: &Sim) -> Vec<String> {
         .collect()
 }
 
+#[expect(clippy::too_many_lines, reason = "one story, told in order")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_old_primary_gets_back_what_the_secondary_did_and_nothing_twice() {
     let fill = Fill {

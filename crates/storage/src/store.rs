@@ -188,7 +188,11 @@ impl Store {
             // Whoever asked may have gone.
             let _ = answer.send(result);
         };
-        let abort = self.inner.runtime.as_ref().map(|runtime| runtime.spawn(work).abort_handle());
+        let abort = self
+            .inner
+            .runtime
+            .as_ref()
+            .map(|runtime| runtime.spawn(work).abort_handle());
         Pending {
             url: address.shown.clone(),
             answered,
