@@ -2,6 +2,8 @@
 //!
 //! Against Azurite and moto through a proxy that misbehaves; ignored by a plain run, `tests/run.sh storage` runs them.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
+
 mod storage_support;
 
 use std::io::Write as _;

@@ -40,14 +40,13 @@ impl Ground {
     }
 
     pub fn get(&self, name: &str) -> Option<Vec<u8>> {
-        let got = wait(async {
+        wait(async {
             match self.plain.get(&name.into()).await {
                 Ok(got) => Some(got.bytes().await.unwrap().to_vec()),
                 Err(object_store::Error::NotFound { .. }) => None,
                 Err(error) => panic!("{error}"),
             }
-        });
-        got
+        })
     }
 
     pub fn put(&self, name: &str, content: &[u8]) {
