@@ -3,6 +3,7 @@
 //! that writes nothing.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::print_stdout, reason = "how wide a proof was is worth reading")]
 
 mod import_support;
 
@@ -315,7 +316,7 @@ fn every_operation_may_stay_without_a_result() {
                     && line["kind"] == kind.as_str()
             };
             let lines: Vec<&str> = text.lines().collect();
-            let at = lines.iter().position(|line| is_it(&line)).unwrap();
+            let at = lines.iter().position(|line| is_it(line)).unwrap();
             let id = serde_json::from_str::<serde_json::Value>(lines[at]).unwrap()["id"].clone();
             // Later lines of other objects stay, so that the target holds nothing that the journal does not know.
             let kept: Vec<&str> = lines
