@@ -2,6 +2,8 @@
 //!
 //! The tests that need a server are ignored by a plain run; `tests/run.sh storage` starts the servers and runs them.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
+
 mod storage_support;
 
 use std::io::Write as _;
