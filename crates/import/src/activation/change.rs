@@ -85,6 +85,22 @@ pub(super) fn lost(kind: &Kind, body: &Value, active: &Map<String, Value>) -> Ve
         .collect()
 }
 
+/// Places of an object of the target that are passive and of which the ledger says nothing.
+pub(super) fn untold_places(kind: &Kind, body: &Value, active: &Map<String, Value>) -> Vec<String> {
+    if kind.name == "clusters" {
+        return Vec::new();
+    }
+    let mut passive = body.clone();
+    kind.land_passive(&mut passive);
+    let passive = kind.state(&passive);
+    kind.state(body)
+        .iter()
+        .filter(|(pointer, _)| !active.contains_key(*pointer))
+        .filter(|(pointer, value)| passive.get(*pointer) == Some(&kind.meaning(pointer, value)))
+        .map(|(pointer, _)| place(body, pointer))
+        .collect()
+}
+
 /// `schedule`, `trigger (periodic)`, `min_idle_instances`.
 fn place(body: &Value, pointer: &str) -> String {
     let (map, field) = pointer.rsplit_once('/').unwrap_or(("", pointer));

@@ -2,11 +2,15 @@
 
 use lifeboat_catalog::Kind;
 
-use super::change::{changes, is_active, lost, wanted};
+use super::change::{changes, is_active, lost, untold_places, wanted};
 use super::{Chosen, Direction, Move, Turn, kinds};
 use crate::journal::{Entry, Knowledge, Standing};
 use crate::plan::is_as_seen;
 use crate::target::{TargetObject, TargetState};
+
+/// Why nobody can say what becomes of an object that an administrator would see or not see.
+const UNSEEN: &str =
+    "the caller, who is no workspace administrator, does not see it: it may still be there";
 
 /// Decides on every object of the ledger that is chosen, in the order of the run.
 #[must_use]
@@ -95,6 +99,9 @@ fn decide(
         return end(blank, Turn::Blocked, why);
     }
     let Some(object) = target.by_id(kind.name, id) else {
+        if !target.is_admin {
+            return end(blank, Turn::Blocked, UNSEEN.to_owned());
+        }
         return end(
             blank,
             Turn::Missing,
@@ -120,6 +127,9 @@ fn decide(
     }
     // A bar without a change blocks nothing, but what the ledger does not know may well be one.
     let unknown = standing.active.is_empty() && has_state(kind, object);
+    if activating && let Some(why) = untold(kind, standing, object) {
+        return end(one, Turn::Blocked, why);
+    }
     if activating
         && (!one.changes.is_empty() || unknown)
         && let Some(why) = barred(standing)
@@ -130,6 +140,21 @@ fn decide(
         one.turn = Turn::Change;
     }
     Some(one)
+}
+
+/// What is passive in an object and has no state in its standing: nobody knows whether it ran in the source.
+fn untold(kind: &Kind, standing: &Standing, object: &TargetObject) -> Option<String> {
+    if standing.active.is_empty() && !standing.bars.is_empty() {
+        return None;
+    }
+    let places = untold_places(kind, &object.body, &standing.active);
+    (!places.is_empty()).then(|| {
+        format!(
+            "the ledger does not hold the archived state of its {}, which stays passive: it was changed in the target, or by \
+             an import that did not come to its end",
+            places.join(", ")
+        )
+    })
 }
 
 fn has_state(kind: &Kind, object: &TargetObject) -> bool {

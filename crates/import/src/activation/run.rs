@@ -227,7 +227,7 @@ fn unknown(known: &Knowledge, target: &TargetState) -> Vec<(String, String)> {
 }
 
 /// Whether the whole ledger is passive after these moves. Pins cost nothing and start nothing.
-fn nothing_left(known: &Knowledge, target: &TargetState, done: &[Move]) -> bool {
+pub(super) fn nothing_left(known: &Knowledge, target: &TargetState, done: &[Move]) -> bool {
     plan(Direction::Deactivate, known, target, &Chosen::default())
         .iter()
         .filter(|one| one.kind != "clusters")

@@ -38,11 +38,19 @@ fn target(settings: &Value) -> TargetState {
         id: "70".to_owned(),
         body: json!({ "job_id": 70, "settings": settings }),
     };
-    let mut target = TargetState::default();
+    let mut target = nothing();
     target
         .kinds
         .insert("jobs".to_owned(), Listed::Yes(vec![object]));
     target
+}
+
+/// A target without objects, read by an administrator.
+fn nothing() -> TargetState {
+    TargetState {
+        is_admin: true,
+        ..TargetState::default()
+    }
 }
 
 fn turn(known: &Knowledge, target: &TargetState) -> Turn {
@@ -58,12 +66,12 @@ fn each_object_of_the_ledger_has_its_turn() {
     let free = ledger(|_| ());
     assert_eq!(turn(&free, &paused), Turn::Change);
     assert_eq!(turn(&free, &running), Turn::Unchanged);
-    assert_eq!(turn(&free, &TargetState::default()), Turn::Missing);
+    assert_eq!(turn(&free, &nothing()), Turn::Missing);
     let barred = ledger(|standing| standing.bars.push("owner missing".to_owned()));
     assert_eq!(turn(&barred, &paused), Turn::Blocked);
     let gone = ledger(|standing| standing.gone = true);
     assert_eq!(turn(&gone, &paused), Turn::Orphaned);
-    let mut refused = TargetState::default();
+    let mut refused = nothing();
     let no = Listed::No("403".to_owned());
     refused.kinds.insert("jobs".to_owned(), no);
     assert_eq!(turn(&free, &refused), Turn::Blocked);
@@ -79,6 +87,50 @@ fn a_schedule_that_somebody_took_away_is_not_made_up() {
     );
     assert_eq!(moves[0].turn, Turn::Unchanged);
     assert!(moves[0].remarks[0].contains("no schedule any more"));
+}
+
+#[test]
+fn what_the_ledger_does_not_tell_of_is_blocked_and_not_called_unchanged() {
+    let told = |settings: Value| {
+        let known = ledger(|_| ());
+        let mut moves = plan(
+            Direction::Activate,
+            &known,
+            &target(&settings),
+            &Chosen::default(),
+        );
+        moves.remove(0)
+    };
+    let replaced = told(json!({ "continuous": { "pause_status": "PAUSED" } }));
+    assert_eq!(replaced.turn, Turn::Blocked);
+    let reason = replaced.reason.unwrap();
+    assert!(
+        reason.contains("archived state of its continuous"),
+        "{reason}"
+    );
+    let beside = told(json!({
+        "schedule": { "pause_status": "PAUSED" },
+        "trigger": { "pause_status": "PAUSED", "periodic": { "interval": 1 } },
+    }));
+    assert_eq!(beside.turn, Turn::Blocked);
+    // What somebody made run does run.
+    let running = told(json!({ "continuous": { "pause_status": "UNPAUSED" } }));
+    assert_eq!(running.turn, Turn::Unchanged);
+}
+
+#[test]
+fn what_a_caller_may_not_see_is_not_taken_for_deleted() {
+    let known = ledger(|_| ());
+    let hidden = TargetState::default();
+    assert!(!hidden.is_admin);
+    for direction in [Direction::Activate, Direction::Deactivate] {
+        let moves = plan(direction, &known, &hidden, &Chosen::default());
+        assert_eq!(moves[0].turn, Turn::Blocked, "{direction:?}");
+        assert!(!run::nothing_left(&known, &hidden, &moves));
+        let moves = plan(direction, &known, &nothing(), &Chosen::default());
+        assert_eq!(moves[0].turn, Turn::Missing, "{direction:?}");
+        assert!(run::nothing_left(&known, &nothing(), &moves));
+    }
 }
 
 #[test]

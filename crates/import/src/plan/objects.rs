@@ -99,6 +99,10 @@ pub(crate) fn is_offered_name(name: &str) -> bool {
     !name.starts_with("auto:") && !name.starts_with("custom:")
 }
 
+/// Why an object that an earlier run linked is not made again by a caller from whom the service hides objects.
+const UNSEEN: &str = "an earlier import linked it and the caller, who is no workspace administrator, does not see it: it \
+                      may still be there, and would be made twice; import as an administrator";
+
 /// What was found of an object in the target.
 enum Match {
     /// The journal (or, in the source itself, the id) links it.
@@ -381,6 +385,9 @@ impl Builder<'_> {
             ),
             Match::Nothing if (kind.builtin)(&record.body) => {
                 action(What::Blocked).because("a built-in object of this name does not exist in the target")
+            }
+            Match::Nothing if entry.is_linked() && !self.target.is_admin => {
+                action(What::Blocked).because(UNSEEN).at(entry.target)
             }
             Match::Nothing => action(What::Create),
         }

@@ -209,6 +209,30 @@ fn a_blocked_object_blocks_what_needs_it() {
 }
 
 #[test]
+fn what_a_caller_may_not_see_is_not_made_twice() {
+    let archive = archive(vec![cluster("c", "one"), job("1", "j", json!({}))]);
+    let mut knowledge = Knowledge::default();
+    linked(&mut knowledge, "clusters", "c", "C");
+    linked(&mut knowledge, "jobs", "1", "10");
+    let mut target = target(&[]);
+    for (is_admin, expected) in [(false, What::Blocked), (true, What::Create)] {
+        target.is_admin = is_admin;
+        let prepared = plan_of(&archive, &target, &knowledge, &Options::default());
+        assert_eq!(what(&prepared, "one").what, expected);
+        assert_eq!(what(&prepared, "j").what, expected);
+    }
+    // What no import made yet may well be made by such a caller.
+    target.is_admin = false;
+    let prepared = plan_of(
+        &archive,
+        &target,
+        &Knowledge::default(),
+        &Options::default(),
+    );
+    assert_eq!(what(&prepared, "j").what, What::Create);
+}
+
+#[test]
 fn a_running_cluster_is_not_restarted_by_an_edit() {
     let archive = archive(vec![cluster("c", "one")]);
     let mut knowledge = Knowledge::default();
