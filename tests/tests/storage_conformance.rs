@@ -217,7 +217,9 @@ fn absent(ground: &Ground) {
     assert!(matches!(error, Error::NotFound { .. }), "{error:?}");
     let (scheme, _) = ground.url.split_once("://").unwrap();
     let nowhere = storage_support::remote(&format!("{scheme}://no-such-container/x"));
-    let open = Source::open(&nowhere, &ground.settings).err().unwrap();
+    let open = storage_support::open(&nowhere, &ground.settings)
+        .err()
+        .unwrap();
     let create = Destination::create("az://no-such-container/x", "", &ground.settings);
     let create = match scheme {
         "az" => create.err().unwrap(),

@@ -15,7 +15,7 @@ use object_store::signer::Signer as _;
 use storage_support::proxy::{Fate, Proxy, Request};
 use storage_support::{
     ACCOUNT, Ground, KEY, archive, azurite, azurite_plain, azurite_settings, azurite_through,
-    member_path, remote, s3_through, server, wait,
+    member_path, open, remote, s3_through, server, wait,
 };
 
 const NAME: &str = "nightly/x.tar.zst";
@@ -89,7 +89,7 @@ fn connections_that_break_in_the_middle_are_made_again() {
         }
         Fate::Forward
     });
-    let source = Source::open(&ground.address(NAME), &azurite_settings(&reader.url)).unwrap();
+    let source = open(&ground.address(NAME), &azurite_settings(&reader.url)).unwrap();
     let mut buf = vec![0; 3 << 20];
     assert_eq!(source.read_at(100, &mut buf).unwrap(), buf.len());
     assert!(buf == bytes[100..100 + buf.len()]);
@@ -257,11 +257,11 @@ fn a_wrong_key_is_refused_without_being_told() {
         .settings
         .clone()
         .with("AZURE_STORAGE_ACCOUNT_KEY", wrong);
-    let error = Source::open(&ground.address(NAME), &settings).unwrap_err();
+    let error = open(&ground.address(NAME), &settings).unwrap_err();
     assert!(matches!(error, Error::Refused { .. }), "{error:?}");
     assert!(!format!("{error} {error:?}").contains(wrong), "{error:?}");
     let not_base64 = settings.with("AZURE_STORAGE_ACCOUNT_KEY", "s3cr3t!");
-    let error = Source::open(&ground.address(NAME), &not_base64).unwrap_err();
+    let error = open(&ground.address(NAME), &not_base64).unwrap_err();
     assert!(matches!(error, Error::Settings { .. }), "{error:?}");
     assert!(
         !format!("{error} {error:?}").contains("s3cr3t!"),
@@ -295,7 +295,7 @@ fn a_signature_in_the_url_opens_and_is_never_told() {
     let (bytes, outcome) = upload(&ground, 1);
     outcome.unwrap();
     let (url, settings) = signed(&ground, "GET", Duration::from_secs(600));
-    let source = Source::open(&remote(&url), &settings).unwrap();
+    let source = open(&remote(&url), &settings).unwrap();
     assert_eq!(source.size().unwrap(), bytes.len() as u64);
     assert!(!source.name().contains('?'), "{}", source.name());
     let error = Destination::create(&url.replace("x.tar.zst", "y.tar.zst"), "", &settings);
@@ -304,7 +304,7 @@ fn a_signature_in_the_url_opens_and_is_never_told() {
     no_secret(&error);
 
     let (url, settings) = signed(&ground, "GET", Duration::ZERO);
-    let error = Source::open(&remote(&url), &settings).unwrap_err();
+    let error = open(&remote(&url), &settings).unwrap_err();
     no_secret(&error);
     let Error::Refused {
         signature_until, ..
@@ -324,7 +324,7 @@ fn a_store_that_does_not_answer_is_named() {
     let url = format!("http://{}", nowhere.local_addr().unwrap());
     drop(nowhere);
     let settings = azurite_settings(&url).with_patience(Duration::from_secs(1));
-    let error = Source::open(&remote("az://vault/x"), &settings).unwrap_err();
+    let error = open(&remote("az://vault/x"), &settings).unwrap_err();
     let Error::Unreachable { host, cause, .. } = &error else {
         panic!("{error:?}");
     };
@@ -343,7 +343,7 @@ fn one_object_takes_one_length_request_and_at_most_four_ranges() {
     sink.write_all(&bytes).unwrap();
     destination.commit(sink, &descriptor).unwrap();
     let before = proxy.seen.lock().unwrap().len();
-    let source = Source::open(&ground.address(NAME), &ground.settings).unwrap();
+    let source = open(&ground.address(NAME), &ground.settings).unwrap();
     let archive = Archive::from_source(Box::new(source)).unwrap();
     let member = archive.find(&member_path(12_345)).unwrap().unwrap();
     assert_eq!(archive.read(&member).unwrap().len(), 500);

@@ -1,10 +1,12 @@
 //! Arguments that several commands share.
 
+mod archive;
 mod connection;
 mod output;
 mod selection;
 mod size;
 
+pub(crate) use archive::ArchiveArgs;
 pub(crate) use connection::ConnectionArgs;
 pub(crate) use output::{Narration, OutputArgs};
 pub(crate) use selection::SelectionArgs;

@@ -4,6 +4,7 @@ mod check;
 mod run;
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
 use lifeboat_console::{Console, Settings};
@@ -47,7 +48,7 @@ impl Cli {
         }
     }
 
-    pub(crate) fn run(&self, console: &Console) -> Result<Exit, Failure> {
+    pub(crate) fn run(&self, console: &Arc<Console>) -> Result<Exit, Failure> {
         match &self.command {
             Command::Run(args) => run::run(args, console),
             Command::Check(args) => check::run(args, console),

@@ -15,7 +15,7 @@ use clap::{Args, Parser, Subcommand};
 use lifeboat_console::{Console, Settings};
 use lifeboat_import::{DeleteLimit, Options, Recheck};
 
-use crate::args::{ConnectionArgs, HELP_WIDTH, OutputArgs, SelectionArgs};
+use crate::args::{ArchiveArgs, ConnectionArgs, HELP_WIDTH, OutputArgs, SelectionArgs};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::frame;
@@ -44,9 +44,8 @@ enum Command {
 /// Arguments of all three commands.
 #[derive(Args, Debug, Clone)]
 pub(crate) struct ImportArgs {
-    /// The archive: a file, the folder that `tar` unpacked it into, or a URL (az://, abfss://, https://, s3://)
-    #[arg(value_name = "ARCHIVE")]
-    pub(crate) archive: PathBuf,
+    #[command(flatten)]
+    pub(crate) archive: ArchiveArgs,
     #[command(flatten)]
     pub(crate) connection: ConnectionArgs,
     #[command(flatten)]

@@ -1,32 +1,83 @@
 //! Archives at paths and URLs: opening one that is there, and the way to one that is made.
 
-use std::path::Path;
+use std::sync::Arc;
 
 use lifeboat_archive::Archive;
-use lifeboat_storage::{Destination, Place, Settings, Sink, Source};
+use lifeboat_console::Console;
+use lifeboat_storage::{Destination, Place, Region, Served, Settings, Sink, Source};
+use serde_json::json;
 
+use crate::args::ArchiveArgs;
 use crate::failure::Failure;
 
 /// Opens the archive at a path or URL. A path that is there wins over a URL that is written alike.
-pub(crate) fn open(archive: &Path) -> Result<Archive, Failure> {
-    match archive.to_str() {
-        Some(text) if !archive.exists() => open_at(&Place::parse(text)?),
-        _ => open_at(&Place::Local(archive.to_owned())),
-    }
+pub(crate) fn open(archive: &ArchiveArgs, console: &Arc<Console>) -> Result<Archive, Failure> {
+    let region = if archive.secondary {
+        Region::Secondary
+    } else {
+        Region::Primary
+    };
+    let place = match archive.place.to_str() {
+        Some(text) if !archive.place.exists() => Place::parse(text)?,
+        _ => Place::Local(archive.place.clone()),
+    };
+    open_in(&place, region, console)
 }
 
-/// Opens the archive at `place`.
-pub(crate) fn open_at(place: &Place) -> Result<Archive, Failure> {
+/// Opens the archive at `place` in the region in which it was written.
+pub(crate) fn open_at(place: &Place, console: &Arc<Console>) -> Result<Archive, Failure> {
+    open_in(place, Region::Primary, console)
+}
+
+fn open_in(place: &Place, region: Region, console: &Arc<Console>) -> Result<Archive, Failure> {
     let opened = match place {
-        Place::Local(path) => Archive::open(path),
+        Place::Local(path) if region == Region::Primary => Archive::open(path),
+        Place::Local(path) => {
+            return Err(lifeboat_storage::Error::NoSecondary {
+                url: path.display().to_string(),
+            }
+            .into());
+        }
         Place::Remote(address) => {
-            Archive::from_source(Box::new(Source::open(address, &Settings::from_env())?))
+            let console = Arc::clone(console);
+            let notice = Box::new(move |served: &Served| tell(&console, served));
+            let settings = Settings::from_env();
+            Archive::from_source(Box::new(Source::open(address, &settings, region, notice)?))
         }
     };
     opened.map_err(|source| Failure::Open {
         archive: place.to_string(),
         source,
     })
+}
+
+/// Says that it is the copy that is read, and what that means.
+fn tell(console: &Console, served: &Served) {
+    let mut text = format!("reading from the secondary region, {}", served.host);
+    if let Some(error) = &served.instead_of {
+        text.push_str(&format!(", because {error}"));
+    }
+    text.push_str(match &served.last_sync {
+        Some(Ok(_)) => "; it has everything up to ",
+        Some(Err(_)) => "; it does not say how far behind it is: ",
+        None => "",
+    });
+    let (time, why) = match &served.last_sync {
+        Some(Ok(time)) => (Some(time.to_string()), None),
+        Some(Err(error)) => (None, Some(error.to_string())),
+        None => (None, None),
+    };
+    text.push_str(time.as_deref().or(why.as_deref()).unwrap_or_default());
+    if time.is_some() {
+        text.push_str(", and may lack what was written later");
+    }
+    let fields = json!({
+        "host": served.host,
+        "last_sync": time,
+        "last_sync_unknown": why,
+        "primary": served.instead_of.as_ref().map(ToString::to_string),
+    });
+    console.warning_with("secondary", fields, &text);
 }
 
 /// Opens the way to `to`, where a folder gets an archive of the name `name`. Asks the store in a thread of its own.

@@ -7,6 +7,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -21,6 +22,9 @@ use crate::refusal::Refusal;
 
 /// The address at which Azure's and Amazon's machines tell their identity.
 const IDENTITY_HOST: &str = "169.254.169.254";
+
+/// How far behind a copy is, is nice to know and not worth a long wait.
+const STATS_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Requests that were sent, and bytes of their bodies.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -115,6 +119,38 @@ impl HttpConnector for Connector {
             inner: ReqwestConnector::default().connect(options)?,
             connector: self.clone(),
         }))
+    }
+}
+
+impl Connector {
+    /// The reply to the question how far behind a secondary region is, which object_store has no call for.
+    pub(crate) async fn stats(&self, endpoint: &str) -> object_store::Result<String> {
+        let generic =
+            |source: Box<dyn std::error::Error + Send + Sync>| object_store::Error::Generic {
+                store: "MicrosoftAzure",
+                source,
+            };
+        let mut request = HttpRequest::new(Vec::new().into());
+        *request.uri_mut() = format!("{endpoint}/?restype=service&comp=stats")
+            .parse()
+            .map_err(|error| generic(Box::new(error)))?;
+        let options = ClientOptions::new()
+            .with_allow_http(endpoint.starts_with("http:"))
+            .with_timeout(STATS_TIMEOUT);
+        let client = self.connect(&options)?;
+        if let Some(signer) = self.signer.get() {
+            let credential = signer.credentials.get_credential().await?;
+            AzureAuthorizer::new(&credential, &signer.account).try_authorize(&mut request)?;
+        }
+        let response = client.execute(request).await;
+        let response = response.map_err(|error| generic(Box::new(error)))?;
+        let status = response.status();
+        let body = response.into_body().bytes().await;
+        let body = body.map_err(|error| generic(Box::new(error)))?;
+        if !status.is_success() {
+            return Err(generic(format!("{status}").into()));
+        }
+        Ok(String::from_utf8_lossy(&body).into_owned())
     }
 }
 

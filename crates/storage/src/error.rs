@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use jiff::Timestamp;
 use lifeboat_archive::DescriptorError;
 use thiserror::Error;
 
@@ -50,6 +51,20 @@ pub enum Error {
     /// There is no such object.
     #[error("{url} does not exist")]
     NotFound {
+        /// The address.
+        url: String,
+    },
+    /// There is no such object in the secondary region, which may be behind.
+    #[error("{url} does not exist in the secondary region{}", synced(last_sync))]
+    NotInSecondary {
+        /// The address.
+        url: String,
+        /// Up to when the secondary region has everything, or why it does not say so.
+        last_sync: Result<Timestamp, Box<Error>>,
+    },
+    /// No secondary region of the account is known.
+    #[error("{url} has no secondary region that could be read")]
+    NoSecondary {
         /// The address.
         url: String,
     },
@@ -171,13 +186,25 @@ impl Error {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Address { .. } | Self::NoName { .. } | Self::NoAccount { .. } => 2,
+            Self::Address { .. }
+            | Self::NoName { .. }
+            | Self::NoAccount { .. }
+            | Self::NoSecondary { .. } => 2,
             Self::Exists { .. } => 14,
             Self::Settings { .. }
             | Self::NoContainer { .. }
             | Self::Refused { .. }
             | Self::Credentials { .. } => 12,
             _ => 1,
+        }
+    }
+
+    /// Whether the store itself is away or has a bad moment, so that its copy may be asked instead.
+    pub(crate) fn is_outage(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::Throttled { .. } => true,
+            Self::Service { refusal, .. } => refusal.status >= 500,
+            _ => false,
         }
     }
 
@@ -197,6 +224,15 @@ impl Error {
             _ => io::ErrorKind::Other,
         };
         io::Error::new(kind, self)
+    }
+}
+
+fn synced(last_sync: &Result<Timestamp, Box<Error>>) -> String {
+    match last_sync {
+        Ok(time) => {
+            format!(", which has everything up to {time} and may lack what was written later")
+        }
+        Err(error) => format!(", which does not say how far behind it is: {error}"),
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 use object_store::path::Path;
@@ -19,8 +20,11 @@ use tokio::task::AbortHandle;
 use crate::address::{Address, Service};
 use crate::client::{AccountSigner, Connector, NOTE, Note, Traffic};
 use crate::error::{Attempt, Error, READ};
+use crate::region::Region;
 use crate::settings::Settings;
 
+/// The secondary region of an account whose endpoint was given.
+const SECONDARY_ENDPOINT: &str = "AZURE_STORAGE_SECONDARY_ENDPOINT";
 /// A whole request may take so long: 8 MiB at half a megabit per second.
 const REQUEST_TIMEOUT: &str = "150s";
 /// So long nothing at all may arrive.
@@ -37,6 +41,8 @@ struct Inner {
     runtime: Option<Runtime>,
     connector: Connector,
     host: Option<String>,
+    /// Where an Azure account is reached.
+    endpoint: Option<String>,
     container: String,
     signature_until: Option<String>,
 }
@@ -75,52 +81,84 @@ pub(crate) struct Version {
 }
 
 impl Store {
-    /// The container of `address`, with credentials from `settings`. Asks nothing yet.
+    /// The container of `address` in its primary region, with credentials from `settings`. Asks nothing yet.
     ///
     /// # Errors
     /// [`Error::NoAccount`], [`Error::Settings`].
     pub fn open(address: &Address, settings: &Settings) -> Result<Self, Error> {
+        match Self::open_in(address, settings, Region::Primary)? {
+            Some(store) => Ok(store),
+            None => Err(Error::NoSecondary {
+                url: address.shown.clone(),
+            }),
+        }
+    }
+
+    /// The same in any region; nothing when no address of that region can be known.
+    pub(crate) fn open_in(
+        address: &Address,
+        settings: &Settings,
+        region: Region,
+    ) -> Result<Option<Self>, Error> {
         // The only other provider would be one that was installed before, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let connector = Connector::default();
-        let bad = |error: object_store::Error| Error::Settings {
-            url: address.shown.clone(),
-            what: crate::client::innermost(&error),
-        };
-        let (objects, host): (Arc<dyn ObjectStore>, _) = match &address.service {
+        match &address.service {
             Service::Azure { account, suffix } => {
                 let named = settings.get("AZURE_STORAGE_ACCOUNT_NAME");
                 let account = account.as_deref().or(named);
                 let account = account.ok_or_else(|| Error::NoAccount {
                     url: address.shown.clone(),
                 })?;
-                let endpoint = endpoint(account, suffix.as_deref(), settings);
-                let store = azure(address, account, &endpoint, settings, &connector)
-                    .build()
-                    .map_err(bad)?;
-                // Nobody has set it before.
-                let _ = connector.signer.set(AccountSigner {
-                    account: account.to_owned(),
-                    credentials: Arc::clone(store.credentials()),
-                });
-                (Arc::new(store), host_of(&endpoint))
+                endpoint(account, suffix.as_deref(), settings, region)
+                    .map(|endpoint| Self::azure(address, account, endpoint, settings))
+                    .transpose()
             }
-            Service::S3 => {
-                let builder = s3(address, settings, &connector);
-                let host = s3_host(&builder, &address.container);
-                (Arc::new(builder.build().map_err(bad)?), host)
-            }
-        };
+            Service::S3 if region == Region::Secondary => Ok(None),
+            Service::S3 => Self::s3(address, settings).map(Some),
+        }
+    }
+
+    fn azure(
+        address: &Address,
+        account: &str,
+        endpoint: String,
+        settings: &Settings,
+    ) -> Result<Self, Error> {
+        let connector = Connector::default();
+        let store = azure(address, account, &endpoint, settings, &connector)
+            .build()
+            .map_err(bad_settings(address))?;
+        // Nobody has set it before.
+        let _ = connector.signer.set(AccountSigner {
+            account: account.to_owned(),
+            credentials: Arc::clone(store.credentials()),
+        });
         let sas = address.signature.as_deref();
         let sas = sas.or(settings.get("AZURE_STORAGE_SAS_KEY"));
         let sas = sas.or(settings.get("AZURE_STORAGE_SAS_TOKEN"));
         Self::with(Inner {
-            objects,
+            objects: Arc::new(store),
+            runtime: None,
+            connector,
+            host: host_of(&endpoint),
+            endpoint: Some(endpoint),
+            container: address.container.clone(),
+            signature_until: sas.and_then(expiry),
+        })
+    }
+
+    fn s3(address: &Address, settings: &Settings) -> Result<Self, Error> {
+        let connector = Connector::default();
+        let builder = s3(address, settings, &connector);
+        let host = s3_host(&builder, &address.container);
+        Self::with(Inner {
+            objects: Arc::new(builder.build().map_err(bad_settings(address))?),
             runtime: None,
             connector,
             host,
+            endpoint: None,
             container: address.container.clone(),
-            signature_until: sas.and_then(expiry),
+            signature_until: None,
         })
     }
 
@@ -134,6 +172,7 @@ impl Store {
             runtime: None,
             connector: Connector::default(),
             host: None,
+            endpoint: None,
             container: String::new(),
             signature_until: None,
         })
@@ -149,6 +188,30 @@ impl Store {
         inner.runtime = Some(runtime);
         Ok(Self {
             inner: Arc::new(inner),
+        })
+    }
+
+    /// The host that it asks; nothing for a store without network.
+    pub(crate) fn host(&self) -> Option<&str> {
+        self.inner.host.as_deref()
+    }
+
+    /// Asks a secondary region up to when it has everything.
+    pub(crate) fn last_sync(&self, address: &Address) -> Result<Timestamp, Error> {
+        let inner = &self.inner;
+        let (Some(endpoint), Some(_)) = (&inner.endpoint, inner.connector.signer.get()) else {
+            return Err(Error::NoSecondary {
+                url: address.shown.clone(),
+            });
+        };
+        let (connector, endpoint) = (inner.connector.clone(), endpoint.clone());
+        let body = self.run("ask for the state of", address, async move {
+            connector.stats(&endpoint).await
+        })?;
+        crate::region::last_sync(&body).map_err(|what| Error::Unexpected {
+            doing: "ask for the state of",
+            url: address.shown.clone(),
+            what,
         })
     }
 
@@ -353,15 +416,35 @@ pub(crate) fn path(address: &Address) -> Result<Path, Error> {
     })
 }
 
-/// Where the account is reached.
-fn endpoint(account: &str, suffix: Option<&str>, settings: &Settings) -> String {
+/// Where the account is reached. Of an endpoint that was given, only a given one can be the secondary one.
+fn endpoint(
+    account: &str,
+    suffix: Option<&str>,
+    settings: &Settings,
+    region: Region,
+) -> Option<String> {
     let own = settings.get("AZURE_STORAGE_ENDPOINT");
-    match own.or(settings.get("AZURE_ENDPOINT")) {
-        Some(endpoint) => endpoint.trim_end_matches('/').to_owned(),
-        None => {
-            let suffix = suffix.unwrap_or("core.windows.net");
-            format!("https://{account}.blob.{suffix}")
-        }
+    let own = own.or(settings.get("AZURE_ENDPOINT"));
+    let given = match region {
+        Region::Primary => own,
+        Region::Secondary => settings.get(SECONDARY_ENDPOINT),
+    };
+    if let Some(endpoint) = given {
+        return Some(endpoint.trim_end_matches('/').to_owned());
+    }
+    let suffix = suffix.unwrap_or("core.windows.net");
+    match region {
+        Region::Primary => Some(format!("https://{account}.blob.{suffix}")),
+        Region::Secondary if own.is_some() => None,
+        Region::Secondary => Some(format!("https://{account}-secondary.blob.{suffix}")),
+    }
+}
+
+fn bad_settings(address: &Address) -> impl FnOnce(object_store::Error) -> Error {
+    let url = address.shown.clone();
+    move |error| Error::Settings {
+        url,
+        what: crate::client::innermost(&error),
     }
 }
 

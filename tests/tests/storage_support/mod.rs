@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lifeboat_archive::{Descriptor, Header, Inventory, Scope, Summary, Writer, WriterOptions};
-use lifeboat_storage::{Address, Place, Settings, Store};
+use lifeboat_storage::{Address, Error, Place, Region, Settings, Source, Store};
 use object_store::aws::AmazonS3Builder;
 use object_store::azure::{
     AzureAccessKey, AzureAuthorizer, AzureCredential, MicrosoftAzureBuilder,
@@ -53,6 +53,11 @@ impl Ground {
         let content = content.to_vec();
         wait(async { self.plain.put(&name.into(), content.into()).await.unwrap() });
     }
+}
+
+/// Opens in the primary region, as a command does.
+pub fn open(address: &Address, settings: &Settings) -> Result<Source, Error> {
+    Source::open(address, settings, Region::Primary, Box::new(|_| {}))
 }
 
 pub fn remote(url: &str) -> Address {

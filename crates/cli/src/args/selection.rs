@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use clap::Args;
 use lifeboat_catalog::selection::Selection;
+use lifeboat_console::Console;
 use lifeboat_inspect::ls;
 use lifeboat_storage::Place;
 
@@ -31,7 +33,11 @@ pub(crate) struct SelectionArgs {
 
 impl SelectionArgs {
     /// The patterns and users of which nothing is in the archive that was made of this selection.
-    pub(crate) fn unmatched(&self, archive: &Place) -> Result<Vec<String>, Failure> {
+    pub(crate) fn unmatched(
+        &self,
+        archive: &Place,
+        console: &Arc<Console>,
+    ) -> Result<Vec<String>, Failure> {
         const TREE: [&str; 4] = ["directories", "notebooks", "files", "git-folders"];
         let no_tree = self
             .kinds
@@ -40,7 +46,7 @@ impl SelectionArgs {
         if no_tree || (self.include.is_empty() && self.users.is_none()) {
             return Ok(Vec::new());
         }
-        let archive = open_at(archive)?;
+        let archive = open_at(archive, console)?;
         let mut unmatched = Vec::new();
         for pattern in &self.include {
             let folder = pattern.strip_suffix("/**").unwrap_or(pattern);

@@ -7,12 +7,14 @@ use std::time::Instant;
 
 use clap::Parser;
 use lifeboat_console::{Console, duration};
+use lifeboat_storage::Place;
 use serde_json::json;
 
 use super::killed::{kill_import, written};
 use super::workspaces::Workspaces;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::place::open_at;
 use crate::show::to_json;
 use crate::{export, import, inspect};
 
@@ -338,7 +340,8 @@ impl<'c> Stage<'c> {
 
     /// A notebook that fits a screen.
     fn smallest_notebook(&self) -> Result<Option<String>, Failure> {
-        let archive = crate::place::open(Path::new(&self.archive()))?;
+        let place = Place::Local(self.archive().into());
+        let archive = open_at(&place, self.console)?;
         let mut smallest: Option<(u64, String)> = None;
         lifeboat_inspect::ls(&archive, "notebooks", false, &mut |entry| {
             if let Some(size) = entry.size

@@ -1,6 +1,7 @@
 //! `lifeboat-export run`.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
@@ -109,7 +110,7 @@ impl CaptureArgs {
     }
 }
 
-pub(crate) fn run(args: &RunArgs, console: &Console) -> Result<Exit, Failure> {
+pub(crate) fn run(args: &RunArgs, console: &Arc<Console>) -> Result<Exit, Failure> {
     let client = args.connection.connect(true)?;
     let options = Options {
         strict: args.strict,
@@ -144,7 +145,7 @@ pub(crate) fn run(args: &RunArgs, console: &Console) -> Result<Exit, Failure> {
     if !named && console.settings().verbosity == Verbosity::Quiet {
         console.answer(&name);
     }
-    let unmatched = args.capture.selection.unmatched(&place)?;
+    let unmatched = args.capture.selection.unmatched(&place, console)?;
     for what in &unmatched {
         console.warning(&format!(
             "{what} matches nothing: no object of it is in the archive"

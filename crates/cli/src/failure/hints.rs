@@ -150,6 +150,12 @@ fn storage(error: &lifeboat_storage::Error) -> Option<String> {
             "set the credentials of one method: spec/storage.md, \"Credentials\", lists them; AZURE_USE_AZURE_CLI=true takes those of `az login`".to_owned()
         }
         Error::NotFound { .. } => "check the name; `lifeboat-export run` says it at its end".to_owned(),
+        Error::NotInSecondary { .. } => {
+            "take an archive that was written before, or try again when the copy is up to date".to_owned()
+        }
+        Error::NoSecondary { .. } => {
+            "leave out `--secondary`; of an endpoint of your own set AZURE_STORAGE_SECONDARY_ENDPOINT too".to_owned()
+        }
         Error::NoContainer { .. } => {
             "check the container and the account; Lifeboat makes no containers".to_owned()
         }

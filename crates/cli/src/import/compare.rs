@@ -1,5 +1,7 @@
 //! `lifeboat-import compare`.
 
+use std::sync::Arc;
+
 use clap::Args;
 use lifeboat_console::Console;
 use lifeboat_import::{Comparison, Difference, Verdict, compare};
@@ -23,8 +25,8 @@ pub(crate) struct CompareArgs {
     pub(crate) import: ImportArgs,
 }
 
-pub(crate) fn run(args: &CompareArgs, console: &Console) -> Result<Exit, Failure> {
-    let archive = open(&args.import.archive)?;
+pub(crate) fn run(args: &CompareArgs, console: &Arc<Console>) -> Result<Exit, Failure> {
+    let archive = open(&args.import.archive, console)?;
     let client = args.import.connection.connect(false)?;
     let options = args.import.options();
     let observer = Observer::new(console);

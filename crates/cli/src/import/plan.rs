@@ -1,5 +1,7 @@
 //! `lifeboat-import plan`.
 
+use std::sync::Arc;
+
 use clap::Args;
 use lifeboat_console::{Align, Console, Table};
 use lifeboat_import::{Counts, MapEntry, Options, Plan, What, plan};
@@ -27,8 +29,8 @@ pub(crate) struct PlanArgs {
     detailed_exitcode: bool,
 }
 
-pub(crate) fn run(args: &PlanArgs, console: &Console) -> Result<Exit, Failure> {
-    let archive = open(&args.import.archive)?;
+pub(crate) fn run(args: &PlanArgs, console: &Arc<Console>) -> Result<Exit, Failure> {
+    let archive = open(&args.import.archive, console)?;
     let client = args.import.connection.connect(false)?;
     let options = Options {
         show_values: args.show_values,

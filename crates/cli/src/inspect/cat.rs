@@ -1,14 +1,13 @@
 //! `lifeboat-inspect cat`.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
 use lifeboat_console::Console;
 use lifeboat_inspect::cat;
 
-use crate::args::Narration;
+use crate::args::{ArchiveArgs, Narration};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::frame::in_thread;
@@ -24,9 +23,8 @@ use crate::place::open;
   lifeboat-inspect cat backup.tar.zst /Users/anna@example.com/etl
   lifeboat-inspect cat backup.tar.zst jobs/123")]
 pub(crate) struct CatArgs {
-    /// The archive
-    #[arg(value_name = "ARCHIVE")]
-    archive: PathBuf,
+    #[command(flatten)]
+    archive: ArchiveArgs,
     /// What to print
     #[arg(value_name = "NAME")]
     name: String,
@@ -38,7 +36,7 @@ pub(crate) fn run(args: CatArgs, console: &Arc<Console>) -> Result<Exit, Failure
     let console = Arc::clone(console);
     in_thread(
         move || {
-            let archive = open(&args.archive)?;
+            let archive = open(&args.archive, &console)?;
             let mut out = Out {
                 console: &console,
                 line: Vec::new(),

@@ -10,7 +10,7 @@ use lifeboat_console::{Console, Report, bytes};
 use lifeboat_inspect::{Extracted, extract};
 use serde_json::json;
 
-use crate::args::OutputArgs;
+use crate::args::{ArchiveArgs, OutputArgs};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::frame::in_thread;
@@ -26,9 +26,8 @@ use crate::place::open;
   lifeboat-inspect extract backup.tar.zst --to restored/
   lifeboat-inspect extract backup.tar.zst /Users/anna@example.com jobs/123 --to restored/")]
 pub(crate) struct ExtractArgs {
-    /// The archive
-    #[arg(value_name = "ARCHIVE")]
-    archive: PathBuf,
+    #[command(flatten)]
+    archive: ArchiveArgs,
     /// What to write, named as in `ls`; a folder stands for everything below it, nothing for everything
     #[arg(value_name = "NAME")]
     names: Vec<String>,
@@ -45,7 +44,7 @@ pub(crate) fn run(args: ExtractArgs, console: &Arc<Console>) -> Result<Exit, Fai
     let stopped = Arc::clone(&stop);
     in_thread(
         move || {
-            let archive = open(&args.archive)?;
+            let archive = open(&args.archive, &console)?;
             let mut done = 0;
             console.phase("extracting", None);
             let extracted = extract(&archive, &args.names, &args.to, &mut |name, path| {

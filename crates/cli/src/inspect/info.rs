@@ -1,7 +1,7 @@
 //! `lifeboat-inspect info`.
 
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::Args;
 use lifeboat_archive::{Archive, Fate};
@@ -9,7 +9,7 @@ use lifeboat_console::Console;
 use lifeboat_inspect::{Info, info, ledger};
 use serde_json::{Value, json};
 
-use crate::args::OutputArgs;
+use crate::args::{ArchiveArgs, OutputArgs};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::place::open;
@@ -22,15 +22,14 @@ use crate::show::{captured, gap_text, to_json};
 #[command(after_help = "Example:
   lifeboat-inspect info backups/7405609123456789-20261122T010000Z.tar.zst")]
 pub(crate) struct InfoArgs {
-    /// The archive
-    #[arg(value_name = "ARCHIVE")]
-    archive: PathBuf,
+    #[command(flatten)]
+    archive: ArchiveArgs,
     #[command(flatten)]
     pub(crate) output: OutputArgs,
 }
 
-pub(crate) fn run(args: &InfoArgs, console: &Console) -> Result<Exit, Failure> {
-    let archive = open(&args.archive)?;
+pub(crate) fn run(args: &InfoArgs, console: &Arc<Console>) -> Result<Exit, Failure> {
+    let archive = open(&args.archive, console)?;
     let info = info(&archive)?;
     show(console, archive.name(), &info);
     gaps(console, &archive)?;

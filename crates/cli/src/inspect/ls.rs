@@ -1,7 +1,6 @@
 //! `lifeboat-inspect ls`.
 
 use std::ops::ControlFlow;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
@@ -10,7 +9,7 @@ use lifeboat_console::Console;
 use lifeboat_inspect::{Entry, LEDGER, kinds, ledger, ls};
 use serde_json::json;
 
-use crate::args::OutputArgs;
+use crate::args::{ArchiveArgs, OutputArgs};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::frame::in_thread;
@@ -28,9 +27,8 @@ use crate::show::{captured, gap_text, to_json};
   lifeboat-inspect ls backup.tar.zst /Users/anna@example.com
   lifeboat-inspect ls -l backup.tar.zst jobs")]
 pub(crate) struct LsArgs {
-    /// The archive
-    #[arg(value_name = "ARCHIVE")]
-    archive: PathBuf,
+    #[command(flatten)]
+    archive: ArchiveArgs,
     /// What to list; nothing means the kinds
     #[arg(value_name = "NAME")]
     name: Option<String>,
@@ -48,7 +46,7 @@ pub(crate) fn run(args: LsArgs, console: &Arc<Console>) -> Result<Exit, Failure>
     let console = Arc::clone(console);
     in_thread(
         move || {
-            let archive = open(&args.archive)?;
+            let archive = open(&args.archive, &console)?;
             match &args.name {
                 None => list_kinds(&console, &archive),
                 Some(name) if name == LEDGER => list_ledger(&console, &archive),

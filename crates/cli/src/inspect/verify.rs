@@ -1,6 +1,5 @@
 //! `lifeboat-inspect verify`.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
@@ -9,7 +8,7 @@ use lifeboat_console::{Align, Console, Table, bytes};
 use lifeboat_inspect::verify;
 use serde_json::{Value, json};
 
-use crate::args::OutputArgs;
+use crate::args::{ArchiveArgs, OutputArgs};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::frame::in_thread;
@@ -22,9 +21,8 @@ use crate::place::open;
 #[command(after_help = "Example:
   lifeboat-inspect verify backups/7405609123456789-20261122T010000Z.tar.zst")]
 pub(crate) struct VerifyArgs {
-    /// The archive
-    #[arg(value_name = "ARCHIVE")]
-    archive: PathBuf,
+    #[command(flatten)]
+    archive: ArchiveArgs,
     #[command(flatten)]
     pub(crate) output: OutputArgs,
 }
@@ -34,9 +32,9 @@ pub(crate) fn run(args: VerifyArgs, console: &Arc<Console>) -> Result<Exit, Fail
     in_thread(move || check(&args.archive, &console), || {})
 }
 
-fn check(path: &Path, console: &Console) -> Result<Exit, Failure> {
+fn check(archive: &ArchiveArgs, console: &Arc<Console>) -> Result<Exit, Failure> {
     const PHASE: &str = "verifying";
-    let archive = open(path)?;
+    let archive = open(archive, console)?;
     console.phase(PHASE, None);
     let verification = verify(&archive, &mut |done, total| {
         console.progress(PHASE, done, Some(total), 0)
