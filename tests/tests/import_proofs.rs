@@ -316,7 +316,7 @@ fn every_operation_may_stay_without_a_result() {
                     && line["kind"] == kind.as_str()
             };
             let lines: Vec<&str> = text.lines().collect();
-            let at = lines.iter().position(|line| is_it(line)).unwrap();
+            let at = lines.iter().position(is_it).unwrap();
             let id = serde_json::from_str::<serde_json::Value>(lines[at]).unwrap()["id"].clone();
             // Later lines of other objects stay, so that the target holds nothing that the journal does not know.
             let kept: Vec<&str> = lines

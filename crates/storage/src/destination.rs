@@ -207,10 +207,6 @@ pub(crate) mod tests {
     use super::*;
 
     /// The descriptor of an empty archive.
-    #[expect(
-        clippy::unwrap_used,
-        reason = "a helper that fails is a test that fails"
-    )]
     pub(crate) fn descriptor() -> Descriptor {
         use lifeboat_archive::{Content, Header, Inventory, Scope, Source, Summary, Writer};
         let started: jiff::Timestamp = "2026-11-22T01:00:00Z".parse().unwrap();
