@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use import_support::{Stage, client, troubles};
 use lifeboat_databricks::{Body, Safety};
-use lifeboat_import::{DeleteLimit, Error, Fate, Options, Report, Rule, What};
+use lifeboat_import::{DeleteLimit, Error, Fate, Options, Report, Rule, Selection, What};
 use lifeboat_sim::{Fault, FaultKind, Fill, Sim, When};
 use serde_json::{Value, json};
 
@@ -502,4 +502,94 @@ async fn a_user_whose_home_still_stands_is_kept() {
     assert_eq!((user.kind.as_str(), user.fate), ("users", Fate::Skipped));
     assert!(user.reason.as_ref().unwrap().contains("home"), "{user:?}");
     assert!(report.comparison.unwrap().is_equal());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_an_earlier_map_made_was_moved_and_not_removed() {
+    let stage = with_removed().await;
+    // What `with_removed` took away comes back, so that only the map speaks.
+    add(&stage).await;
+    stage.export().await;
+    let mapped = |name: &str, to: &str| {
+        let path = stage.folder.path().join(name);
+        fs_err::write(&path, format!("[path-prefixes]\n'/Old' = '{to}'\n")).unwrap();
+        Options {
+            map: Some(path),
+            delete_limit: DeleteLimit::Count(100),
+            ..deleting(&stage)
+        }
+    };
+    let (first, second) = (mapped("a.toml", "/One/Old"), mapped("b.toml", "/Two"));
+    let content = |path: &str| stage.target.dump()["notebooks"][path].clone();
+    let kept = |report: &Report, from: &str, to: &str| {
+        for name in ["one", "inner/two"] {
+            let old = format!("{from}/{name}");
+            let result = report.objects.iter().find(|one| one.name == old);
+            let result = result.unwrap_or_else(|| panic!("{old}"));
+            assert_eq!(result.fate, Fate::Skipped);
+            let reason = result.reason.as_deref().unwrap();
+            assert!(
+                reason.contains(&format!("/Old/{name} to {to}/{name}")),
+                "{reason}"
+            );
+            assert!(content(&old).is_object() && content(&format!("{to}/{name}")).is_object());
+        }
+    };
+    // From no map to one, to another one, and back to none.
+    let report = stage.apply(&first).await.unwrap();
+    kept(&report, "/Old", "/One/Old");
+    let report = stage.apply(&second).await.unwrap();
+    kept(&report, "/Old", "/Two");
+    kept(&report, "/One/Old", "/Two");
+    stage.target.reset_calls();
+    assert_eq!(stage.apply(&second).await.unwrap().writes, 0);
+    let report = stage.apply(&deleting(&stage)).await.unwrap();
+    kept(&report, "/Two", "/Old");
+    // Gone from the source, the copies under every map are.
+    let sim = &stage.source;
+    post(
+        sim,
+        "/api/2.0/workspace/delete",
+        json!({ "path": "/Old/one" }),
+    )
+    .await;
+    stage.export().await;
+    let report = stage.apply(&second).await.unwrap();
+    let gone = &removed(&report)["notebooks"];
+    let mut deleted: Vec<&str> = gone
+        .iter()
+        .filter(|(_, fate)| *fate == Fate::Deleted)
+        .map(|(name, _)| name.as_str())
+        .collect();
+    deleted.sort_unstable();
+    assert_eq!(deleted, ["/Old/one", "/One/Old/one", "/Two/one"]);
+    assert!(content("/One/Old/inner/two").is_object());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn deleting_comes_with_no_option_that_restores_a_part_or_the_other_way() {
+    let stage = Stage::new(&little()).await;
+    let prefix = Options {
+        as_prefix: Some("/Restored".to_owned()),
+        selection: Selection {
+            include: vec!["/Shared/**".to_owned()],
+            ..Selection::default()
+        },
+        ..deleting(&stage)
+    };
+    let failback = Options {
+        failback: Some(None),
+        ..deleting(&stage)
+    };
+    for (options, named) in [(prefix, "--as-prefix"), (failback, "--failback")] {
+        let Err(Error::Refused { rule, detail, hint }) = stage.apply(&options).await else {
+            panic!("{named}");
+        };
+        assert_eq!(rule, Rule::DeletePart);
+        assert!(
+            detail.contains(named) && hint.contains("one of the two"),
+            "{detail}; {hint}"
+        );
+    }
+    assert!(stage.writes().is_empty() && !stage.journal().exists());
 }

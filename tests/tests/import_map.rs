@@ -460,6 +460,32 @@ async fn a_folder_is_restored_below_another_one_beside_the_standby_copy() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_partial_restore_before_all_else_does_not_vouch_for_what_the_target_holds() {
+    let stage = Stage::new(&Fill::small()).await;
+    // An import whose journal is lost.
+    stage.apply(&stage.options()).await.unwrap();
+    fs_err::remove_file(stage.journal()).unwrap();
+    let report = stage
+        .apply(&below(&stage, "/Restored", BRUNO))
+        .await
+        .unwrap();
+    assert_eq!(troubles(&report), Vec::<String>::new());
+    stage.target.reset_calls();
+    let refused = stage.apply(&stage.options()).await;
+    assert!(
+        matches!(
+            &refused,
+            Err(Error::Refused {
+                rule: Rule::NoJournal,
+                ..
+            })
+        ),
+        "{refused:?}"
+    );
+    assert!(stage.writes().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_folder_comes_back_next_to_the_original_in_the_source() {
     let stage = Stage::new(&Fill::small()).await;
     let before = stage.source.dump();

@@ -205,6 +205,7 @@ pub(crate) async fn apply(
     if options.as_prefix.is_some() {
         journal.is_elsewhere();
     }
+    journal.translated(start.state.translation.origins.clone());
     for line in &start.links {
         journal.append(line, false)?;
     }

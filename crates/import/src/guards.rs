@@ -169,6 +169,10 @@ pub(crate) fn may_delete(options: &Options) -> Result<(), Error> {
     }
     let detail = if options.into_source {
         "--delete-removed, but --into-source only brings back what is absent"
+    } else if options.failback.is_some() {
+        "--delete-removed, but --failback brings back what the secondary did, and what was deleted there stays"
+    } else if options.as_prefix.is_some() {
+        "--delete-removed, but --as-prefix restores a part beside everything else"
     } else if !options.selection.is_everything() || !options.closure.is_empty() {
         "--delete-removed, but only a part of the archive is selected"
     } else {

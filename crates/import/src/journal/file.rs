@@ -1,5 +1,7 @@
 //! The journal's file: read as a whole when opened, then only appended to.
 
+use std::borrow::Cow;
+use std::collections::HashMap;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -22,6 +24,8 @@ pub struct Journal {
     part: std::sync::atomic::AtomicBool,
     /// This import restores below another folder.
     elsewhere: std::sync::atomic::AtomicBool,
+    /// Paths of the source by those of the tree that a translation made of them.
+    origins: Mutex<HashMap<String, String>>,
     inner: Mutex<Inner>,
     _lock: Lock,
 }
@@ -99,6 +103,7 @@ impl Journal {
             archive: archive.to_owned(),
             part: std::sync::atomic::AtomicBool::new(false),
             elsewhere: std::sync::atomic::AtomicBool::new(false),
+            origins: Mutex::default(),
             inner: Mutex::new(Inner {
                 file,
                 knowledge: loaded.knowledge,
@@ -114,6 +119,11 @@ impl Journal {
         line.tool = Some(concat!("lifeboat ", env!("CARGO_PKG_VERSION")).to_owned());
         journal.append(&line, true)?;
         Ok(journal)
+    }
+
+    /// Says which paths of the source those of the tree were made of by a translation: results name both.
+    pub fn translated(&self, origins: HashMap<String, String>) {
+        *self.origins() = origins;
     }
 
     /// Appends an intent and returns its number.
@@ -214,6 +224,7 @@ impl Journal {
     }
 
     fn write(&self, inner: &mut Inner, line: &Line, sync: bool) -> Result<(), Error> {
+        let line = &*self.with_origin(line);
         let mut text = serde_json::to_vec(line).map_err(|source| self.io(source.into()))?;
         text.push(b'\n');
         if inner.broken {
@@ -230,6 +241,33 @@ impl Journal {
         inner.length += text.len() as u64;
         inner.knowledge.apply(line);
         Ok(())
+    }
+
+    /// The line with the path in the source of the object that was written, where that is another one.
+    fn with_origin<'l>(&self, line: &'l Line) -> Cow<'l, Line> {
+        let origin = match line.object() {
+            Some(("directories" | "notebooks" | "files", path))
+                if line.line == LineKind::Result =>
+            {
+                self.origins().get(path).cloned()
+            }
+            _ => None,
+        };
+        match origin {
+            Some(origin) => {
+                let mut line = line.clone();
+                line.origin = Some(origin);
+                Cow::Owned(line)
+            }
+            None => Cow::Borrowed(line),
+        }
+    }
+
+    fn origins(&self) -> std::sync::MutexGuard<'_, HashMap<String, String>> {
+        // Nothing panics while holding it.
+        self.origins
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     fn io(&self, source: std::io::Error) -> Error {

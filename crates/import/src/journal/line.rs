@@ -114,6 +114,9 @@ pub struct Line {
     /// True when the import covers a part of the archive.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub part: Option<bool>,
+    /// Path in the source, where a map file or another folder makes the id another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<String>,
     /// True when the import restores below another folder: the id is no path of the source.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub elsewhere: Option<bool>,
@@ -161,6 +164,7 @@ impl Line {
             token: None,
             made: None,
             part: None,
+            origin: None,
             elsewhere: None,
             modified_at: None,
             ok: None,

@@ -83,10 +83,14 @@ pub struct Entry {
     pub pending: Option<Pending>,
     /// True when an import of a part of an archive made it or wrote it last.
     pub part: bool,
+    /// Its path in the source, where a map file or another folder made its id another one.
+    pub origin: Option<String>,
     /// True when it was restored below another folder: it has no place of its own in the source.
     pub elsewhere: bool,
     /// True while it has, or may have, the state that it had in the source.
     pub activated: bool,
+    /// The same before the last activation was announced: what holds when it certainly failed.
+    activated_before: bool,
 }
 
 impl Entry {
@@ -187,7 +191,8 @@ impl Knowledge {
         self.entries.values().map(BTreeMap::len).sum()
     }
 
-    /// True when the journal never announced a write.
+    /// True when the journal never announced a write, but for those below another folder: they say nothing of who made
+    /// what stands in its own place.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         !self.announced
@@ -238,13 +243,14 @@ impl Knowledge {
         let (Some((kind, id)), Some(op)) = (line.object(), line.op) else {
             return;
         };
-        self.announced = true;
+        self.announced |= line.elsewhere != Some(true);
         let entry = self.entry_mut(kind, id);
         if let Some(name) = &line.name {
             entry.name.clone_from(name);
         }
         match op {
             Op::Activate => {
+                entry.activated_before = entry.activated;
                 entry.activated = true;
                 return;
             }
@@ -262,7 +268,7 @@ impl Knowledge {
         let (Some((kind, id)), Some(op)) = (line.object(), line.op) else {
             return;
         };
-        self.announced = true;
+        self.announced |= line.elsewhere != Some(true);
         if (op, line.ok) == (Op::Delete, Some(true)) {
             if let Some(entries) = self.entries.get_mut(kind) {
                 entries.remove(id);
@@ -274,9 +280,8 @@ impl Knowledge {
             // What is in doubt counts as active: it must be deactivated before the target is a standby again.
             match (op, line.ok, line.certain) {
                 (Op::Activate, Some(true), _) => entry.activated = true,
-                (Op::Activate, _, Some(true)) | (Op::Deactivate, Some(true), _) => {
-                    entry.activated = false;
-                }
+                (Op::Activate, _, Some(true)) => entry.activated = entry.activated_before,
+                (Op::Deactivate, Some(true), _) => entry.activated = false,
                 _ => {}
             }
             return;
@@ -310,12 +315,14 @@ impl Knowledge {
                 entry.seen.clone_from(&line.seen);
                 entry.part = line.part == Some(true);
                 entry.elsewhere = line.elsewhere == Some(true);
+                entry.origin.clone_from(&line.origin);
                 entry.activated = false;
                 entry.configured = false;
                 entry.pinned = false;
             }
             Op::Update => {
                 entry.part = line.part == Some(true);
+                entry.origin.clone_from(&line.origin);
                 entry.digest = digest;
                 entry.modified_at = None;
                 entry.seen = None;

@@ -241,3 +241,44 @@ fn a_journal_of_the_first_version_is_read_and_a_standing_survives_its_line() {
     let pair = Journal::pair(&path).unwrap();
     assert_eq!(pair, Some(("1".to_owned(), "2".to_owned())));
 }
+
+#[test]
+fn a_failed_activation_leaves_what_an_earlier_one_did() {
+    let answer = |ok, certain| {
+        let mut result = step(LineKind::Result, Op::Activate, "7");
+        (result.ok, result.certain) = (Some(ok), certain);
+        result
+    };
+    let intent = step(LineKind::Intent, Op::Activate, "7");
+    let refused = answer(false, Some(true));
+    // Nothing, done before, or in doubt since before: then the refusal proves nothing.
+    for (before, activated) in [
+        (vec![], false),
+        (vec![intent.clone(), answer(true, None)], true),
+        (vec![intent.clone()], true),
+        (vec![intent.clone(), answer(false, Some(false))], true),
+        (vec![intent.clone(), refused.clone()], false),
+    ] {
+        let mut known = Knowledge::default();
+        for line in before.iter().chain([&intent, &refused]) {
+            known.apply(line);
+        }
+        let entry = known.entry("jobs", "7").unwrap();
+        assert_eq!(entry.activated, activated, "{before:?}");
+    }
+}
+
+#[test]
+fn what_is_restored_below_another_folder_announces_nothing_of_its_own_place() {
+    let mut known = Knowledge::default();
+    for kind in [LineKind::Intent, LineKind::Result] {
+        let mut line = step(kind, Op::Create, "/Restored/a");
+        line.kind = Some("notebooks".to_owned());
+        line.elsewhere = Some(true);
+        line.ok = Some(true);
+        known.apply(&line);
+    }
+    assert!(known.is_empty() && known.entry("notebooks", "/Restored/a").is_some());
+    known.apply(&step(LineKind::Intent, Op::Create, "7"));
+    assert!(!known.is_empty());
+}

@@ -1,7 +1,7 @@
 //! Objects that are gone from the source: what the journal says this tool made, and the archive no longer holds
 //! (`spec/import.md`, "Removed objects"). They are kept, or deleted when that was asked for and nothing speaks for them.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use lifeboat_catalog::{groups, secret_scopes, tree as catalog_tree};
 
@@ -93,6 +93,20 @@ fn orphaned(path: &str, options: &Options) -> Option<String> {
     Some(format!("{}{rest}", options.orphans.trim_end_matches('/')))
 }
 
+/// Where each path of the source stands by the map, for kinds whose ids follow it.
+fn moved<'a>(archive: &'a ArchiveState, kind: &str) -> HashMap<&'a str, &'a str> {
+    let origins = &archive.translation.origins;
+    archive
+        .tree
+        .iter()
+        .filter(|line| tree_kind(&line.object_type).name == kind)
+        .map(|line| {
+            let origin = origins.get(&line.path).unwrap_or(&line.path);
+            (origin.as_str(), line.path.as_str())
+        })
+        .collect()
+}
+
 impl Builder<'_> {
     pub(super) fn removed(&mut self) {
         if self.comparing {
@@ -115,6 +129,7 @@ impl Builder<'_> {
     fn removed_of(&mut self, kind: &'static str, deleted: &mut BTreeSet<String>) {
         let present = self.ids(kind);
         let used = self.used(kind);
+        let moved = moved(self.archive, kind);
         let journal = self.journal;
         let mut linked = 0;
         let mut gone: Vec<(&str, &Entry)> = Vec::new();
@@ -152,7 +167,16 @@ impl Builder<'_> {
                 action.removed = true;
                 action
             };
-            let why = self.why_kept(kind, id, entry, &there, deleted);
+            let origin = entry.origin.as_deref().unwrap_or(id);
+            let why = match moved.get(origin) {
+                // Nothing was removed: the map file has changed.
+                Some(now) => {
+                    let why = format!("the map leads {origin} to {now} now, the old copy is kept");
+                    self.push(action(What::Skip).because(why), &[]);
+                    continue;
+                }
+                None => self.why_kept(kind, id, entry, &there, deleted),
+            };
             match why {
                 _ if !self.options.delete_removed => {
                     self.push(action(What::Skip).because(KEPT), &[]);
@@ -260,7 +284,12 @@ impl Builder<'_> {
         if !self.archive.listed.contains(kind) {
             return Some(format!("the archive does not list {kind}"));
         }
-        if self.is_in_ledger(id) || self.is_in_ledger(&entry.name) {
+        let names = [Some(id), Some(entry.name.as_str()), entry.origin.as_deref()];
+        if names
+            .into_iter()
+            .flatten()
+            .any(|name| self.is_in_ledger(name))
+        {
             return Some("the ledger of the archive names it, or a folder above it".to_owned());
         }
         if entry.activated {
