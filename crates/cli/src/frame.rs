@@ -1,11 +1,12 @@
 //! The frame around every command: parsing, signals, the console's last word, the exit code.
 
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use clap::Parser;
 use lifeboat_console::{Console, Form, Report, Settings, Verbosity};
+use lifeboat_import::Stop;
 use tokio::runtime::Builder;
 
 use crate::exit::Exit;
@@ -118,52 +119,48 @@ pub(crate) fn block_on<T>(
     result
 }
 
-/// How long work that is computing may take to reach its next call after a signal.
+/// How long work that is computing may take to reach its next call after a signal, and an import to tell what it did.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Like [`block_on`], for work that may be dropped at any of its calls: it is dropped at the first signal, after `notice`.
-/// Work that is computing and reaches no call within a moment, or until a second signal, ends with the process.
-pub(crate) fn block_on_until_signal<T>(
+/// Like [`block_on`], for an import: the first signal asks it to stop, after `notice`. It has the grace time to finish the
+/// calls that write and to tell what was done; a second signal ends the process at once. Work that is computing and has
+/// not come to its writes ends with the process, within a moment. Gives the outcome, and the code of the signal.
+pub(crate) fn block_on_until_stopped<T>(
     console: &Arc<Console>,
     notice: &'static str,
+    stop: &Stop,
     work: impl Future<Output = Result<T, Failure>>,
-) -> Result<T, Failure> {
-    let runtime = Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|source| Failure::Runtime { source })?;
-    let watching = Arc::clone(console);
+) -> (Result<T, Failure>, Option<Exit>) {
+    let runtime = match Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(source) => return (Err(Failure::Runtime { source }), None),
+    };
+    let signalled: Arc<OnceLock<Exit>> = Arc::default();
+    let (watching, stop, told) = (Arc::clone(console), stop.clone(), Arc::clone(&signalled));
     let result = runtime.block_on(async {
         let mut signals = Signals::new()?;
-        let (tell_work, told) = tokio::sync::oneshot::channel();
         tokio::spawn(async move {
-            let signal = signals.next().await;
-            let exit = signal.exit();
+            let exit = signals.next().await.exit();
+            let exit = *told.get_or_init(|| exit);
+            stop.request(GRACE);
             watching.warning(notice);
-            // Nobody listens any more when the work has just ended.
-            let _ = tell_work.send(signal);
-            let second = tokio::select! {
-                second = signals.next() => second,
-                () = tokio::time::sleep(PATIENCE) => Failure::Stopped { exit },
+            let patience = match stop.has_begun() {
+                true => GRACE + PATIENCE,
+                false => PATIENCE,
             };
-            tell(
-                &watching,
-                &Failure::Stopped {
-                    exit: second.exit(),
-                },
-            );
+            tokio::select! {
+                _ = signals.next() => {}
+                () = tokio::time::sleep(patience) => {}
+            }
+            tell(&watching, &Failure::Stopped { exit });
             // The code of the signal says more than a failure to write the last lines.
             let _ = watching.finish();
             std::process::exit(i32::from(exit.code()));
         });
-        tokio::select! {
-            biased;
-            Ok(signal) = told => Err(Failure::Stopped { exit: signal.exit() }),
-            result = work => result,
-        }
+        work.await
     });
     runtime.shutdown_background();
-    result
+    (result, signalled.get().copied())
 }
 
 /// Runs work that cannot wait for a signal by itself in a thread of its own.

@@ -316,7 +316,23 @@ fn a_signal_ends_with_its_code_and_leaves_nothing() {
 
 #[test]
 #[cfg(unix)]
-fn a_signal_stops_an_apply_at_once_and_the_same_command_goes_on() {
+fn a_signal_lets_an_apply_finish_its_calls_and_the_same_command_goes_on() {
+    // Every call that was announced was waited for, and nothing began after the signal.
+    let answered = |room: &Room| {
+        let journal = room.path("state/lifeboat/1111111111111111-2222222222222222/journal.jsonl");
+        let text = std::fs::read_to_string(journal).unwrap();
+        let lines: Vec<serde_json::Value> = text
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        let numbers = |kind: &str| -> std::collections::BTreeSet<u64> {
+            let of_kind = lines.iter().filter(|line| line["line"] == kind);
+            of_kind.filter_map(|line| line["seq"].as_u64()).collect()
+        };
+        let (announced, answered) = (numbers("intent"), numbers("result"));
+        assert!(!announced.is_empty());
+        assert_eq!(announced, answered);
+    };
     let room = Room::filled();
     let archive = room.export("a.tar.zst");
     room.secondary.set_latency(Duration::from_millis(300));
@@ -328,6 +344,8 @@ fn a_signal_stops_an_apply_at_once_and_the_same_command_goes_on() {
         "--admins",
         "--target",
         "2222222222222222",
+        "--report",
+        "report.json",
     ];
     let child = process(room.dir.path(), "lifeboat-import", &arguments)
         .stdout(Stdio::piped())
@@ -342,14 +360,20 @@ fn a_signal_stops_an_apply_at_once_and_the_same_command_goes_on() {
         std::thread::sleep(Duration::from_millis(5));
     }
     let killed = std::process::Command::new("kill")
-        .args(["-TERM", &child.id().to_string()])
+        .args(["-INT", &child.id().to_string()])
         .status()
         .unwrap();
     assert!(killed.success());
     let output = child.wait_with_output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(143), "{said}");
+    assert_eq!(output.status.code(), Some(130), "{said}");
     assert!(said.contains("stopping: no further call"), "{said}");
+    assert!(said.contains("objects were not attempted"), "{said}");
+    let report = std::fs::read_to_string(room.path("report.json")).unwrap();
+    let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+    assert_eq!(report["exit_code"], 130);
+    assert!(report["writes"].as_u64().unwrap() > 0);
+    answered(&room);
     assert_eq!(
         said.lines().last(),
         Some("hint: run the same command again to go on")

@@ -6,10 +6,12 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
+use tokio::sync::watch;
 
 use crate::error::Error;
 use crate::journal::{Journal, LineKind, Op};
 use crate::report::Fate;
+use crate::stop::Stop;
 
 /// Calls in a row without any reply after which the network counts as lost.
 const LOST_AFTER: u32 = 20;
@@ -25,6 +27,26 @@ pub(crate) struct Stopped {
     pub cause: String,
     /// The credentials, not the network.
     pub credentials: bool,
+}
+
+impl Stopped {
+    /// Somebody asked for it.
+    pub fn asked(doing: &str) -> Self {
+        Self {
+            doing: doing.to_owned(),
+            cause: "it was asked to stop".to_owned(),
+            credentials: false,
+        }
+    }
+}
+
+/// A call that writes, until its result stands in the journal.
+struct UnderWay<'a>(&'a watch::Sender<usize>);
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.send_modify(|calls| *calls -= 1);
+    }
 }
 
 /// Why one object did not get done.
@@ -102,6 +124,9 @@ impl<'a> Step<'a> {
 /// The calls of one run.
 pub(crate) struct Calls<'a> {
     journal: &'a Journal,
+    stop: &'a Stop,
+    /// Calls that write and have no result in the journal yet.
+    under_way: watch::Sender<usize>,
     writes: AtomicU64,
     stopped: Mutex<Option<Stopped>>,
     silent: AtomicU32,
@@ -115,9 +140,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl<'a> Calls<'a> {
-    pub fn new(journal: &'a Journal) -> Self {
+    pub fn new(journal: &'a Journal, stop: &'a Stop) -> Self {
+        stop.begin();
         Self {
             journal,
+            stop,
+            under_way: watch::Sender::new(0),
             writes: AtomicU64::new(0),
             stopped: Mutex::new(None),
             silent: AtomicU32::new(0),
@@ -137,6 +165,9 @@ impl<'a> Calls<'a> {
 
     /// Fails once the run has stopped.
     pub fn check(&self) -> Result<(), Fail> {
+        if self.stop.is_requested() {
+            self.halt(Stopped::asked("writing"));
+        }
         if lock(&self.stopped).is_some() {
             Err(Fail::Stopped)
         } else {
@@ -153,7 +184,7 @@ impl<'a> Calls<'a> {
             0
         };
         if error.is_auth() || silent >= LOST_AFTER {
-            self.stop(Stopped {
+            self.halt(Stopped {
                 doing: error.request(),
                 cause: error.to_string(),
                 credentials: error.is_auth(),
@@ -162,13 +193,26 @@ impl<'a> Calls<'a> {
         Fail::Service(Box::new(error))
     }
 
+    fn enter(&self) -> UnderWay<'_> {
+        self.under_way.send_modify(|calls| *calls += 1);
+        UnderWay(&self.under_way)
+    }
+
+    /// Waits until it was asked to stop and every call that writes has its result, or the time for that is over.
+    pub async fn drained(&self) {
+        let until = self.stop.requested().await;
+        let mut calls = self.under_way.subscribe();
+        // Both errors are an end too: the time is over, or nobody can write any more.
+        let _ = tokio::time::timeout_at(until, calls.wait_for(|calls| *calls == 0)).await;
+    }
+
     /// Notes a reply.
     fn answered(&self) {
         self.silent.store(0, Ordering::Relaxed);
     }
 
     /// Stops the run: nothing new is begun.
-    fn stop(&self, why: Stopped) {
+    fn halt(&self, why: Stopped) {
         lock(&self.stopped).get_or_insert(why);
     }
 
@@ -195,6 +239,7 @@ impl<'a> Calls<'a> {
         target: impl FnOnce(&Value) -> Option<String>,
     ) -> Result<Value, Fail> {
         self.check()?;
+        let _under_way = self.enter();
         let seq = self.announce(step)?;
         self.writes.fetch_add(1, Ordering::Relaxed);
         let reply = call.await;
@@ -210,6 +255,7 @@ impl<'a> Calls<'a> {
         call: impl Future<Output = Result<Value, lifeboat_databricks::Error>>,
     ) -> Result<Value, Fail> {
         self.check()?;
+        let _under_way = self.enter();
         let intents = steps.iter().map(|step| self.announce(step));
         let intents = intents.collect::<Result<Vec<u64>, Fail>>()?;
         self.writes.fetch_add(1, Ordering::Relaxed);
@@ -300,7 +346,7 @@ impl<'a> Calls<'a> {
             "the caller may not write there: every write of {} was refused, none was taken; the last: {error}",
             names.join(", ")
         );
-        self.stop(Stopped {
+        self.halt(Stopped {
             doing: error.request(),
             cause,
             credentials: true,
@@ -313,7 +359,7 @@ impl<'a> Calls<'a> {
             Some(source) => format!("{error}: {source}"),
             None => error.to_string(),
         };
-        self.stop(Stopped {
+        self.halt(Stopped {
             doing: "writing the journal".to_owned(),
             cause,
             credentials: false,

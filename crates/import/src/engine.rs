@@ -172,7 +172,10 @@ pub(crate) async fn apply(
     observer: &dyn Observer,
 ) -> Result<Report, Error> {
     let before = client.stats();
-    let mut start = start(archive, client, options, observer).await?;
+    let stop = &options.stop;
+    let mut start = stop
+        .unless(start(archive, client, options, observer))
+        .await?;
     let source = start.state.workspace_id.clone();
     let knowledge = guards::journal_usable(Journal::read(&start.journal, &source, &start.target))?;
     guards::may_apply(&knowledge, client.host(), &start.target, options)?;
@@ -186,8 +189,8 @@ pub(crate) async fn apply(
         total: None,
     });
     let clock = std::time::Instant::now();
-    let (mut target, prepared) =
-        prepare(archive, client, options, &mut start, &mut knowledge).await?;
+    let reading = prepare(archive, client, options, &mut start, &mut knowledge);
+    let (mut target, prepared) = stop.unless(reading).await?;
     let reading = clock.elapsed().as_secs_f64();
     guards::identities_listed(target.nobody.take())?;
     guards::no_conflicts(&knowledge, &prepared.conflicts, options)?;
@@ -199,18 +202,7 @@ pub(crate) async fn apply(
         &start.target,
         &start.state.archive_id,
     ))?;
-    if !start.filter.is_everything() {
-        journal.is_of_a_part();
-    }
-    if options.as_prefix.is_some() {
-        journal.is_elsewhere();
-    }
-    journal.translated(start.state.translation.origins.clone());
-    for line in &start.links {
-        journal.append(line, false)?;
-    }
-    // The links stand before anything builds on them.
-    journal.sync()?;
+    tell_journal(&journal, &start, options)?;
     let Prepared { plan, resolver, .. } = prepared;
     let run = Run::new(
         archive,
@@ -251,6 +243,22 @@ pub(crate) async fn apply(
     }
     keep_ledger(&journal, &start, options, &outcome)?;
     outcome
+}
+
+/// What this import is, and the links of a failback, before anything else is written.
+fn tell_journal(journal: &Journal, start: &Start, options: &Options) -> Result<(), Error> {
+    if !start.filter.is_everything() {
+        journal.is_of_a_part();
+    }
+    if options.as_prefix.is_some() {
+        journal.is_elsewhere();
+    }
+    journal.translated(start.state.translation.origins.clone());
+    for line in &start.links {
+        journal.append(line, false)?;
+    }
+    // The links stand before anything builds on them.
+    journal.sync()
 }
 
 fn planned(plan: &Plan) -> Event<'static> {
@@ -306,8 +314,13 @@ async fn read_back(
         journal: Some(journal),
     };
     let clock = std::time::Instant::now();
-    let comparison = match compare_with(&comparing, &mut start.state).await {
+    let comparing = compare_with(&comparing, &mut start.state);
+    let comparison = match options.stop.unless(comparing).await {
         Ok(comparison) => comparison,
+        Err(Error::Interrupted) => {
+            let stopped = Stopped::asked("reading back");
+            return Err(stopped_error(stopped, std::mem::take(report)));
+        }
         Err(Error::Service { doing, source }) => {
             let (cause, credentials) = (source.to_string(), source.is_auth());
             let stopped = Stopped {

@@ -166,7 +166,7 @@ pub enum Error {
         #[source]
         source: lifeboat_databricks::Error,
     },
-    /// The credentials stopped working during the run, or the network did: the rest was not attempted.
+    /// The credentials stopped working during the run, or the network did, or it was asked to stop: the rest was not attempted.
     #[error("the run stopped after {done} objects: {doing}")]
     Stopped {
         /// Objects with a result before the end.
@@ -180,7 +180,10 @@ pub enum Error {
         /// True when the credentials were refused, false when the network was lost.
         credentials: bool,
     },
-    /// The same for an activation or deactivation.
+    /// It was asked to stop before the first write: nothing was written.
+    #[error("stopped before anything was written")]
+    Interrupted,
+    /// The same as [`Error::Stopped`] for an activation or deactivation.
     #[error("the activation stopped: {doing}")]
     Switch {
         /// What was being done.

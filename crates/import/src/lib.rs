@@ -26,6 +26,7 @@ pub mod plan;
 mod preflight;
 mod report;
 mod resolve;
+mod stop;
 mod target;
 
 use lifeboat_archive::Archive;
@@ -47,6 +48,7 @@ pub use preflight::{Effect, Finding};
 pub use report::{
     Comparison, Difference, Fate, ObjectResult, Report, Todo, Totals, Verdict, Verdicts,
 };
+pub use stop::Stop;
 
 /// What is known before the first import into a target: enough to ask the operator.
 #[derive(Debug, Clone, serde::Serialize)]
@@ -97,7 +99,8 @@ pub async fn plan(
 /// Imports the archive.
 ///
 /// # Errors
-/// The guards, before anything is written; [`Error::Stopped`] when the credentials or the network are lost.
+/// The guards, before anything is written; [`Error::Stopped`] when the credentials or the network are lost, or when
+/// [`Options::stop`] asks for it; [`Error::Interrupted`] when it asks before the first write.
 pub async fn apply(
     archive: &Archive,
     client: &Client,

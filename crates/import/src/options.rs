@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use lifeboat_catalog::selection::Selection;
 
+use crate::stop::Stop;
+
 /// How much of what the journal calls unchanged is read again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Recheck {
@@ -134,6 +136,8 @@ pub struct Options {
     pub home_wait: Duration,
     /// How long a new cluster is waited for to be terminated.
     pub cluster_wait: Duration,
+    /// Asks the run to stop.
+    pub stop: Stop,
     /// Length of a second in the pauses between two looks at the target: tests have shorter ones.
     pub second: Duration,
 }
@@ -163,6 +167,7 @@ impl Default for Options {
             concurrency: 64,
             home_wait: Duration::from_secs(120),
             cluster_wait: Duration::from_secs(900),
+            stop: Stop::default(),
             second: Duration::from_secs(1),
         }
     }

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use crate::args::{ConnectionArgs, OutputArgs};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::frame::{block_on, block_on_until_signal};
+use crate::frame::{block_on, block_on_until_stopped};
 use crate::observe::Observer;
 use crate::show::to_json;
 
@@ -141,32 +141,23 @@ fn run(
     }
     let observer = Observer::new(console);
     let work = async { Ok(switch(direction, &client, &options, &observer).await?) };
-    let outcome = block_on_until_signal(
+    let (outcome, signal) = block_on_until_stopped(
         console,
-        "stopping: no further call is begun; run the same command again to go on",
+        "stopping: no further call is begun, those that write are finished; a second signal ends at once",
+        &options.stop,
         work,
     );
     observer.finish();
     console.end_phases();
     match outcome {
         Ok(switched) => Ok(show(console, &switched)),
-        // What was reached is worth a table although the run ended early.
-        Err(Failure::Import(Error::Switch {
-            doing,
-            switched,
-            cause,
-            credentials,
-        })) => {
-            console.table(&counts(&switched));
-            Err(Error::Switch {
-                doing,
-                switched,
-                cause,
-                credentials,
+        Err(failure) => {
+            // What was reached is worth a table although the run ended early.
+            if let Failure::Import(Error::Switch { switched, .. }) = &failure {
+                console.table(&counts(switched));
             }
-            .into())
+            Err(signal.map_or(failure, |exit| Failure::Stopped { exit }))
         }
-        Err(failure) => Err(failure),
     }
 }
 

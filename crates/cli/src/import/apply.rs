@@ -16,7 +16,7 @@ use super::report::ReportFile;
 use super::{ImportArgs, open};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::frame::{block_on, block_on_until_signal};
+use crate::frame::{block_on, block_on_until_stopped};
 use crate::observe::Observer;
 use crate::show::{compared, restored, to_json};
 
@@ -57,9 +57,10 @@ pub(crate) fn run(args: &ApplyArgs, console: &Arc<Console>) -> Result<Exit, Fail
         Ok(apply(&archive, &client, &options, &observer).await?)
     });
     // Each write is announced in the journal before it is sent, so that the next run finds what became of it.
-    let outcome = block_on_until_signal(
+    let (outcome, signal) = block_on_until_stopped(
         console,
-        "stopping: no further call is begun; the journal knows which ones were under way",
+        "stopping: no further call is begun, those that write are finished; a second signal ends at once",
+        &options.stop,
         work,
     );
     observer.finish();
@@ -75,27 +76,19 @@ pub(crate) fn run(args: &ApplyArgs, console: &Arc<Console>) -> Result<Exit, Fail
             keep(file, &report, exit)?;
             Ok(exit)
         }
-        // What was reached is worth a table although the run ended early.
-        Err(Failure::Import(Error::Stopped {
-            report,
-            done,
-            doing,
-            cause,
-            credentials,
-        })) => {
-            console.table(&restored(&report.kinds));
-            let kept = report.clone();
-            let failure = Failure::from(Error::Stopped {
-                report,
-                done,
-                doing,
-                cause,
-                credentials,
-            });
-            keep(file, &kept, failure.exit())?;
+        Err(failure) => {
+            // What was reached is worth a table although the run ended early.
+            let reached = match &failure {
+                Failure::Import(Error::Stopped { report, .. }) => Some(report.clone()),
+                _ => None,
+            };
+            let failure = signal.map_or(failure, |exit| Failure::Stopped { exit });
+            if let Some(report) = reached {
+                console.table(&restored(&report.kinds));
+                keep(file, &report, failure.exit())?;
+            }
             Err(failure)
         }
-        Err(failure) => Err(failure),
     }
 }
 

@@ -19,6 +19,7 @@ use serde::Serialize;
 
 use crate::error::Error;
 use crate::journal::{Standing, State};
+use crate::stop::Stop;
 
 pub use plan::plan;
 pub(crate) use record::{Covered, record};
@@ -121,6 +122,8 @@ pub struct SwitchOptions {
     pub dry_run: bool,
     /// Objects in work at the same time.
     pub concurrency: usize,
+    /// Asks the run to stop.
+    pub stop: Stop,
 }
 
 impl Default for SwitchOptions {
@@ -134,6 +137,7 @@ impl Default for SwitchOptions {
             state_home: None,
             dry_run: false,
             concurrency: 32,
+            stop: Stop::default(),
         }
     }
 }

@@ -87,7 +87,8 @@ pub async fn switch(
         name: "reading the target",
         total: None,
     });
-    let target = read_target(client, options, &identity, &target_id, &known).await?;
+    let reading = read_target(client, options, &identity, &target_id, &known);
+    let target = options.stop.unless(reading).await?;
     let moves = plan(direction, &known, &target, &chosen);
     let mut switched = Switched {
         direction,
@@ -114,7 +115,7 @@ pub async fn switch(
         journal.set_state(State::Active)?;
         switched.after = State::Active;
     }
-    let calls = Calls::new(&journal);
+    let calls = Calls::new(&journal, &options.stop);
     let work = Work {
         direction,
         client,

@@ -23,8 +23,21 @@ pub(crate) use run::{Record, Run, Stopped};
 
 use crate::plan::{Action, Plan, What};
 
-/// Executes the plan. Results, checklist and phases are in the run afterwards.
+/// Executes the plan, or as much of it as is done when the run is asked to stop. Results, checklist and phases are in the
+/// run afterwards.
 pub(crate) async fn execute(run: &Run<'_>, plan: &Plan) {
+    tokio::select! {
+        biased;
+        () = all(run, plan) => {}
+        // What is dropped here waits, or reads.
+        () = run.drained() => {}
+    }
+    for (index, action) in plan.actions.iter().enumerate() {
+        run.settle_rest(index, action);
+    }
+}
+
+async fn all(run: &Run<'_>, plan: &Plan) {
     for (index, action) in plan.actions.iter().enumerate() {
         if !action.has_work() && !waits_for_others(action) {
             run.settle(index, action);
@@ -39,9 +52,6 @@ pub(crate) async fn execute(run: &Run<'_>, plan: &Plan) {
     );
     run.phase("removed objects", removed::apply(run, plan))
         .await;
-    for (index, action) in plan.actions.iter().enumerate() {
-        run.settle_rest(index, action);
-    }
 }
 
 /// Compute, with what it needs, and jobs.

@@ -104,7 +104,7 @@ impl<'a> Run<'a> {
             target,
             client,
             journal,
-            calls: Calls::new(journal),
+            calls: Calls::new(journal, &options.stop),
             options,
             observer,
             caller: target.caller_principal(),
@@ -172,6 +172,11 @@ impl<'a> Run<'a> {
     /// Fails once the run has stopped.
     pub fn check(&self) -> Result<(), Fail> {
         self.calls.check()
+    }
+
+    /// Waits until it was asked to stop and nothing that writes is under way.
+    pub async fn drained(&self) {
+        self.calls.drained().await;
     }
 
     /// A call that reads.
