@@ -326,6 +326,32 @@ async fn an_incomplete_inventory_is_refused_and_names_what_is_missing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_export_failed_to_read_is_a_gap_of_every_import() {
+    let stage = Stage::new(&little()).await;
+    stage.source.fault(Fault {
+        times: 1,
+        ..Fault::status("GET", "/api/2.2/jobs/get", 403)
+    });
+    stage.export().await;
+    for _ in 0..2 {
+        let report = stage.apply(&stage.options()).await.unwrap();
+        let lost: Vec<_> = report
+            .objects
+            .iter()
+            .filter(|object| {
+                let reason = object.reason.as_deref().unwrap_or_default();
+                object.kind == "jobs" && reason.starts_with("not captured by the export")
+            })
+            .collect();
+        assert_eq!(lost.len(), 1, "{:?}", troubles(&report));
+        assert_eq!(lost[0].fate, Fate::Blocked);
+        assert!(report.has_gaps());
+        let comparison = report.comparison.unwrap();
+        assert_eq!(comparison.kinds["jobs"].unknown, 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_wrong_token_stops_before_anything_and_a_lost_one_stops_the_run() {
     let stage = Stage::new(&little()).await;
     let invalid = Fault {

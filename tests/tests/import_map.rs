@@ -377,6 +377,45 @@ async fn a_map_that_does_not_fit_is_refused_with_every_problem_before_the_first_
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn members_of_a_group_of_the_account_are_not_written_into_a_local_one() {
+    let stage = Stage::new(&Fill::small()).await;
+    stage.source.with(|world| {
+        let member = identities::add_user(world, "ann@contoso.example", "Ann", false);
+        identities::add_group(world, "all-analysts", &[member], true);
+    });
+    stage.export().await;
+    stage.target.with(|world| {
+        identities::add_group(world, "dr-analysts", &[], false);
+    });
+    let before = stage.target.dump()["groups"]["dr-analysts"].clone();
+    let mapped = Options {
+        map: Some(write(
+            &stage,
+            "[groups]\n\"all-analysts\" = \"dr-analysts\"\n",
+        )),
+        ..stage.options()
+    };
+    let report = stage.apply(&mapped).await.unwrap();
+    let group = report
+        .objects
+        .iter()
+        .find(|object| object.kind == "groups" && object.name == "dr-analysts")
+        .unwrap();
+    assert!(
+        group
+            .remarks
+            .iter()
+            .any(|text| text.contains("of the account in the source")),
+        "{group:?}"
+    );
+    assert_eq!(group.compared, Some(lifeboat_import::Verdict::Equal));
+    assert_eq!(
+        stage.target.dump()["groups"]["dr-analysts"]["members"],
+        before["members"]
+    );
+}
+
 fn below(stage: &Stage, folder: &str, include: &str) -> Options {
     Options {
         as_prefix: Some(folder.to_owned()),
@@ -591,4 +630,55 @@ async fn what_others_could_read_there_is_not_restored_there() {
         );
         assert_eq!(troubles(&report), Vec::<String>::new());
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn homes_are_not_opened_by_the_folder_that_they_come_into() {
+    let stage = Stage::new(&Fill::small()).await;
+    stage.target.with(|world| {
+        let admin = world.admin();
+        for folder in ["/Teams", "/Closed"] {
+            tree::put(world, folder, tree::Object::Directory, &admin);
+        }
+        let id = tree::put(world, "/Teams/open", tree::Object::Directory, &admin).to_string();
+        world.acls.set(
+            "directories",
+            &id,
+            Principal::Group("users".into()),
+            "CAN_READ",
+        );
+    });
+    // Nobody of the source exists there.
+    let options = |orphans: &str| {
+        let mut options = Options {
+            orphans: orphans.to_owned(),
+            ..stage.options()
+        };
+        options.selection.kinds = Some(vec!["notebooks".to_owned()]);
+        options
+    };
+    for orphans in ["/Teams/open", "/Teams/open/homes", "/Shared/homes"] {
+        let refused = stage.apply(&options(orphans)).await.unwrap_err();
+        let Error::Refused { rule, detail, .. } = &refused else {
+            panic!("{orphans}: {refused}");
+        };
+        assert_eq!(*rule, Rule::OpenFolder, "{orphans}");
+        assert!(detail.contains("users could read"), "{detail}");
+    }
+    assert!(stage.writes().is_empty());
+    assert!(!stage.journal().exists());
+    let map = format!("[path-prefixes]\n\"{BRUNO}\" = \"/Teams/open/bruno\"\n");
+    let mapped = Options {
+        map: Some(write(&stage, &map)),
+        ..options("/Closed/homes")
+    };
+    let plan = stage.plan(&mapped).await.unwrap();
+    let told = format!("the map puts {BRUNO} into /Teams/open, where users may read it");
+    assert!(
+        plan.warnings.iter().any(|text| text.starts_with(&told)),
+        "{:?}",
+        plan.warnings
+    );
+    let closed = stage.apply(&options("/Closed/homes")).await.unwrap();
+    assert!(closed.writes > 0);
 }

@@ -47,6 +47,9 @@ pub struct ArchiveState {
     pub ledger: BTreeSet<String>,
     /// Ids, names and paths that the ledger lists as existing and not captured.
     pub uncaptured: BTreeSet<String>,
+    /// What the export could not read, by kind, id and name; paths of the tree as the map translates them. Access control
+    /// is not among it: its object says that the archive does not hold it.
+    pub failed: Vec<LedgerLine>,
     /// Kinds that this build does not know, with the number of objects that the summary counts.
     pub unknown: BTreeMap<String, u64>,
     /// What the operator should know before anything else: gaps of the archive that were allowed.
@@ -217,14 +220,37 @@ fn missing(kinds: &BTreeMap<String, lifeboat_archive::KindSummary>) -> String {
 
 fn load_ledger(archive: &Archive, state: &mut ArchiveState) -> Result<(), Error> {
     let ledger: Vec<LedgerLine> = lines(archive, "ledger")?;
+    let mut unsupported: BTreeMap<String, u64> = BTreeMap::new();
     for line in ledger {
         state.ledger.insert(line.id.clone());
         state.ledger.insert(line.name.clone());
+        match line.fate {
+            Fate::Failed if !line.kind.starts_with("acls/") => state.failed.push(line.clone()),
+            // What a rule leaves out of every archive is no news, and what is only inventoried is in the plan.
+            Fate::Unsupported
+                if !line.message.starts_with("rule:")
+                    && line.kind != "workspace-objects"
+                    && lifeboat_catalog::kind(&line.kind).is_some() =>
+            {
+                *unsupported.entry(line.kind.clone()).or_default() += 1;
+            }
+            _ => {}
+        }
         // What vanished while it was read does not exist in the source either.
         if line.fate != Fate::Vanished {
             state.uncaptured.insert(line.id);
             state.uncaptured.insert(line.name);
         }
+    }
+    if !unsupported.is_empty() {
+        let counts: Vec<String> = unsupported
+            .iter()
+            .map(|(kind, count)| format!("{count} {kind}"))
+            .collect();
+        state.warnings.push(format!(
+            "the export left out what it does not support, so it is not restored: {}; the ledger of the archive names it",
+            counts.join(", ")
+        ));
     }
     Ok(())
 }

@@ -400,6 +400,18 @@ async fn prepare(
         let folder = map::prefix_folder(folder)?;
         map::may_be_read_by_others(client, &folder, homes.as_ref(), &target).await?;
     }
+    if options.map.is_some() && options.as_prefix.is_none() {
+        map::warn_of_opened(client, &mut start.state, &start.filter, &target).await?;
+    }
+    map::check_orphans(
+        client,
+        options,
+        &start.state,
+        &start.filter,
+        &target,
+        knowledge,
+    )
+    .await?;
     let missing = missing_account_groups(&start.state, target.of_kind("groups"));
     target.offer = read_offer(client, &start.state, missing, options.concurrency).await?;
     let resolver = homes_of(&start.state, &target, options, &start.filter);

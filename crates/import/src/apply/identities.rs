@@ -12,6 +12,7 @@ use super::{create, of_kind};
 use crate::journal::{Made, Op};
 use crate::plan::{
     Action, Members, Plan, What, assignment_command, entitlement_changes, member_changes,
+    of_the_account,
 };
 use crate::resolve::digest;
 use crate::target::{Asked, TargetObject, concurrently, list_whole, read_object};
@@ -270,7 +271,7 @@ async fn change_group(
         .journal
         .entry("groups", &action.id)
         .is_some_and(|entry| entry.is_ours());
-    let account = groups::is_account_group(&present);
+    let account = of_the_account(archived, &present);
     let mut done = Done {
         target: Some(id.clone()),
         ..Done::default()

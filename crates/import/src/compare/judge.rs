@@ -1,6 +1,6 @@
 //! How one object of the archive compares with the target.
 
-use lifeboat_catalog::{Kind, acl, groups, places, tree};
+use lifeboat_catalog::{Kind, acl, places, tree};
 use serde_json::Value;
 
 use crate::archived::ArchiveState;
@@ -108,6 +108,13 @@ impl Judge<'_> {
             judged.places.extend(action.reason.clone());
             return judged;
         };
+        if let Some(reason) = &action.reason
+            && reason.starts_with(plan::uncaptured::NOT_CAPTURED)
+        {
+            judged.verdict = Verdict::Unknown;
+            judged.places.push(reason.clone());
+            return judged;
+        }
         match kind.name {
             "directories" => self.directory(action, &mut judged),
             "notebooks" | "files" => self.content(action, &mut judged),
@@ -313,10 +320,11 @@ impl Judge<'_> {
     }
 
     fn group(&self, action: &Action, archived: &Value, target: &Value, judged: &mut Judged) {
-        let managed_here = !groups::is_account_group(target)
-            && action.name != "users"
-            && (action.name != "admins" || self.options.admins);
-        let (add, remove) = plan::entitlement_changes(archived, target, self.is_ours(action));
+        let account = plan::of_the_account(archived, target);
+        let managed_here =
+            !account && action.name != "users" && (action.name != "admins" || self.options.admins);
+        let (add, remove) =
+            plan::entitlement_changes(archived, target, self.is_ours(action) && !account);
         decide(judged, add.is_empty() && remove.is_empty(), "entitlements");
         if managed_here {
             let members = plan::Members::of(archived, &self.prepared.resolver);

@@ -9,6 +9,7 @@ mod check;
 mod folders;
 mod hosts;
 mod names;
+mod open;
 mod parse;
 mod pattern;
 mod prefix;
@@ -24,6 +25,7 @@ use lifeboat_catalog::Target;
 use serde::Serialize;
 
 pub(crate) use check::target as check_target;
+pub(crate) use open::{check_orphans, warn_of_opened};
 use parse::{MapFile, Section};
 pub(crate) use prefix::{folder as prefix_folder, may_be_read_by_others};
 

@@ -2,17 +2,17 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use lifeboat_catalog::tree;
-use lifeboat_databricks::{Client, segment};
+use lifeboat_catalog::{Target, tree};
+use lifeboat_databricks::Client;
 use serde_json::Value;
 
-use super::check::is_fatal;
 use super::folders;
+use super::open::{Readers, readers};
 use super::parse::is_protected;
 use crate::archived::ArchiveState;
 use crate::error::{Error, Rule};
-use crate::plan::directory_parents;
-use crate::target::{TargetState, service};
+use crate::plan::uncaptured;
+use crate::target::TargetState;
 
 /// The folder as it is used; an error for what is none.
 ///
@@ -59,6 +59,12 @@ pub(crate) fn place_below(folder: &str, state: &mut ArchiveState) {
             vec![format!("restored from {old}")],
         );
         translation.origins.insert(line.path.clone(), old);
+    }
+    state.failed.retain(|line| uncaptured::by_path(&line.kind));
+    for line in &mut state.failed {
+        let old = origin(&line.name);
+        line.name = format!("{folder}{old}");
+        translation.origins.insert(line.name.clone(), old);
     }
     translation.remarks = remarks;
     translation.stand_ins.clear();
@@ -111,52 +117,21 @@ pub(crate) async fn may_be_read_by_others(
             "{folder} lies in the home of {owner}, which the target does not have"
         )));
     }
-    let mut above = directory_parents(folder);
-    above.push(folder);
-    let Some((path, info)) = above
-        .into_iter()
-        .rev()
-        .find_map(|path| Some((path, target.tree.get(path)?)))
-    else {
-        // Below the root alone only administrators have rights.
-        return Ok(());
-    };
-    let call = format!(
-        "/api/2.0/permissions/directories/{}",
-        segment(&info.object_id)
-    );
-    let reply = match client.get(&call, &[]).await {
-        Ok(reply) => reply,
-        Err(error) if is_fatal(&error) => {
-            return Err(service("reading who may read the folder", error));
-        }
-        Err(error) => {
+    let (path, principals) = match readers(client, folder, target).await? {
+        Readers::Known { path, principals } => (path, principals),
+        Readers::Unknown { path, why } => {
             return Err(refused(format!(
-                "nobody can tell who may read {path}: {error}"
+                "nobody can tell who may read {path}: {why}"
             )));
         }
     };
     let own: Option<&String> = homes
         .filter(|homes| homes.len() == 1)
         .and_then(BTreeSet::first);
-    let others: Vec<&str> = reply
-        .get("access_control_list")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-        .filter_map(|entry| {
-            ["user_name", "service_principal_name", "group_name"]
-                .iter()
-                .find_map(|field| Some((*field, entry.get(field)?.as_str()?)))
-        })
-        .filter(|(field, name)| match *field {
-            "group_name" => *name != "admins",
-            _ => {
-                let name = name.to_lowercase();
-                name != target.caller.to_lowercase() && Some(&name) != own
-            }
-        })
-        .map(|(_, name)| name)
+    let others: Vec<&str> = principals
+        .iter()
+        .filter(|one| one.kind == Target::Group || Some(&one.name.to_lowercase()) != own)
+        .map(|one| one.name.as_str())
         .collect();
     if others.is_empty() {
         Ok(())

@@ -13,6 +13,7 @@ use super::names::{IDENTITIES, Names, rename};
 use super::parse::{MapFile, Section, is_resource_id};
 use super::{MapEntry, folders, hosts};
 use crate::archived::ArchiveState;
+use crate::plan::uncaptured;
 
 /// Problems of one sort that are named; the rest is counted.
 const NAMED: usize = 5;
@@ -365,6 +366,15 @@ impl Translator<'_> {
             paths.filter_map(|name| self.path(name)).collect()
         };
         let (uncaptured, ledger) = (renamed(&state.uncaptured), renamed(&state.ledger));
+        for line in &mut state.failed {
+            if let Some(new) = self
+                .path(&line.name)
+                .filter(|_| uncaptured::by_path(&line.kind))
+            {
+                let old = std::mem::replace(&mut line.name, new.clone());
+                state.translation.origins.insert(new, old);
+            }
+        }
         state.uncaptured.extend(uncaptured);
         state.ledger.extend(ledger);
         for owner in opened {

@@ -144,6 +144,7 @@ impl<'a> Builder<'a> {
         self.libraries();
         self.jobs();
         self.unknown_kinds();
+        self.uncaptured();
         self.removed();
     }
 

@@ -209,7 +209,7 @@ impl Builder<'_> {
                     )
                     .at(Some(object.id))
             }
-            Some(object) if builtin || account || groups::is_account_group(&object.body) => {
+            Some(object) if builtin || of_the_account(&record.body, &object.body) => {
                 self.merged_group(record, &object, builtin, &mut calls)
             }
             Some(object) => self.local_group(record, &object, &mut calls),
@@ -283,15 +283,17 @@ impl Builder<'_> {
     ) -> Action {
         let kind = catalog_kind("groups");
         let name = label(kind, &record.body, &record.id);
+        let account = groups::is_account_group(&record.body);
         let mut action =
             Action::new("groups", &record.id, &name, What::Unchanged).at(Some(object.id.clone()));
         if self.options.into_source {
             return action;
         }
-        if !builtin && !groups::is_account_group(&record.body) {
-            action.remarks.push(
-                "a group of the account in the target: its members are managed there".to_owned(),
-            );
+        if !builtin && account != groups::is_account_group(&object.body) {
+            let where_it_is = if account { "source" } else { "target" };
+            action.remarks.push(format!(
+                "a group of the account in the {where_it_is}: its members are not written"
+            ));
         }
         let (add, _) = entitlement_changes(&record.body, &object.body, false);
         let mut changes = usize::from(!add.is_empty());
@@ -448,6 +450,12 @@ impl Members {
         }
         members
     }
+}
+
+/// Whether members of a group are managed in the account: it is one of the account in the source or in the target.
+pub(crate) fn of_the_account(archived: &Value, target: &Value) -> bool {
+    let builtin = (catalog_kind("groups").builtin)(archived);
+    groups::is_account_group(target) || (groups::is_account_group(archived) && !builtin)
 }
 
 /// Members to add to a group of the target and, when it is ours, to remove.

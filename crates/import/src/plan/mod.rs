@@ -10,6 +10,7 @@ mod objects;
 mod removed;
 mod secrets;
 mod tree;
+pub(crate) mod uncaptured;
 
 use std::collections::BTreeMap;
 
@@ -24,7 +25,9 @@ pub(crate) use build::build_to_compare;
 pub use build::{Prepared, build};
 pub(crate) use contents::wanted_contents;
 pub use cost::Cost;
-pub(crate) use identities::{Members, assignment_command, entitlement_changes, member_changes};
+pub(crate) use identities::{
+    Members, assignment_command, entitlement_changes, member_changes, of_the_account,
+};
 pub(crate) use objects::{
     STAND_IN, desired, desired_active, is_as_seen, is_offered_name, is_terminated, landing,
     library_changes, overrides_digest, same_form, same_overrides, target_form,

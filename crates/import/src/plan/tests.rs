@@ -208,6 +208,66 @@ fn a_blocked_object_blocks_what_needs_it() {
     );
 }
 
+fn not_read(
+    kind: &str,
+    id: &str,
+    name: &str,
+    fate: lifeboat_archive::Fate,
+) -> lifeboat_archive::LedgerLine {
+    lifeboat_archive::LedgerLine {
+        kind: kind.to_owned(),
+        id: id.to_owned(),
+        name: name.to_owned(),
+        fate,
+        request: None,
+        status: Some(500),
+        code: None,
+        message: "the service is out of order".to_owned(),
+    }
+}
+
+#[test]
+fn what_the_export_could_not_read_is_a_gap_of_the_import() {
+    use lifeboat_archive::Fate;
+    let mut archive = archive(vec![job("1", "read", json!({}))]);
+    archive.failed = vec![
+        not_read("jobs", "2", "nightly", Fate::Failed),
+        not_read("notebooks", "77", "/Shared/report", Fate::Failed),
+        not_read("jobs", "1", "read", Fate::Failed),
+    ];
+    let mut knowledge = Knowledge::default();
+    linked(&mut knowledge, "jobs", "2", "20");
+    let mut options = Options::default();
+    let blocked = |options: &Options| {
+        let prepared = plan_of(&archive, &target(&[]), &knowledge, options);
+        let actions = prepared.plan.actions.into_iter();
+        actions
+            .filter(|action| action.what == What::Blocked)
+            .map(|action| (action.id, action.reason.unwrap()))
+            .collect::<Vec<_>>()
+    };
+    let all = blocked(&options);
+    assert_eq!(
+        all.iter().map(|(id, _)| id.as_str()).collect::<Vec<_>>(),
+        ["2", "/Shared/report"]
+    );
+    assert!(
+        all[0].1.starts_with(
+            "not captured by the export: the service is out of order; what an earlier"
+        ),
+        "{all:?}"
+    );
+    options.selection.kinds = Some(vec!["notebooks".to_owned()]);
+    assert_eq!(blocked(&options).len(), 1);
+    options.into_source = true;
+    let mut there = target(&[]);
+    there
+        .tree
+        .insert("/Shared/report".to_owned(), TreeInfo::default());
+    let prepared = plan_of(&archive, &there, &knowledge, &options);
+    assert_eq!(what(&prepared, "/Shared/report").what, What::Skip);
+}
+
 #[test]
 fn what_a_caller_may_not_see_is_not_made_twice() {
     let archive = archive(vec![cluster("c", "one"), job("1", "j", json!({}))]);
