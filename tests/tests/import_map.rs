@@ -380,10 +380,25 @@ async fn a_map_that_does_not_fit_is_refused_with_every_problem_before_the_first_
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn members_of_a_group_of_the_account_are_not_written_into_a_local_one() {
     let stage = Stage::new(&Fill::small()).await;
-    stage.source.with(|world| {
+    let group = stage.source.with(|world| {
         let member = identities::add_user(world, "ann@contoso.example", "Ann", false);
-        identities::add_group(world, "all-analysts", &[member], true);
+        identities::add_group(world, "all-analysts", &[member], true)
     });
+    // Something to write, so that the import does touch the group.
+    let entitled = json!({
+        "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
+        "Operations": [{"op": "add", "path": "entitlements", "value": [{"value": "allow-cluster-create"}]}],
+    });
+    client(&stage.source)
+        .send(
+            "PATCH",
+            &format!("/api/2.0/preview/scim/v2/Groups/{group}"),
+            &[],
+            lifeboat_databricks::Body::Json(&entitled),
+            lifeboat_databricks::Safety::Idempotent,
+        )
+        .await
+        .unwrap();
     stage.export().await;
     stage.target.with(|world| {
         identities::add_group(world, "dr-analysts", &[], false);
@@ -409,6 +424,7 @@ async fn members_of_a_group_of_the_account_are_not_written_into_a_local_one() {
             .any(|text| text.contains("of the account in the source")),
         "{group:?}"
     );
+    assert_eq!(group.fate, Fate::Updated);
     assert_eq!(group.compared, Some(lifeboat_import::Verdict::Equal));
     assert_eq!(
         stage.target.dump()["groups"]["dr-analysts"]["members"],
