@@ -111,7 +111,8 @@ with tempfile.TemporaryDirectory() as name:
             ("gs://vault/x.tar.zst", SETTINGS, (2,)),
         ):
             _, err = lifeboat("export", "run", "--to", place, settings=settings, expect=expect, **at)
-            assert place in err and "hint" in err, err
+            assert place in err, err
             if place.startswith("az"):
+                assert "hint: " in err, err
                 lifeboat("inspect", "info", place, settings=settings, expect=expect)
         print("refusals: exit codes, places and hints as specified, no secret told")

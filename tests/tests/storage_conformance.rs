@@ -10,7 +10,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 
 use lifeboat_archive::{Archive, Descriptor, FileSource, ReadAt};
-use lifeboat_storage::{Destination, Error, Settings, Sink, Source};
+use lifeboat_storage::{Destination, Error, Place, Settings, Sink, Source};
 use storage_support::{Ground, archive, azurite, member_path, memory, s3};
 
 /// A place under test.
@@ -51,7 +51,7 @@ impl Yard for Folder {
     fn create(&self, name: &str) -> Result<(Destination, Sink), Error> {
         let to = format!("{}/", self.path(name).parent().unwrap().display());
         let name = name.rsplit('/').next().unwrap();
-        Destination::create(&to, name, &Settings::new())
+        Destination::create(&Place::parse(&to)?, name, &Settings::new())
     }
 
     fn source(&self, name: &str) -> Box<dyn ReadAt> {
@@ -220,13 +220,8 @@ fn absent(ground: &Ground) {
     let open = storage_support::open(&nowhere, &ground.settings)
         .err()
         .unwrap();
-    let create = Destination::create("az://no-such-container/x", "", &ground.settings);
-    let create = match scheme {
-        "az" => create.err().unwrap(),
-        _ => Destination::create("s3://no-such-container/x", "", &ground.settings)
-            .err()
-            .unwrap(),
-    };
+    let create = Destination::create(&Place::Remote(nowhere), "", &ground.settings);
+    let create = create.err().unwrap();
     for error in [open, create] {
         match &error {
             Error::NoContainer { container, .. } => assert_eq!(container, "no-such-container"),

@@ -10,7 +10,7 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use lifeboat_archive::{Archive, ReadAt as _};
-use lifeboat_storage::{Destination, Error, Settings, Source, Store};
+use lifeboat_storage::{Destination, Error, Place, Settings, Source, Store};
 use object_store::signer::Signer as _;
 use storage_support::proxy::{Fate, Proxy, Request};
 use storage_support::{
@@ -298,7 +298,8 @@ fn a_signature_in_the_url_opens_and_is_never_told() {
     let source = open(&remote(&url), &settings).unwrap();
     assert_eq!(source.size().unwrap(), bytes.len() as u64);
     assert!(!source.name().contains('?'), "{}", source.name());
-    let error = Destination::create(&url.replace("x.tar.zst", "y.tar.zst"), "", &settings);
+    let other = url.replace("x.tar.zst", "y.tar.zst");
+    let error = Destination::create(&Place::parse(&other).unwrap(), "", &settings);
     let error = error.unwrap_err();
     assert!(matches!(error, Error::Refused { .. }), "{error:?}");
     no_secret(&error);

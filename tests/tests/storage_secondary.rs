@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use lifeboat_archive::ReadAt as _;
-use lifeboat_storage::{Destination, Error, Region, Served, Settings, Source};
+use lifeboat_storage::{Destination, Error, Place, Region, Served, Settings, Source};
 use storage_support::proxy::{Fate, Proxy, Request};
 use storage_support::{ACCOUNT, Ground, archive, azurite, azurite_settings, server};
 
@@ -87,7 +87,7 @@ impl Regions {
 
 fn write(regions: &Regions) -> Vec<u8> {
     let (bytes, descriptor) = archive(3, 1 << 20);
-    let to = format!("{}{NAME}", regions.ground.url);
+    let to = Place::Remote(regions.ground.address(NAME));
     let (destination, mut sink) = Destination::create(&to, "", &regions.settings).unwrap();
     sink.write_all(&bytes).unwrap();
     destination.commit(sink, &descriptor).unwrap();
@@ -237,7 +237,7 @@ fn an_answer_of_the_primary_region_counts_and_two_dead_regions_are_the_fault_of_
 fn a_writer_never_turns_to_the_copy() {
     let regions = regions(behind);
     regions.away.store(true, Ordering::SeqCst);
-    let to = format!("{}{NAME}", regions.ground.url);
+    let to = Place::Remote(regions.ground.address(NAME));
     let error = Destination::create(&to, "", &regions.settings).unwrap_err();
     assert!(matches!(error, Error::Unreachable { .. }), "{error:?}");
     assert_eq!(regions.secondary.count(|_| true), 0);

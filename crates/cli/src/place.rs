@@ -81,8 +81,8 @@ fn tell(console: &Console, served: &Served) {
 }
 
 /// Opens the way to `to`, where a folder gets an archive of the name `name`. Asks the store in a thread of its own.
-pub(crate) async fn create(to: &str, name: &str) -> Result<(Destination, Sink), Failure> {
-    let (to, name) = (to.to_owned(), format!("{name}.tar.zst"));
+pub(crate) async fn create(to: &Place, name: &str) -> Result<(Destination, Sink), Failure> {
+    let (to, name) = (to.clone(), format!("{name}.tar.zst"));
     apart(move || Destination::create(&to, &name, &Settings::from_env())).await
 }
 

@@ -147,7 +147,7 @@ async fn to_file(
     let mut destination = None;
     let open = async |name: &str| {
         let name = format!("{name}.tar.zst");
-        let (opened, sink) = Destination::create(to, &name, &Settings::new())?;
+        let (opened, sink) = Destination::create(&Place::parse(to)?, &name, &Settings::new())?;
         destination = Some(opened);
         Ok::<_, Box<dyn std::error::Error>>(sink)
     };

@@ -59,12 +59,12 @@ impl Destination {
     /// Opens the way to `to`. A folder (it ends in `/`, or is a container) gets the file name `name`.
     ///
     /// # Errors
-    /// An archive of that name (or a descriptor of one) is there, `to` is no place, or it cannot be written: a store is
+    /// An archive of that name (or a descriptor of one) is there, or the place cannot be written: a store is
     /// tried out with one byte that never becomes visible.
-    pub fn create(to: &str, name: &str, settings: &Settings) -> Result<(Self, Sink), Error> {
-        match Place::parse(to)? {
+    pub fn create(to: &Place, name: &str, settings: &Settings) -> Result<(Self, Sink), Error> {
+        match to {
             Place::Local(path) => {
-                let (growing, file) = Growing::create(&path, name)?;
+                let (growing, file) = Growing::create(path, name)?;
                 Ok((Self(Kind::Local(growing)), Sink(Way::File(file))))
             }
             Place::Remote(address) => {

@@ -111,6 +111,7 @@ impl CaptureArgs {
 }
 
 pub(crate) fn run(args: &RunArgs, console: &Arc<Console>) -> Result<Exit, Failure> {
+    let to = Place::parse(&args.to)?;
     let client = args.connection.connect(true)?;
     let options = Options {
         strict: args.strict,
@@ -123,7 +124,7 @@ pub(crate) fn run(args: &RunArgs, console: &Arc<Console>) -> Result<Exit, Failur
     let work = async {
         let mut destination = None;
         let open = async |name: &str| {
-            let (opened, sink) = place::create(&args.to, name).await?;
+            let (opened, sink) = place::create(&to, name).await?;
             destination = Some(opened);
             Ok::<_, Failure>(sink)
         };
@@ -141,8 +142,7 @@ pub(crate) fn run(args: &RunArgs, console: &Arc<Console>) -> Result<Exit, Failur
     console.end_phases();
     // The name of the archive was not known before, and a script wants nothing else.
     let name = place.to_string();
-    let named = Place::parse(&args.to).is_ok_and(|to| !to.is_folder());
-    if !named && console.settings().verbosity == Verbosity::Quiet {
+    if to.is_folder() && console.settings().verbosity == Verbosity::Quiet {
         console.answer(&name);
     }
     let unmatched = args.capture.selection.unmatched(&place, console)?;
