@@ -6,7 +6,7 @@ mod import_support;
 
 use std::collections::BTreeMap;
 
-use import_support::{Stage, client, troubles};
+use import_support::{Stage, client, client_as, troubles};
 use lifeboat_databricks::{Body, Safety};
 use lifeboat_import::{DeleteLimit, Error, Fate, Options, Report, Rule, Selection, What};
 use lifeboat_sim::{Fault, FaultKind, Fill, Sim, When};
@@ -592,4 +592,32 @@ async fn deleting_comes_with_no_option_that_restores_a_part_or_the_other_way() {
         );
     }
     assert!(stage.writes().is_empty() && !stage.journal().exists());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_hidden_from_the_exporter_is_not_removed() {
+    let stage = with_removed().await;
+    stage.source.with(|world| {
+        lifeboat_sim::identities::add_user(world, "plain@example.com", "Plain", false)
+    });
+    stage
+        .source
+        .add_token("plain-token", "plain@example.com")
+        .unwrap();
+    let plain = client_as(&stage.source, "plain-token");
+    stage.export_as(&plain, |_| ()).await;
+    let options = Options {
+        allow_incomplete: true,
+        ..deleting(&stage)
+    };
+    let before = stage.target.dump();
+    let report = stage.apply(&options).await.unwrap();
+    assert_eq!(report.totals().deleted, 0);
+    let mut warnings = report.warnings.iter();
+    assert!(
+        warnings.any(|warning| warning.contains("no administrator of the workspace")),
+        "{:?}",
+        report.warnings
+    );
+    assert_eq!(before["jobs"]["old"], stage.target.dump()["jobs"]["old"]);
 }

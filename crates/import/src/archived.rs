@@ -32,8 +32,8 @@ pub struct ArchiveState {
     pub acls: BTreeMap<String, HashMap<String, Value>>,
     /// Digests of Jupyter notebooks by path, in the form in which they are compared; only those that were needed.
     pub normal: BTreeMap<String, String>,
-    /// True when the whole workspace was asked for and everything could be listed: what is not in the archive did not
-    /// exist in the source.
+    /// True when the whole workspace was asked for, by an administrator, and everything could be listed: what is not in
+    /// the archive did not exist in the source.
     pub complete: bool,
     /// Kinds of identities that the archive does not hold as a whole: who is not in it may still be a member.
     pub partial_identities: BTreeSet<String>,
@@ -102,6 +102,19 @@ impl ArchiveState {
     }
 }
 
+/// What `run.json` says of who made the archive.
+#[derive(Debug, serde::Deserialize)]
+struct RunRecord {
+    caller: RunCaller,
+}
+
+#[derive(Debug, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct RunCaller {
+    user_name: String,
+    admin: bool,
+}
+
 /// Proves every member of the archive.
 ///
 /// # Errors
@@ -156,6 +169,18 @@ pub fn load(archive: &Archive, allow_incomplete: bool) -> Result<ArchiveState, E
         ));
     }
     state.complete = summary.inventory == Inventory::Complete && summary.scope == Scope::Workspace;
+    let run: RunRecord = archive
+        .document("run.json")
+        .map_err(|source| reading("run.json", source))?;
+    if !run.caller.admin {
+        // The service hides what its caller may not read, and no listing says so.
+        state.complete = false;
+        state.warnings.push(format!(
+            "the archive was made by {}, no administrator of the workspace: what the service hid from this caller is not \
+             in it, so nothing counts as removed at the source",
+            run.caller.user_name
+        ));
+    }
     state.listed = summary
         .kinds
         .iter()

@@ -101,17 +101,21 @@ impl Stage {
     }
 
     pub async fn export_with(&self, change: impl FnOnce(&mut lifeboat_export::Options)) {
+        self.export_as(&client(&self.source), change).await;
+    }
+
+    /// The same by another caller.
+    pub async fn export_as(
+        &self,
+        client: &Client,
+        change: impl FnOnce(&mut lifeboat_export::Options),
+    ) {
         let sink = fs_err::File::create(&self.archive).unwrap();
         let mut options = lifeboat_export::Options::new("2026-11-22T01:00:00Z".parse().unwrap());
         change(&mut options);
-        lifeboat_export::run(
-            &client(&self.source),
-            &options,
-            sink.into_parts().0,
-            &Nothing,
-        )
-        .await
-        .unwrap();
+        lifeboat_export::run(client, &options, sink.into_parts().0, &Nothing)
+            .await
+            .unwrap();
     }
 
     pub fn open(&self) -> Archive {

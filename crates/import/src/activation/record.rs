@@ -75,7 +75,7 @@ pub(crate) fn record(
             };
             tell(journal, kind, &object.id, &result.name, standing)?;
         }
-        if covered.finished && covered.state.complete {
+        if covered.finished && covered.state.complete && covered.state.listed.contains(kind.name) {
             gone(journal, covered, kind)?;
         }
     }

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::*;
-use crate::journal::{Knowledge, Line, LineKind, Op};
+use crate::journal::{Journal, Knowledge, Line, LineKind, Lock, Op};
 use crate::target::{Listed, TargetObject, TargetState};
 
 fn line(kind: LineKind, id: &str) -> Line {
@@ -159,5 +159,35 @@ fn every_kind_that_lands_passive_can_be_activated() {
             "{}",
             kind.name
         );
+    }
+}
+
+#[test]
+fn what_a_refused_or_switched_off_listing_does_not_name_is_not_gone() {
+    for (listed, gone) in [(true, true), (false, false)] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal.jsonl");
+        let lock = Lock::take(&path).unwrap();
+        let journal = Journal::open(&path, lock, "1", "2", "archive").unwrap();
+        let mut told = line(LineKind::Standing, "7");
+        told.standing = Some(Standing::default());
+        journal.append(&told, false).unwrap();
+        let mut state = crate::archived::ArchiveState {
+            complete: true,
+            ..Default::default()
+        };
+        if listed {
+            state.listed.insert("jobs".to_owned());
+        }
+        let filter = crate::filter::Filter::compile(&Default::default()).unwrap();
+        let covered = Covered {
+            state: &state,
+            filter: &filter,
+            into_source: false,
+            finished: true,
+        };
+        record(&journal, &covered, &crate::report::Report::default()).unwrap();
+        let known = journal.knowledge();
+        assert_eq!(known.standing("jobs", "7").unwrap().gone, gone);
     }
 }

@@ -143,7 +143,7 @@ async fn entitlements_to(
     let ours = run
         .journal
         .entry(kind.name, &action.id)
-        .is_some_and(|entry| entry.is_ours());
+        .is_some_and(|entry| entry.is_ours_as(id));
     let (add, remove) = entitlement_changes(archived, present, ours);
     if !add.is_empty() || !remove.is_empty() {
         let body = scim::change_entitlements(&add, &remove);
@@ -270,7 +270,7 @@ async fn change_group(
     let ours = run
         .journal
         .entry("groups", &action.id)
-        .is_some_and(|entry| entry.is_ours());
+        .is_some_and(|entry| entry.is_ours_as(&id));
     let account = of_the_account(archived, &present);
     let mut done = Done {
         target: Some(id.clone()),

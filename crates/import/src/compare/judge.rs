@@ -323,13 +323,15 @@ impl Judge<'_> {
         let account = plan::of_the_account(archived, target);
         let managed_here =
             !account && action.name != "users" && (action.name != "admins" || self.options.admins);
-        let (add, remove) =
-            plan::entitlement_changes(archived, target, self.is_ours(action) && !account);
+        let entry = self.knowledge.entry(&action.kind, &action.id);
+        let ours = entry.zip(action.target.as_deref());
+        let ours = ours.is_some_and(|(entry, target)| entry.is_ours_as(target));
+        let (add, remove) = plan::entitlement_changes(archived, target, ours && !account);
         decide(judged, add.is_empty() && remove.is_empty(), "entitlements");
         if managed_here {
             let members = plan::Members::of(archived, &self.prepared.resolver);
             let unnamed = self.alone && !members.notes.is_empty();
-            if unnamed || !plan::member_changes(&members, target, self.is_ours(action)).is_empty() {
+            if unnamed || !plan::member_changes(&members, target, ours).is_empty() {
                 decide(judged, false, "members");
             }
         }

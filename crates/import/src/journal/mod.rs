@@ -100,6 +100,13 @@ impl Entry {
         self.made == Some(Made::Created)
     }
 
+    /// True when this tool made the object of the target that has this id. People and groups are found by name, and who
+    /// has the name now may be another one than the one that was made.
+    #[must_use]
+    pub fn is_ours_as(&self, target: &str) -> bool {
+        self.is_ours() && self.target.as_deref() == Some(target)
+    }
+
     /// True when the object is known to exist in the target as this one. Its id may still be unknown: not every create
     /// names it in its reply.
     #[must_use]
@@ -326,6 +333,10 @@ impl Knowledge {
                 entry.digest = digest;
                 entry.modified_at = None;
                 entry.seen = None;
+                if is_identity(kind) && entry.is_replaced(line.target.as_deref()) {
+                    // Somebody else has the name that was looked for: not of this tool's making.
+                    entry.made = Some(Made::Found);
+                }
                 entry.target = line.target.clone().or_else(|| entry.target.take());
             }
             Op::Configure => {
@@ -339,6 +350,11 @@ impl Knowledge {
             Op::Delete | Op::Terminate | Op::Activate | Op::Deactivate => {}
         }
     }
+}
+
+/// Kinds that are found by name at each run: the object of an entry may become another one.
+fn is_identity(kind: &str) -> bool {
+    matches!(kind, "users" | "groups" | "service-principals")
 }
 
 #[cfg(test)]

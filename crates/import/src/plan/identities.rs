@@ -65,7 +65,7 @@ impl Builder<'_> {
         };
         let action = match found {
             Some(object) => {
-                let ours = self.is_ours(kind_name, &record.id);
+                let ours = self.is_ours(kind_name, &record.id, &object.id);
                 let (add, remove) = entitlement_changes(&record.body, &object.body, ours);
                 let what = if !self.filter.wants(kind_name, &record.id)
                     || self.options.into_source
@@ -127,10 +127,11 @@ impl Builder<'_> {
         }
     }
 
-    fn is_ours(&self, kind: &str, id: &str) -> bool {
+    /// Whether this tool made that object of the target for an object of the source.
+    fn is_ours(&self, kind: &str, id: &str, target: &str) -> bool {
         self.journal
             .entry(kind, id)
-            .is_some_and(crate::journal::Entry::is_ours)
+            .is_some_and(|entry| entry.is_ours_as(target))
     }
 
     /// Whether a map file says who of the target this is.
@@ -198,7 +199,7 @@ impl Builder<'_> {
             Some(object)
                 if account
                     && is_local(&object.body)
-                    && !self.is_ours("groups", &record.id)
+                    && !self.is_ours("groups", &record.id, &object.id)
                     && !self.is_mapped("groups", &record.id) =>
             {
                 self.conflict(kind, &name);
@@ -353,7 +354,7 @@ impl Builder<'_> {
             return action(What::Blocked)
                 .because("exists in the target and the journal does not know it; --adopt links it and adds members");
         }
-        let ours = interrupted || entry.is_some_and(crate::journal::Entry::is_ours);
+        let ours = interrupted || entry.is_some_and(|entry| entry.is_ours_as(&object.id));
         let members = Members::of(&record.body, &self.resolver);
         let change = member_changes(&members, &object.body, ours);
         let (add, remove) = entitlement_changes(&record.body, &object.body, ours);

@@ -1038,3 +1038,5 @@ fn a_part_of_a_dbfs_file_that_a_run_left_is_written_again() {
     let action = what(&prepared, "/large");
     assert_eq!((action.what, action.recovered), (What::Update, true));
 }
+
+mod ownership;
