@@ -480,7 +480,7 @@ pub(crate) async fn read_target(
     if !state.tree.is_empty() {
         let resolver = homes_of(state, &target, options, filter);
         let mut wanted = plan::wanted_directories(state, &resolver, options, filter);
-        for path in plan::removed_paths(state, knowledge, options, filter) {
+        for path in plan::removed_paths(state, &target, knowledge, options, filter) {
             let parents = plan::directory_parents(&path);
             wanted.extend(parents.into_iter().map(str::to_owned));
             wanted.insert(path);

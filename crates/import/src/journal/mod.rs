@@ -81,6 +81,8 @@ pub struct Entry {
     pub pinned: bool,
     /// The last intent without a result. An activation is none of these: it changes nothing of what was written.
     pub pending: Option<Pending>,
+    /// The intent before it, when that one has no result either: the last one may turn out to have written nothing.
+    pub earlier: Option<Pending>,
     /// True when an import of a part of an archive made it or wrote it last.
     pub part: bool,
     /// Its path in the source, where a map file or another folder made its id another one.
@@ -237,6 +239,7 @@ impl Knowledge {
                         entry.seen.clone_from(&line.digest);
                         // It was seen what an update without an answer did.
                         entry.pending.take_if(|pending| pending.op == Op::Update);
+                        entry.earlier.take_if(|pending| pending.op == Op::Update);
                     }
                     if line.target.is_some() {
                         entry.target.clone_from(&line.target);
@@ -264,11 +267,14 @@ impl Knowledge {
             Op::Deactivate => return,
             _ => {}
         }
-        entry.pending = Some(Pending {
+        let pending = Pending {
             op,
             digest: line.digest.clone(),
             token: line.token.clone(),
-        });
+        };
+        if let Some(open) = entry.pending.replace(pending) {
+            entry.earlier = Some(open);
+        }
     }
 
     fn result(&mut self, line: &Line) {
@@ -296,10 +302,11 @@ impl Knowledge {
         if line.ok != Some(true) {
             // A certain failure wrote nothing. An uncertain one may have: its intent stays open.
             if line.certain == Some(true) {
-                entry.pending = None;
+                entry.pending = entry.earlier.take();
             }
             return;
         }
+        entry.earlier = None;
         let digest = entry
             .pending
             .take()

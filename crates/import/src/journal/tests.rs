@@ -282,3 +282,32 @@ fn what_is_restored_below_another_folder_announces_nothing_of_its_own_place() {
     known.apply(&step(LineKind::Intent, Op::Create, "7"));
     assert!(!known.is_empty());
 }
+
+#[test]
+fn a_certain_failure_leaves_an_older_create_without_an_answer_open() {
+    let mut known = Knowledge::default();
+    let mut first = step(LineKind::Intent, Op::Create, "7");
+    first.digest = Some("first".to_owned());
+    let mut lost = step(LineKind::Result, Op::Create, "7");
+    lost.ok = Some(false);
+    lost.certain = Some(false);
+    let again = step(LineKind::Intent, Op::Create, "7");
+    let mut exists = lost.clone();
+    exists.certain = Some(true);
+    for line in [&first, &lost, &again, &exists] {
+        known.apply(line);
+    }
+    let entry = known.entry("jobs", "7").unwrap();
+    assert!(entry.is_create_pending());
+    let digest = entry.pending.as_ref().unwrap().digest.as_deref();
+    assert_eq!(digest, Some("first"));
+    let mut found = step(LineKind::Result, Op::Adopt, "7");
+    found.ok = Some(true);
+    found.made = Some(Made::Created);
+    known.apply(&found);
+    let entry = known.entry("jobs", "7").unwrap();
+    assert_eq!(
+        (entry.pending.as_ref(), entry.earlier.as_ref()),
+        (None, None)
+    );
+}

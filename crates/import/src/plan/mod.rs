@@ -33,7 +33,7 @@ pub(crate) use objects::{
     library_changes, overrides_digest, same_form, same_overrides, target_form,
 };
 pub use removed::Limits;
-pub(crate) use removed::{ORDER as REMOVED_ORDER, delete_call, removed_paths};
+pub(crate) use removed::{ORDER as REMOVED_ORDER, delete_call, home_of, removed_paths};
 pub(crate) use secrets::acl_changes;
 pub(crate) use tree::{GIT_CONTENT, ON_THE_WAY, directory_parents, parent, wanted_directories};
 

@@ -107,6 +107,8 @@ const UNSEEN: &str = "an earlier import linked it and the caller, who is no work
 enum Match {
     /// The journal (or, in the source itself, the id) links it.
     Linked(TargetObject),
+    /// It is linked to an object that is gone from the source, where this one was made under the same name since.
+    MadeAgain(TargetObject, Box<Entry>),
     /// An interrupted create made it.
     Recovered(TargetObject),
     /// It has the same natural key, and the content is equal or not.
@@ -305,7 +307,9 @@ impl Builder<'_> {
     /// Objects outside the selection are links only: what exists may be referred to.
     fn unselected(&mut self, kind: &'static Kind, record: &ObjectRecord, found: Match) {
         let link = match found {
-            Match::Linked(object) | Match::Recovered(object) => Link::Id(object.id),
+            Match::Linked(object) | Match::Recovered(object) | Match::MadeAgain(object, _) => {
+                Link::Id(object.id)
+            }
             Match::SameKey(object, true) => Link::Id(object.id),
             Match::SameKey(object, false)
                 if !matches!(kind.natural_key, NaturalKey::NameAndContent(_)) =>
@@ -358,6 +362,16 @@ impl Builder<'_> {
             .unwrap_or_default();
         match found {
             Match::Linked(object) => self.linked(kind, action(What::Unchanged), wanted, &object, &entry),
+            Match::MadeAgain(object, earlier) => {
+                let mut action = self.linked(kind, action(What::Unchanged), wanted, &object, &earlier);
+                if matches!(action.what, What::Unchanged | What::Update) {
+                    action.writes_object = action.what == What::Update;
+                    action.what = What::Adopt;
+                    action.recovered = earlier.is_ours();
+                    action = action.because("made again in the source under this name");
+                }
+                action
+            }
             Match::Recovered(object) => {
                 let equal = same_form(kind, &wanted.body, &object.body);
                 let mut action = action(What::Adopt).because("found again after an interrupted create").at(Some(object.id));
@@ -507,6 +521,9 @@ impl Builder<'_> {
             return Match::Linked(object.clone());
         }
         let key = self.key(kind, &record.body);
+        if let Some((object, earlier)) = self.made_again(kind, key.as_deref()) {
+            return Match::MadeAgain(object.clone(), Box::new(earlier.clone()));
+        }
         let taken = self.taken.get(kind.name);
         let free: Vec<&TargetObject> = self
             .of_key(kind.name, key.as_deref())
@@ -554,8 +571,32 @@ impl Builder<'_> {
         }
     }
 
+    /// The object of this name that an object linked which is gone from the source, where the service knows one of a
+    /// name at most: whoever has the name there now is its successor.
+    fn made_again(&self, kind: &Kind, key: Option<&str>) -> Option<(&TargetObject, &Entry)> {
+        let archive = self.archive;
+        if self.options.into_source
+            || !archive.complete
+            || !archive.listed.contains(kind.name)
+            || matches!(kind.natural_key, NaturalKey::NameAndContent(_))
+        {
+            return None;
+        }
+        let gone = |id: &str| {
+            let mut records = archive.of_kind(kind.name).iter();
+            !records.any(|record| record.id == id) && !self.is_in_ledger(id)
+        };
+        self.of_key(kind.name, key).iter().find_map(|object| {
+            let mut entries = self.journal.of_kind(kind.name);
+            let (_, entry) = entries.find(|(id, entry)| {
+                entry.is_linked() && entry.target.as_ref() == Some(&object.id) && gone(id)
+            })?;
+            Some((*object, entry))
+        })
+    }
+
     /// The natural key of an archived object, in the words of the target.
-    fn key(&self, kind: &Kind, body: &Value) -> Option<String> {
+    pub(super) fn key(&self, kind: &Kind, body: &Value) -> Option<String> {
         let key = kind.key_of(body)?;
         if kind.name == "git-folders" {
             return Some(

@@ -3,7 +3,8 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use lifeboat_catalog::{groups, secret_scopes, tree as catalog_tree};
+use lifeboat_catalog::{NaturalKey, groups, places, secret_scopes, tree as catalog_tree};
+use serde_json::Value;
 
 use super::build::{Builder, catalog_kind, tree_kind};
 use super::objects::is_as_seen;
@@ -13,7 +14,7 @@ use crate::archived::ArchiveState;
 use crate::filter::Filter;
 use crate::journal::{Entry, Knowledge, Op};
 use crate::options::Options;
-use crate::target::TargetObject;
+use crate::target::{TargetObject, TargetState};
 
 /// Kinds in the order in which their removed objects are deleted: the reverse of that in which they are made.
 pub(crate) const ORDER: [&str; 14] = [
@@ -70,6 +71,7 @@ fn can_tell(archive: &ArchiveState, options: &Options, filter: &Filter) -> bool 
 /// Paths of the target where removed objects of the tree may stand.
 pub(crate) fn removed_paths(
     archive: &ArchiveState,
+    target: &TargetState,
     journal: &Knowledge,
     options: &Options,
     filter: &Filter,
@@ -78,12 +80,36 @@ pub(crate) fn removed_paths(
         return BTreeSet::new();
     }
     let present: HashSet<&str> = archive.tree.iter().map(|line| line.path.as_str()).collect();
+    let homes = ["users", "service-principals"]
+        .into_iter()
+        .flat_map(|kind| {
+            let records = archive.of_kind(kind).iter();
+            let present: HashSet<&str> = records.map(|record| record.id.as_str()).collect();
+            journal
+                .of_kind(kind)
+                .filter(move |(id, entry)| entry.is_ours() && !present.contains(id))
+                .filter_map(move |(_, entry)| target.by_id(kind, entry.target.as_deref()?))
+                .filter_map(move |object| home_of(kind, &object.body, &target.homes))
+        });
     ["directories", "notebooks", "files"]
         .into_iter()
         .flat_map(|kind| journal.of_kind(kind))
         .filter(|(path, entry)| entry.is_ours() && !entry.elsewhere && !present.contains(path))
         .flat_map(|(path, _)| std::iter::once(path.to_owned()).chain(orphaned(path, options)))
+        .chain(homes)
         .collect()
+}
+
+/// The home of a user or service principal of the target, as the tree of the target spells it.
+pub(crate) fn home_of(kind: &str, body: &Value, homes: &BTreeSet<String>) -> Option<String> {
+    let place = match kind {
+        "users" => "userName",
+        _ => "applicationId",
+    };
+    let home = format!("/Users/{}", places::text(body, place)?);
+    let folded = home.to_lowercase();
+    let known = homes.iter().find(|path| path.to_lowercase() == folded);
+    Some(known.cloned().unwrap_or(home))
 }
 
 /// Where a path stands when its home belongs to nobody.
@@ -296,7 +322,7 @@ impl Builder<'_> {
             return Some("it is activated".to_owned());
         }
         match there {
-            There::Object(object) => self.why_object_kept(kind, entry, object),
+            There::Object(object) => self.why_object_kept(kind, entry, object, deleted),
             There::Tree { path, modified_at } => {
                 self.why_tree_kept(kind, entry, path, *modified_at, deleted)
             }
@@ -320,7 +346,7 @@ impl Builder<'_> {
     }
 
     /// Whether the ledger names a path or something above it. Names that are no paths have nothing above them.
-    fn is_in_ledger(&self, name: &str) -> bool {
+    pub(super) fn is_in_ledger(&self, name: &str) -> bool {
         self.archive.ledger.contains(name)
             || directory_parents(name)
                 .iter()
@@ -344,12 +370,8 @@ impl Builder<'_> {
         if let Some(why) = self.target.unlisted.get(path) {
             return Some(format!("it cannot be listed: {why}"));
         }
-        let from = format!("{path}/");
-        let below = self.target.tree.range(from.clone()..);
-        let left = below
-            .take_while(|(child, _)| child.starts_with(&from))
-            .find(|(child, _)| !deleted.contains(*child));
-        left.map(|(child, _)| format!("not empty: {child}"))
+        self.left_below(path, deleted)
+            .map(|child| format!("not empty: {child}"))
     }
 
     fn has_home(&self, name: &str) -> bool {
@@ -366,11 +388,61 @@ impl Builder<'_> {
             .then(|| "changed in the target since the last import".to_owned())
     }
 
-    fn why_object_kept(&self, kind: &str, entry: &Entry, object: &TargetObject) -> Option<String> {
+    /// Whether the source has another object of that name, of a kind of which the service knows one of a name.
+    fn is_made_again(&self, kind: &lifeboat_catalog::Kind, body: &Value) -> bool {
+        if matches!(kind.natural_key, NaturalKey::NameAndContent(_)) {
+            return false;
+        }
+        let key = kind.key_of(body).map(|key| match kind.name {
+            "git-folders" => catalog_tree::without_alias(&key).to_owned(),
+            _ => key,
+        });
+        let mut records = self.archive.of_kind(kind.name).iter();
+        key.is_some() && records.any(|record| self.key(kind, &record.body) == key)
+    }
+
+    /// What lies in the home of a user or service principal of the target, or why nobody knows.
+    fn why_home_kept(
+        &self,
+        kind: &str,
+        body: &Value,
+        deleted: &BTreeSet<String>,
+    ) -> Option<String> {
+        if self.archive.tree.is_empty() {
+            return Some("nobody looked into the home".to_owned());
+        }
+        let home = home_of(kind, body, &self.target.homes)?;
+        if let Some(why) = self.target.unlisted.get(&home) {
+            return Some(format!("the home {home} cannot be listed: {why}"));
+        }
+        let left = self.left_below(&home, deleted)?;
+        Some(format!("the home in the target is not empty: {left}"))
+    }
+
+    /// Something below a folder of the target that is not deleted.
+    fn left_below(&self, folder: &str, deleted: &BTreeSet<String>) -> Option<&str> {
+        let from = format!("{folder}/");
+        let below = self.target.tree.range(from.clone()..);
+        below
+            .take_while(|(child, _)| child.starts_with(&from))
+            .find(|(child, _)| !deleted.contains(*child))
+            .map(|(child, _)| child.as_str())
+    }
+
+    fn why_object_kept(
+        &self,
+        kind: &str,
+        entry: &Entry,
+        object: &TargetObject,
+        deleted: &BTreeSet<String>,
+    ) -> Option<String> {
         let catalog = catalog_kind(kind);
         let body = &object.body;
         if (catalog.builtin)(body) {
             return Some("it is built in".to_owned());
+        }
+        if self.is_made_again(catalog, body) {
+            return Some("the source has another one of this name".to_owned());
         }
         match kind {
             "users" | "service-principals" if object.id == self.target.caller_id => {
@@ -383,7 +455,8 @@ impl Builder<'_> {
             "users" | "service-principals" if self.has_home(&entry.name) => {
                 return Some("the source still holds the home".to_owned());
             }
-            "users" | "service-principals" | "groups" => return None,
+            "users" | "service-principals" => return self.why_home_kept(kind, body, deleted),
+            "groups" => return None,
             "clusters" if !is_terminated(body) => return Some("it is running".to_owned()),
             _ => {}
         }
