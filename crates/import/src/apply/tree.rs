@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use futures_util::StreamExt as _;
@@ -40,6 +41,10 @@ struct Forest<'p> {
 
 /// A directory that is done: its path, and why nothing may be written into it if so.
 type Ready = (String, Option<String>);
+/// When a content was written: before the call, and after its reply.
+type Span = (Instant, Instant);
+/// When the contents of a directory were written, by path in the target.
+type Spans<'p> = Mutex<HashMap<&'p str, Span>>;
 type Work<'w> = Pin<Box<dyn Future<Output = Option<Ready>> + 'w>>;
 
 pub(super) async fn apply(run: &Run<'_>, plan: &Plan) {
@@ -367,6 +372,8 @@ fn is_not_found(fail: &Fail) -> bool {
 
 /// The contents of one directory.
 async fn fill(run: &Run<'_>, contents: &[(String, Item<'_>)]) -> Option<Ready> {
+    let spans = Spans::default();
+    let times = &spans;
     let written = concurrently(
         contents,
         run.options.concurrency.saturating_mul(4),
@@ -374,7 +381,7 @@ async fn fill(run: &Run<'_>, contents: &[(String, Item<'_>)]) -> Option<Ready> {
             let _lane = run.lanes.acquire().await;
             let outcome = match item.action.kind.as_str() {
                 "git-folders" => return finish(run, *item, git::folder(run, item.action).await),
-                _ => one(run, *item, path).await,
+                _ => one(run, *item, path, times).await,
             };
             match outcome {
                 Ok(Some(done)) => finish(run, *item, Ok(done)),
@@ -389,7 +396,9 @@ async fn fill(run: &Run<'_>, contents: &[(String, Item<'_>)]) -> Option<Ready> {
         .iter()
         .filter(|(_, item)| item.action.kind != "git-folders")
         .collect();
-    settle(run, &touched, waiting).await;
+    // Nothing panics while holding it; should it, what is inside is still whole.
+    let spans = spans.into_inner().unwrap_or_else(PoisonError::into_inner);
+    settle(run, &touched, waiting, &spans).await;
     None
 }
 
@@ -399,12 +408,23 @@ fn finish<T>(run: &Run<'_>, item: Item<'_>, outcome: Result<Done, Fail>) -> Opti
 }
 
 /// Writes one content. `None` when its id must be looked up before its access control can be written.
-async fn one(run: &Run<'_>, item: Item<'_>, path: &str) -> Result<Option<Done>, Fail> {
+async fn one<'p>(
+    run: &Run<'_>,
+    item: Item<'_>,
+    path: &'p str,
+    spans: &Spans<'p>,
+) -> Result<Option<Done>, Fail> {
     let line = item
         .line
         .ok_or_else(|| Fail::Other("its record is not in the archive".to_owned()))?;
     let mut done = if item.action.writes_object || item.action.what == What::Adopt {
-        files::write(run, item.action, line, path).await?
+        let began = Instant::now();
+        let done = files::write(run, item.action, line, path).await?;
+        if item.action.what != What::Adopt {
+            let mut spans = spans.lock().unwrap_or_else(PoisonError::into_inner);
+            spans.insert(path, (began, Instant::now()));
+        }
+        done
     } else {
         Done {
             target: item.action.target.clone(),
@@ -433,7 +453,12 @@ async fn grant_content(
 
 /// Looks at the directories again: ids that no reply named, and the times of change that tell the next run that nothing
 /// happened since.
-async fn settle(run: &Run<'_>, touched: &[&(String, Item<'_>)], waiting: Vec<(&String, Item<'_>)>) {
+async fn settle(
+    run: &Run<'_>,
+    touched: &[&(String, Item<'_>)],
+    waiting: Vec<(&String, Item<'_>)>,
+    spans: &HashMap<&str, Span>,
+) {
     let needed = |(path, item): &&&(String, Item<'_>)| {
         let entry = run
             .journal
@@ -471,10 +496,22 @@ async fn settle(run: &Run<'_>, touched: &[&(String, Item<'_>)], waiting: Vec<(&S
         },
     )
     .await;
+    let later = later(spans, listed);
     for (path, item) in changed {
-        let Some(info) = listed.get(path) else {
+        let now = listed.get(path);
+        let info = match spans.get(path.as_str()) {
+            Some(_) => now,
+            // What failed was not written, and nobody knows what it is.
+            None if item.action.writes_object && item.action.what != What::Adopt => None,
+            // Its content was read for the plan after this.
+            None => run.target.tree.get(path),
+        };
+        let Some(info) = info else {
             continue;
         };
+        let edited = spans
+            .get(path.as_str())
+            .is_some_and(|(_, answered)| is_changed_since(*answered, now, &later));
         let digest = run
             .journal
             .entry(&item.action.kind, &item.action.id)
@@ -485,10 +522,38 @@ async fn settle(run: &Run<'_>, touched: &[&(String, Item<'_>)], waiting: Vec<(&S
                 &item.action.kind,
                 &item.action.id,
                 Some(&info.object_id),
-                info.modified_at,
+                info.modified_at.filter(|_| !edited),
                 None,
             );
         }
+    }
+}
+
+/// Contents by the beginning of their write, each with the earliest time of change of those written from then on.
+type Later = Vec<(Instant, i64)>;
+
+fn later(spans: &HashMap<&str, Span>, listed: &BTreeMap<String, TreeInfo>) -> Later {
+    let times = spans.iter().filter_map(|(path, (began, _))| {
+        let time = modified(listed.get(*path))?;
+        Some((*began, time))
+    });
+    let mut later: Later = times.collect();
+    later.sort_unstable();
+    let mut earliest = i64::MAX;
+    for (_, time) in later.iter_mut().rev() {
+        earliest = earliest.min(*time);
+        *time = earliest;
+    }
+    later
+}
+
+/// Whether a content was changed after its write was answered, by the clock of the service: its time of change is later
+/// than that of another content whose write began only after that. What this does not show happened within a call.
+fn is_changed_since(answered: Instant, info: Option<&TreeInfo>, later: &Later) -> bool {
+    let next = later.partition_point(|(began, _)| *began < answered);
+    match (later.get(next), modified(info)) {
+        (Some((_, earliest)), Some(time)) => time > *earliest,
+        _ => false,
     }
 }
 
@@ -512,4 +577,43 @@ async fn finish_waiting(
     };
     grant_content(run, item, line, &info.object_id, &mut done).await?;
     Ok(done)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn an_edit_between_the_write_and_the_listing_is_seen() {
+        let start = Instant::now();
+        let at = |millis: u64| start + Duration::from_millis(millis);
+        // The first was written before the second, the third beside both.
+        let spans = HashMap::from([
+            ("/a", (at(0), at(10))),
+            ("/b", (at(20), at(30))),
+            ("/c", (at(5), at(40))),
+        ]);
+        let listed = |times: [i64; 3]| -> BTreeMap<String, TreeInfo> {
+            let named = ["/a", "/b", "/c"].into_iter().zip(times);
+            let info = |time| TreeInfo {
+                object_type: "NOTEBOOK".to_owned(),
+                object_id: "1".to_owned(),
+                language: None,
+                modified_at: Some(time),
+            };
+            named
+                .map(|(path, time)| (path.to_owned(), info(time)))
+                .collect()
+        };
+        let changed = |times: [i64; 3]| {
+            let listed = listed(times);
+            let later = later(&spans, &listed);
+            ["/a", "/b", "/c"].map(|path| is_changed_since(spans[path].1, listed.get(path), &later))
+        };
+        assert_eq!(changed([1_000, 1_020, 1_030]), [false, false, false]);
+        assert_eq!(changed([9_000, 1_020, 1_030]), [true, false, false]);
+        assert_eq!(changed([1_020, 1_020, 1_000]), [false, false, false]);
+    }
 }
