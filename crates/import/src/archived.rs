@@ -169,18 +169,7 @@ pub fn load(archive: &Archive, allow_incomplete: bool) -> Result<ArchiveState, E
         ));
     }
     state.complete = summary.inventory == Inventory::Complete && summary.scope == Scope::Workspace;
-    let run: RunRecord = archive
-        .document("run.json")
-        .map_err(|source| reading("run.json", source))?;
-    if !run.caller.admin {
-        // The service hides what its caller may not read, and no listing says so.
-        state.complete = false;
-        state.warnings.push(format!(
-            "the archive was made by {}, no administrator of the workspace: what the service hid from this caller is not \
-             in it, so nothing counts as removed at the source",
-            run.caller.user_name
-        ));
-    }
+    check_caller(archive, &mut state)?;
     state.listed = summary
         .kinds
         .iter()
@@ -225,6 +214,22 @@ pub fn load(archive: &Archive, allow_incomplete: bool) -> Result<ArchiveState, E
     load_acls(archive, &mut state)?;
     find_unknown(archive, &known, &mut state)?;
     Ok(state)
+}
+
+/// The service hides what its caller may not read, and no listing says so.
+fn check_caller(archive: &Archive, state: &mut ArchiveState) -> Result<(), Error> {
+    let run: RunRecord = archive
+        .document("run.json")
+        .map_err(|source| reading("run.json", source))?;
+    if !run.caller.admin {
+        state.complete = false;
+        state.warnings.push(format!(
+            "the archive was made by {}, no administrator of the workspace: what the service hid from this caller is not \
+             in it, so nothing counts as removed at the source",
+            run.caller.user_name
+        ));
+    }
+    Ok(())
 }
 
 fn missing(kinds: &BTreeMap<String, lifeboat_archive::KindSummary>) -> String {
