@@ -344,7 +344,8 @@ fn one_object_takes_one_length_request_and_at_most_four_ranges() {
     sink.write_all(&bytes).unwrap();
     destination.commit(sink, &descriptor).unwrap();
     let before = proxy.seen.lock().unwrap().len();
-    let source = open(&ground.address(NAME), &ground.settings).unwrap();
+    let store = Store::open(&ground.address(NAME), &ground.settings).unwrap();
+    let source = Source::in_store(&store, &ground.address(NAME)).unwrap();
     let archive = Archive::from_source(Box::new(source)).unwrap();
     let member = archive.find(&member_path(12_345)).unwrap().unwrap();
     assert_eq!(archive.read(&member).unwrap().len(), 500);
@@ -358,6 +359,8 @@ fn one_object_takes_one_length_request_and_at_most_four_ranges() {
         .filter(|request| request.method == "GET")
         .collect();
     assert_eq!(lengths, 1);
+    let received = store.traffic().received;
+    assert!(received < 4 << 20, "{received} of {} bytes", bytes.len());
     assert!(ranges.len() <= 4, "{} ranges", ranges.len());
     assert_eq!(seen.len(), 1 + ranges.len());
     for request in ranges {

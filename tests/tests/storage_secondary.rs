@@ -2,6 +2,7 @@
 //!
 //! Azurite's own secondary address takes writes and is never behind, so a proxy in front of it plays the real one: it
 //! refuses writes and may be as far behind as a test says. Ignored by a plain run; `tests/run.sh storage` runs them.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
 mod storage_support;
 

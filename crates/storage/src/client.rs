@@ -164,12 +164,13 @@ struct Client {
 impl HttpService for Client {
     async fn call(&self, mut request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let host = request.uri().host().unwrap_or_default().to_owned();
+        let bodiless = request.method().as_str() == "HEAD";
         self.connector.counters.count(&request);
         if is_commit(&request) {
             self.make_conditional(&mut request).await?;
         }
         match self.inner.execute(request).await {
-            Ok(response) => self.read(response, host).await,
+            Ok(response) => self.read(response, host, bodiless).await,
             Err(error) => {
                 let cause = innermost(&error);
                 note(Some(Trouble {
@@ -183,14 +184,21 @@ impl HttpService for Client {
 }
 
 impl Client {
-    async fn read(&self, response: HttpResponse, host: String) -> Result<HttpResponse, HttpError> {
+    async fn read(
+        &self,
+        response: HttpResponse,
+        host: String,
+        bodiless: bool,
+    ) -> Result<HttpResponse, HttpError> {
         let length = response.headers().get("content-length");
         let length = length.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
         let received = &self.connector.counters.received;
         let (parts, body) = response.into_parts();
         let status = parts.status;
         if status.is_success() || status.as_u16() == 304 {
-            received.fetch_add(length.unwrap_or_default(), Ordering::Relaxed);
+            // The reply to a length request announces what it does not bring.
+            let length = length.filter(|_| !bodiless).unwrap_or_default();
+            received.fetch_add(length, Ordering::Relaxed);
             note(None);
             return Ok(HttpResponse::from_parts(parts, body));
         }
