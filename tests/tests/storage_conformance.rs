@@ -260,4 +260,10 @@ fn s3_conforms() {
     conforms(&ground);
     replaced_while_read(&ground);
     absent(&ground);
+    let unfinished = storage_support::unfinished(&ground);
+    assert!(
+        unfinished.contains("ListMultipartUploadsResult"),
+        "{unfinished}"
+    );
+    assert!(!unfinished.contains("<Upload>"), "{unfinished}");
 }

@@ -175,6 +175,20 @@ pub fn s3_through(front: &str) -> Ground {
     }
 }
 
+/// What S3 says of uploads that were begun and neither committed nor given up.
+pub fn unfinished(ground: &Ground) -> String {
+    let bucket = ground.url["s3://".len()..].trim_end_matches('/');
+    let mut request = put_request(&format!("{}/{bucket}?uploads", server("LIFEBOAT_S3")));
+    *request.method_mut() = "GET".parse().unwrap();
+    wait(async {
+        let options = ClientOptions::new().with_allow_http(true);
+        let client = ReqwestConnector::default().connect(&options).unwrap();
+        let answer = client.execute(request).await.unwrap();
+        assert!(answer.status().is_success());
+        String::from_utf8(answer.into_body().bytes().await.unwrap().to_vec()).unwrap()
+    })
+}
+
 fn few() -> RetryConfig {
     RetryConfig {
         max_retries: 1,
