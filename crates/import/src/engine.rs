@@ -22,7 +22,9 @@ use crate::options::{Options, Recheck};
 use crate::plan::{self, Plan, Prepared};
 use crate::report::{Comparison, ObjectResult, Report, Totals};
 use crate::resolve::Resolver;
-use crate::target::{Reader, TargetState, missing_account_groups, read_contents, read_offer};
+use crate::target::{
+    Reader, TargetState, is_identity, missing_account_groups, read_contents, read_offer,
+};
 use crate::{Contact, reading_header};
 
 /// Names of the phases in which nothing is written.
@@ -232,9 +234,17 @@ pub(crate) async fn apply(
                 name: READING_BACK,
                 total: None,
             });
-            read_back(archive, client, options, &mut start, &journal, &mut report)
-                .await
-                .map(|()| report)
+            read_back(
+                archive,
+                client,
+                options,
+                &mut start,
+                &journal,
+                target,
+                &mut report,
+            )
+            .await
+            .map(|()| report)
         }
         None => Ok(report),
     };
@@ -299,6 +309,7 @@ async fn read_back(
     options: &Options,
     start: &mut Start,
     journal: &Journal,
+    before: TargetState,
     report: &mut Report,
 ) -> Result<(), Error> {
     let knowledge = journal.knowledge();
@@ -314,7 +325,7 @@ async fn read_back(
         journal: Some(journal),
     };
     let clock = std::time::Instant::now();
-    let comparing = compare_with(&comparing, &mut start.state);
+    let comparing = compare_with(&comparing, &mut start.state, Some(before));
     let comparison = match options.stop.unless(comparing).await {
         Ok(comparison) => comparison,
         Err(Error::Interrupted) => {
@@ -366,7 +377,7 @@ pub(crate) async fn compare(
         report: None,
         journal: None,
     };
-    compare_with(&comparing, &mut start.state).await
+    compare_with(&comparing, &mut start.state, None).await
 }
 
 /// Reads the target and plans.
@@ -444,7 +455,7 @@ async fn prepare(
     Ok((target, prepared))
 }
 
-fn reader<'r>(
+pub(crate) fn reader<'r>(
     client: &'r Client,
     options: &Options,
     state: &'r ArchiveState,
@@ -469,27 +480,48 @@ pub(crate) async fn read_target(
     knowledge: &Knowledge,
 ) -> Result<TargetState, Error> {
     let reader = reader(client, options, state, knowledge);
-    let (kinds, homes, dbfs) = tokio::join!(
-        reader.kinds(identity, workspace_id),
+    let mut target = reader.blank(identity, workspace_id);
+    let mut others = TargetState::default();
+    // Where homes stand is known when the people are; most stand where they stood, so the walk need not wait.
+    let as_archived = directories_of(state, &Resolver::default(), options, filter);
+    let (people, rest, homes, dbfs, walked) = tokio::join!(
+        reader.list_kinds(&mut target, is_identity),
+        reader.list_kinds(&mut others, |kind| !is_identity(kind)),
         reader.homes(),
-        reader.dbfs()
+        reader.dbfs(|_| true),
+        reader.tree(&as_archived),
     );
-    let mut target = kinds?;
+    people.and(rest)?;
+    target.kinds.append(&mut others.kinds);
     target.homes = homes?;
     (target.dbfs, target.dbfs_refused) = dbfs?;
-    if !state.tree.is_empty() {
-        let resolver = homes_of(state, &target, options, filter);
-        let mut wanted = plan::wanted_directories(state, &resolver, options, filter);
-        for path in plan::removed_paths(state, &target, knowledge, options, filter) {
-            let parents = plan::directory_parents(&path);
-            wanted.extend(parents.into_iter().map(str::to_owned));
-            wanted.insert(path);
-        }
-        let walked = reader.tree(&wanted).await?;
-        target.tree = walked.tree;
-        target.unlisted = walked.unlisted;
+    let resolver = homes_of(state, &target, options, filter);
+    let mut wanted = directories_of(state, &resolver, options, filter);
+    for path in plan::removed_paths(state, &target, knowledge, options, filter) {
+        let parents = plan::directory_parents(&path);
+        wanted.extend(parents.into_iter().map(str::to_owned));
+        wanted.insert(path);
     }
+    let mut walked = walked?;
+    if wanted != as_archived {
+        walked = reader.tree(&wanted).await?;
+    }
+    target.tree = walked.tree;
+    target.unlisted = walked.unlisted;
     Ok(target)
+}
+
+/// The directories to list; none when the archive has no tree.
+fn directories_of(
+    state: &ArchiveState,
+    resolver: &Resolver,
+    options: &Options,
+    filter: &Filter,
+) -> BTreeSet<String> {
+    if state.tree.is_empty() {
+        return BTreeSet::new();
+    }
+    plan::wanted_directories(state, resolver, options, filter)
 }
 
 /// A resolver that knows where homes stand, and no more.

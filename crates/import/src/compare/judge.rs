@@ -23,6 +23,20 @@ pub(super) struct Judged {
     pub form: Option<String>,
 }
 
+impl Judged {
+    /// An object that was found equal before, and that nobody wrote since.
+    pub fn equal(action: &Action) -> Self {
+        Self {
+            kind: action.kind.clone(),
+            id: action.id.clone(),
+            name: action.name.clone(),
+            verdict: Verdict::Equal,
+            places: Vec::new(),
+            form: None,
+        }
+    }
+}
+
 pub(super) fn target_id(prepared: &Prepared, kind: &Kind, action: &Action) -> Option<String> {
     action.target.clone().or_else(|| {
         prepared

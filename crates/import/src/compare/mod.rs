@@ -1,19 +1,22 @@
 //! The target read back and compared with the archive, object by object (`spec/import.md`, "Compare").
 //!
 //! What should be there is the archived object in the words of the target and passive; two bodies are equal when their
-//! compare forms are. Reads may be stale: what differs is read again before it is reported.
+//! compare forms are. Reads may be stale: what differs is read again before it is reported. After an apply only that is
+//! read which it wrote or which no comparison has proved yet.
 
 mod judge;
+mod scope;
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use lifeboat_archive::Archive;
 use lifeboat_catalog::tree;
 use lifeboat_databricks::{Client, Identity};
 
 use self::judge::{Judge, Judged, expected_access, target_id};
+use self::scope::{Keys, Scope};
 use crate::archived::ArchiveState;
-use crate::engine::{homes_of, read_target};
+use crate::engine::{homes_of, reader};
 use crate::error::Error;
 use crate::filter::Filter;
 use crate::guards;
@@ -22,7 +25,7 @@ use crate::options::Options;
 use crate::plan::{self, Action, Prepared};
 use crate::report::{Comparison, Difference, Fate, Report, Verdict, Verdicts};
 use crate::target::{
-    Reader, TargetState, Wanted, account_groups, missing_account_groups, read_contents,
+    TargetState, Wanted, account_groups, missing_account_groups, read_contents,
 };
 
 /// Pauses before differing objects are read again, in seconds.
@@ -43,9 +46,21 @@ pub(crate) struct Comparing<'a> {
     pub journal: Option<&'a Journal>,
 }
 
+impl Comparing<'_> {
+    /// The options under which what stands at the place of an object is that object.
+    fn adopting(&self) -> Options {
+        Options {
+            adopt: true,
+            ..self.options.clone()
+        }
+    }
+}
+
+/// `before`: the target as it was read before the apply whose report is there.
 pub(crate) async fn compare_with(
     comparing: &Comparing<'_>,
     state: &mut ArchiveState,
+    before: Option<TargetState>,
 ) -> Result<Comparison, Error> {
     let explained: BTreeMap<(&str, &str), &str> = comparing
         .report
@@ -60,15 +75,29 @@ pub(crate) async fn compare_with(
         })
         .collect();
     let mut judged: BTreeMap<(String, String), Judged> = BTreeMap::new();
-    let mut only: Option<HashSet<(String, String)>> = None;
-    for pause in std::iter::once(None).chain(AGAIN.map(Some)) {
-        if let Some(pause) = pause {
-            tokio::time::sleep(comparing.options.second.mul_f64(pause)).await;
+    let (mut target, mut scope) = match (before, comparing.report) {
+        (Some(mut target), Some(report)) => {
+            let scope = Scope::after(report, comparing.knowledge);
+            scope::read_again(
+                comparing,
+                state,
+                &mut target,
+                &scope::written(report, &scope),
+            )
+            .await?;
+            (target, scope)
         }
-        for one in pass(comparing, state, only.as_ref()).await? {
+        _ => (scope::read_all(comparing, state).await?, Scope::default()),
+    };
+    for pause in std::iter::once(None).chain(AGAIN.map(Some)) {
+        if let (Some(pause), Some(doubtful)) = (pause, &scope.only) {
+            tokio::time::sleep(comparing.options.second.mul_f64(pause)).await;
+            scope::read_again(comparing, state, &mut target, doubtful).await?;
+        }
+        for one in pass(comparing, state, &mut target, &scope).await? {
             judged.insert((one.kind.clone(), one.id.clone()), one);
         }
-        let doubtful: HashSet<(String, String)> = judged
+        let doubtful: Keys = judged
             .iter()
             .filter(|(_, one)| one.verdict != Verdict::Equal)
             .filter(|((kind, id), _)| !explained.contains_key(&(kind.as_str(), id.as_str())))
@@ -77,7 +106,7 @@ pub(crate) async fn compare_with(
         if doubtful.is_empty() {
             break;
         }
-        only = Some(doubtful);
+        scope.only = Some(doubtful);
     }
     if let Some(journal) = comparing.journal {
         record(journal, comparing.knowledge, &judged)?;
@@ -119,81 +148,70 @@ fn summed(
     comparison
 }
 
-/// Records what the target made of what was written, so that the next run knows whether somebody changed it since.
+/// Records what the target made of what was written, so that the next run knows whether somebody changed it since, and
+/// what was proved.
 fn record(
     journal: &Journal,
     knowledge: &Knowledge,
     judged: &BTreeMap<(String, String), Judged>,
 ) -> Result<(), Error> {
     for ((kind, id), one) in judged {
-        let (Some(form), Some(entry)) = (&one.form, knowledge.entry(kind, id)) else {
+        let Some(entry) = knowledge.entry(kind, id) else {
             continue;
         };
+        let settled = one.verdict == Verdict::Equal && entry.pending.is_none();
+        let proved = settled && !entry.proved;
         // What somebody made of an object since it was written, or what an update without an answer may still make of
         // it, is not what was written.
         let doubtful = entry.seen.is_some() || entry.pending.is_some();
-        let known = entry.seen.as_ref() == Some(form) && entry.pending.is_none();
-        if entry.digest.is_none() || known || (doubtful && one.verdict != Verdict::Equal) {
+        let form = one.form.as_ref().filter(|form| {
+            let known = entry.seen.as_ref() == Some(form) && entry.pending.is_none();
+            entry.digest.is_some() && !known && (!doubtful || one.verdict == Verdict::Equal)
+        });
+        if form.is_none() && !proved {
             continue;
         }
         let mut line = journal.line(LineKind::Seen);
         line.kind = Some(kind.clone());
         line.id = Some(id.clone());
-        line.digest = Some(form.clone());
+        line.digest = form.cloned();
+        line.proved = proved.then_some(true);
         journal.append(&line, false)?;
     }
     Ok(())
 }
 
-/// Reads the target once and judges every object, or only those of an earlier doubt.
+/// Reads contents and access control of everything in the scope and judges it.
 async fn pass(
     comparing: &Comparing<'_>,
     state: &mut ArchiveState,
-    only: Option<&HashSet<(String, String)>>,
+    target: &mut TargetState,
+    scope: &Scope,
 ) -> Result<Vec<Judged>, Error> {
-    let options = Options {
-        adopt: true,
-        ..comparing.options.clone()
-    };
+    let options = &comparing.adopting();
     let Comparing {
         client,
         filter,
-        identity,
-        workspace_id,
         knowledge,
         ..
     } = *comparing;
-    let mut target = read_target(
-        client,
-        &options,
-        state,
-        filter,
-        identity,
-        workspace_id,
-        knowledge,
-    )
-    .await?;
     guards::identities_listed(target.nobody.take())?;
     // Whoever cannot be assigned is granted nothing.
-    let missing = missing_account_groups(state, target.of_kind("groups"));
-    target.offer.account_groups = account_groups(client, missing, options.concurrency).await?;
-    let homes = homes_of(state, &target, &options, filter);
-    let wants = |kind: &str, id: &str| {
-        only.is_none_or(|only| only.contains(&(kind.to_owned(), id.to_owned())))
-    };
-    let (contents, jupyter) = contents_to_read(state, &target, filter, &homes, &wants);
+    let mut missing = missing_account_groups(state, target.of_kind("groups"));
+    missing.retain(|name| !target.offer.account_groups.contains_key(name));
+    let asked = account_groups(client, missing, options.concurrency).await?;
+    target.offer.account_groups.extend(asked);
+    let homes = homes_of(state, target, options, filter);
+    let wants = |kind: &str, id: &str| scope.wants(kind, id);
+    let (contents, jupyter) = contents_to_read(state, target, filter, &homes, &wants);
     state.normalise(comparing.archive, &jupyter)?;
-    let prepared = plan::build_to_compare(state, &target, knowledge, &options, filter);
-    let acls = acls_to_read(state, &target, &prepared, &wants);
-    let reader = Reader {
-        client,
-        archive: state,
-        journal: knowledge,
-        concurrency: options.concurrency.max(1),
-    };
+    let prepared = plan::build_to_compare(state, target, knowledge, options, filter);
+    let acls = acls_to_read(state, target, &prepared, &wants);
+    let reader = reader(client, options, state, knowledge);
     let mut granted = TargetState::default();
+    target.contents.clear();
     let (read, granted_read) = tokio::join!(
-        read_contents(client, contents, options.concurrency, &mut target),
+        read_contents(client, contents, options.concurrency, target),
         reader.acls(acls, &mut granted),
     );
     read?;
@@ -201,20 +219,24 @@ async fn pass(
     target.acls = granted.acls;
     let judge = Judge {
         state,
-        target: &target,
+        target,
         prepared: &prepared,
         knowledge,
-        options: &options,
+        options,
         alone: comparing.report.is_none(),
     };
-    Ok(prepared
-        .plan
-        .actions
-        .iter()
-        .filter(|action| wants(&action.kind, &action.id) && judge.is_comparable(action))
+    let actions = prepared.plan.actions.iter();
+    let judged = actions
+        .filter(|action| judge.is_comparable(action))
         .filter(|action| !is_only_above(filter, knowledge, action))
-        .map(|action| judge.judge(action))
-        .collect())
+        .filter_map(|action| {
+            if scope.wants(&action.kind, &action.id) {
+                Some(judge.judge(action))
+            } else {
+                scope.is_first().then(|| Judged::equal(action))
+            }
+        });
+    Ok(judged.collect())
 }
 
 /// A directory that stands above what is selected, and was not made for it: what it grants is nobody's question.

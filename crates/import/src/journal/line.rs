@@ -138,6 +138,9 @@ pub struct Line {
     /// For an adoption: digest of the form that counts as last seen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seen: Option<String>,
+    /// For a seen line: a comparison found the object and its access control equal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proved: Option<bool>,
     /// For a standing line: the standing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub standing: Option<Standing>,
@@ -172,6 +175,7 @@ impl Line {
             error: None,
             state: None,
             seen: None,
+            proved: None,
             standing: None,
         }
     }

@@ -75,6 +75,8 @@ pub struct Entry {
     pub modified_at: Option<i64>,
     /// Digest of the target's form as it was last read back.
     pub seen: Option<String>,
+    /// True when a comparison found it and its access control equal, and nothing of it was written since.
+    pub proved: bool,
     /// True once a new cluster was seen terminated and got its archived specification.
     pub configured: bool,
     /// True once pinned.
@@ -232,6 +234,7 @@ impl Knowledge {
             LineKind::Seen => {
                 if let Some((kind, id)) = line.object() {
                     let entry = self.entry_mut(kind, id);
+                    entry.proved |= line.proved == Some(true);
                     if line.modified_at.is_some() {
                         entry.modified_at = line.modified_at;
                     }
@@ -267,6 +270,7 @@ impl Knowledge {
             Op::Deactivate => return,
             _ => {}
         }
+        entry.proved = false;
         let pending = Pending {
             op,
             digest: line.digest.clone(),
@@ -307,6 +311,7 @@ impl Knowledge {
             return;
         }
         entry.earlier = None;
+        entry.proved = false;
         let digest = entry
             .pending
             .take()

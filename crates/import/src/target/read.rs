@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 
-use futures_util::stream::{self, StreamExt as _};
+use futures_util::stream::{self, FuturesUnordered, StreamExt as _};
 use lifeboat_catalog::{Kind, libraries, places, secret_scopes, tree};
 use lifeboat_databricks::{Client, Identity, Listing, Paging, segment};
 use serde_json::Value;
@@ -12,6 +12,7 @@ use super::{DbfsInfo, Listed, TargetObject, TargetState, TreeInfo};
 use crate::archived::ArchiveState;
 use crate::error::Error;
 use crate::journal::Knowledge;
+use crate::plan::parent;
 
 /// Directories listed at one time: the service refuses more than 20 (fact sheet, section 4.1).
 const CONCURRENT_LISTS: usize = 16;
@@ -45,18 +46,16 @@ pub(crate) struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// Lists all kinds of which the archive has objects; identities always.
-    pub async fn kinds(
-        &self,
-        identity: &Identity,
-        workspace_id: &str,
-    ) -> Result<TargetState, Error> {
-        let kinds: Vec<&'static Kind> = lifeboat_catalog::kinds()
-            .iter()
-            .copied()
-            .filter(|kind| kind.list.is_some() && self.concerns(kind.name))
-            .collect();
-        self.listed(&kinds, identity, workspace_id).await
+    /// A target of which nothing is known yet but who asks it.
+    pub fn blank(&self, identity: &Identity, workspace_id: &str) -> TargetState {
+        TargetState {
+            workspace_id: workspace_id.to_owned(),
+            host: self.client.host().to_owned(),
+            caller: identity.user_name.clone(),
+            caller_id: identity.id.clone(),
+            is_admin: identity.is_admin,
+            ..TargetState::default()
+        }
     }
 
     /// Lists these kinds; of kinds whose listing does not show everything, what the archive or the journal names is read.
@@ -66,14 +65,30 @@ impl Reader<'_> {
         identity: &Identity,
         workspace_id: &str,
     ) -> Result<TargetState, Error> {
-        let mut state = TargetState {
-            workspace_id: workspace_id.to_owned(),
-            host: self.client.host().to_owned(),
-            caller: identity.user_name.clone(),
-            caller_id: identity.id.clone(),
-            is_admin: identity.is_admin,
-            ..TargetState::default()
-        };
+        let mut state = self.blank(identity, workspace_id);
+        self.list_into(kinds, &mut state).await?;
+        Ok(state)
+    }
+
+    /// Lists the kinds that are wanted, of those of which the archive has objects; identities always.
+    pub async fn list_kinds(
+        &self,
+        state: &mut TargetState,
+        wanted: impl Fn(&str) -> bool,
+    ) -> Result<(), Error> {
+        let kinds: Vec<&'static Kind> = lifeboat_catalog::kinds()
+            .iter()
+            .copied()
+            .filter(|kind| kind.list.is_some() && self.concerns(kind.name) && wanted(kind.name))
+            .collect();
+        self.list_into(&kinds, state).await
+    }
+
+    async fn list_into(
+        &self,
+        kinds: &[&'static Kind],
+        state: &mut TargetState,
+    ) -> Result<(), Error> {
         let listings = concurrently(kinds.iter().copied(), self.concurrency, |kind| {
             self.list_kind(kind)
         })
@@ -91,7 +106,7 @@ impl Reader<'_> {
             };
             state.kinds.insert(kind.name.to_owned(), listed);
         }
-        Ok(state)
+        Ok(())
     }
 
     fn concerns(&self, kind: &str) -> bool {
@@ -207,50 +222,86 @@ impl Reader<'_> {
     /// Lists the directories of the target that `wanted` names, from the root down.
     pub async fn tree(&self, wanted: &BTreeSet<String>) -> Result<Walked, Error> {
         let mut walked = Walked::default();
-        let mut level = vec!["/".to_owned()];
-        while !level.is_empty() {
-            let replies = concurrently(
-                level,
-                CONCURRENT_LISTS.min(self.concurrency),
-                |path| async move {
-                    let reply = list_directory(self.client, &path).await;
-                    (path, reply)
-                },
-            )
-            .await;
-            level = Vec::new();
-            for (path, reply) in replies {
-                let listed = match reply {
-                    Ok(listed) => listed,
-                    Err(error) if error.is_not_found() => continue,
-                    Err(error) if fatal(&error) => {
-                        return Err(service(&format!("listing {path}"), error));
+        let limit = CONCURRENT_LISTS.min(self.concurrency);
+        let mut waiting: Vec<String> = wanted.get("/").cloned().into_iter().collect();
+        let mut work = FuturesUnordered::new();
+        loop {
+            let free = limit.saturating_sub(work.len()).min(waiting.len());
+            for path in waiting.drain(..free) {
+                work.push(self.directory(path));
+            }
+            let Some(listed) = work.next().await else {
+                return Ok(walked);
+            };
+            match listed? {
+                (path, Directory::Children(children)) => {
+                    for (child, info) in children {
+                        if tree::is_folder(&info.object_type)
+                            && wanted.contains(&child)
+                            && child != path
+                        {
+                            waiting.push(child.clone());
+                        }
+                        walked.tree.insert(child, info);
                     }
-                    Err(error) => {
-                        walked.unlisted.insert(path, error.to_string());
-                        continue;
-                    }
-                };
-                for (child, info) in listed {
-                    if tree::is_folder(&info.object_type)
-                        && wanted.contains(&child)
-                        && child != path
-                    {
-                        level.push(child.clone());
-                    }
-                    walked.tree.insert(child, info);
                 }
+                (path, Directory::Refused(reason)) => {
+                    walked.unlisted.insert(path, reason);
+                }
+                (_, Directory::Gone) => {}
             }
         }
-        Ok(walked)
     }
 
-    /// Looks up the DBFS paths of the archive. What the service refuses for all of them is the second part.
-    pub async fn dbfs(&self) -> Result<(BTreeMap<String, DbfsInfo>, Option<String>), Error> {
+    /// Lists directories again, wherever they stand, into what is known of the tree.
+    pub async fn directories_again(
+        &self,
+        paths: BTreeSet<String>,
+        state: &mut TargetState,
+    ) -> Result<(), Error> {
+        let limit = CONCURRENT_LISTS.min(self.concurrency);
+        let listed = concurrently(paths, limit, |path| self.directory(path)).await;
+        let listed = listed.into_iter().collect::<Result<Vec<_>, Error>>()?;
+        let again: BTreeSet<&str> = listed.iter().map(|(path, _)| path.as_str()).collect();
+        state
+            .tree
+            .retain(|path, _| parent(path).is_none_or(|above| !again.contains(above)));
+        for (path, listed) in listed {
+            state.unlisted.remove(&path);
+            match listed {
+                Directory::Children(children) => state.tree.extend(children),
+                Directory::Refused(reason) => {
+                    state.unlisted.insert(path, reason);
+                }
+                Directory::Gone => {}
+            }
+        }
+        Ok(())
+    }
+
+    async fn directory(&self, path: String) -> Result<(String, Directory), Error> {
+        let listed = match list_directory(self.client, &path).await {
+            Ok(children) => Directory::Children(children),
+            Err(error) if error.is_not_found() => Directory::Gone,
+            Err(error) if fatal(&error) => {
+                return Err(service(&format!("listing {path}"), error));
+            }
+            Err(error) => Directory::Refused(error.to_string()),
+        };
+        Ok((path, listed))
+    }
+
+    /// Looks up the DBFS paths of the archive that are wanted. What the service refuses for all of them is the second
+    /// part.
+    pub async fn dbfs(
+        &self,
+        wanted: impl Fn(&str) -> bool,
+    ) -> Result<(BTreeMap<String, DbfsInfo>, Option<String>), Error> {
         let archived = self.archive.dbfs.iter().map(|line| line.path.as_str());
         let made = self.journal.of_kind("dbfs");
         let made = made.filter(|(_, entry)| entry.is_ours());
-        let paths: BTreeSet<&str> = archived.chain(made.map(|(path, _)| path)).collect();
+        let paths = archived.chain(made.map(|(path, _)| path));
+        let paths: BTreeSet<&str> = paths.filter(|path| wanted(path)).collect();
         let replies = concurrently(paths, self.concurrency, |path| async move {
             let reply = self
                 .client
@@ -302,6 +353,13 @@ impl Reader<'_> {
         }
         Ok(())
     }
+}
+
+/// What came of listing a directory.
+enum Directory {
+    Children(BTreeMap<String, TreeInfo>),
+    Refused(String),
+    Gone,
 }
 
 /// A walk through the target's tree.
@@ -432,7 +490,7 @@ fn array(reply: &Value, field: &str) -> Vec<Value> {
 }
 
 /// Kinds on which everything else depends: who is not listed there counts as nobody.
-fn is_identity(kind: &str) -> bool {
+pub(crate) fn is_identity(kind: &str) -> bool {
     matches!(kind, "users" | "groups" | "service-principals")
 }
 
