@@ -7,7 +7,7 @@ use lifeboat_archive::Archive;
 use lifeboat_databricks::{Client, Identity};
 
 use crate::activation::{self, Covered};
-use crate::apply::{self, Record, Run, Stopped};
+use crate::apply::{self, ReadBack, Record, Run, Stopped};
 use crate::archived::{self, ArchiveState};
 use crate::closure;
 use crate::compare::{Comparing, compare_with};
@@ -221,6 +221,7 @@ pub(crate) async fn apply(
     let mut record = run.into_record();
     journal.sync()?;
     let stopped = record.stopped.take();
+    let read = std::mem::take(&mut record.read_back);
     let mut report = report(&plan, record);
     report.incomplete = start.state.incomplete;
     report.phases.insert(0, (READING.to_owned(), reading));
@@ -240,7 +241,7 @@ pub(crate) async fn apply(
                 options,
                 &mut start,
                 &journal,
-                target,
+                (target, read),
                 &mut report,
             )
             .await
@@ -309,7 +310,7 @@ async fn read_back(
     options: &Options,
     start: &mut Start,
     journal: &Journal,
-    before: TargetState,
+    before: (TargetState, ReadBack),
     report: &mut Report,
 ) -> Result<(), Error> {
     let knowledge = journal.knowledge();

@@ -3,6 +3,7 @@
 use lifeboat_catalog::{Kind, acl};
 use lifeboat_databricks::{Body, Safety, segment};
 
+use super::readback::Written;
 use super::run::{Done, Fail, Run, Step};
 use crate::journal::Op;
 use crate::plan::{Action, What};
@@ -58,6 +59,10 @@ pub(super) async fn put(
             .client
             .send("PUT", &path, &[], Body::Json(&body), Safety::Idempotent);
         let Err(fail) = run.write(&step, call, |_| None).await else {
+            run.tell_written(Written::Access(
+                permissions.segment.to_owned(),
+                target.to_owned(),
+            ));
             return Ok(());
         };
         let Some(error) = fail.error() else {

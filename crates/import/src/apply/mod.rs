@@ -13,12 +13,14 @@ mod git;
 mod identities;
 mod libraries;
 mod objects;
+mod readback;
 mod removed;
 mod results;
 mod run;
 mod secrets;
 mod tree;
 
+pub(crate) use readback::ReadBack;
 pub(crate) use run::{Record, Run, Stopped};
 
 use crate::plan::{Action, Plan, What};
@@ -43,6 +45,25 @@ async fn all(run: &Run<'_>, plan: &Plan) {
             run.settle(index, action);
         }
     }
+    let written = run.options.compare.then(|| run.begin_reading_back());
+    let reading = async {
+        match written {
+            Some(written) => readback::read(run, written).await,
+            None => ReadBack::default(),
+        }
+    };
+    let writing = async {
+        write(run, plan).await;
+        run.end_reading_back();
+    };
+    let ((), read) = tokio::join!(writing, reading);
+    run.keep(read);
+    for (index, action) in plan.actions.iter().enumerate() {
+        run.settle_rest(index, action);
+    }
+}
+
+async fn write(run: &Run<'_>, plan: &Plan) {
     run.phase("identities", identities::apply(run, plan)).await;
     let scripts = objects::in_order(run, plan, "global-init-scripts");
     tokio::join!(

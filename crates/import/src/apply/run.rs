@@ -10,7 +10,10 @@ use lifeboat_catalog::acl::Principal;
 use lifeboat_catalog::records::ObjectRecord;
 use lifeboat_databricks::Client;
 use serde_json::Value;
+use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::sync::{Semaphore, watch};
+
+use super::readback::{ReadBack, Written};
 
 use crate::archived::ArchiveState;
 use crate::calls::Calls;
@@ -49,6 +52,8 @@ pub(crate) struct Record {
     pub stopped: Option<Stopped>,
     /// Calls that wrote.
     pub writes: u64,
+    /// What was read back already.
+    pub read_back: ReadBack,
 }
 
 /// One run.
@@ -70,6 +75,9 @@ pub(crate) struct Run<'a> {
     pub budget: Semaphore,
     resolver: Mutex<Resolver>,
     pub(super) results: Mutex<HashMap<usize, ObjectResult>>,
+    /// What was written, for those who read it back; `None` when nobody does.
+    written: Mutex<Option<UnboundedSender<Written>>>,
+    read_back: Mutex<ReadBack>,
     /// Tells those who wait for the result of another object that there is one more.
     pub(super) news: watch::Sender<()>,
     pub(super) checklist: Mutex<Vec<Todo>>,
@@ -114,6 +122,8 @@ impl<'a> Run<'a> {
             budget: Semaphore::new(BUDGET_MIB as usize),
             resolver: Mutex::new(resolver),
             results: Mutex::new(HashMap::new()),
+            written: Mutex::new(None),
+            read_back: Mutex::default(),
             news: watch::Sender::new(()),
             checklist: Mutex::new(Vec::new()),
             progress: Mutex::new(HashMap::new()),
@@ -152,6 +162,31 @@ impl<'a> Run<'a> {
                 total: Some(total as u64),
             });
         }
+    }
+
+    /// From now on [`Run::tell_written`] reaches somebody.
+    pub(super) fn begin_reading_back(&self) -> UnboundedReceiver<Written> {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        *lock(&self.written) = Some(sender);
+        receiver
+    }
+
+    /// Nothing more will be written.
+    pub(super) fn end_reading_back(&self) {
+        *lock(&self.written) = None;
+    }
+
+    /// Says that something can be read back.
+    pub(super) fn tell_written(&self, written: Written) {
+        if let Some(sender) = lock(&self.written).as_ref() {
+            // Whoever reads does so to the end; should he not, the comparison reads it.
+            let _ = sender.send(written);
+        }
+    }
+
+    /// Keeps what was read back.
+    pub(super) fn keep(&self, read: ReadBack) {
+        *lock(&self.read_back) = read;
     }
 
     /// Waits until there is a result at each of these positions of the plan.
@@ -272,6 +307,7 @@ impl<'a> Run<'a> {
             phases: std::mem::take(&mut *lock(&self.phases)),
             stopped: self.calls.stopped(),
             writes: self.calls.writes(),
+            read_back: std::mem::take(&mut *lock(&self.read_back)),
         }
     }
 }

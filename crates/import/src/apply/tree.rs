@@ -14,12 +14,13 @@ use lifeboat_catalog::{Kind, places, tree};
 use lifeboat_databricks::{Body, Safety};
 use serde_json::json;
 
+use super::readback::Written;
 use super::run::{Done, Fail, Run, Step};
 use super::{access, files, git};
 use crate::journal::Op;
 use crate::plan::{Action, Plan, What, directory_parents};
 use crate::resolve::Access;
-use crate::target::{TreeInfo, concurrently, list_directory};
+use crate::target::{TreeInfo, Wanted, concurrently, list_directory};
 
 const MKDIRS: &str = "/api/2.0/workspace/mkdirs";
 const GET_STATUS: &str = "/api/2.0/workspace/get-status";
@@ -516,6 +517,18 @@ async fn settle(
             .journal
             .entry(&item.action.kind, &item.action.id)
             .and_then(|entry| entry.digest);
+        if let (true, Some(content)) = (
+            item.action.writes_object,
+            item.line.and_then(|line| line.content.as_ref()),
+        ) {
+            let wanted = Wanted {
+                kind: item.action.kind.clone(),
+                path: path.clone(),
+                format: content.format.clone(),
+                size: content.size,
+            };
+            run.tell_written(Written::Content(wanted, info.modified_at));
+        }
         if digest.is_some() {
             // A journal that cannot be written stops the run by itself.
             let _ = run.seen(

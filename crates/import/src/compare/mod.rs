@@ -7,7 +7,7 @@
 mod judge;
 mod scope;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use lifeboat_archive::Archive;
 use lifeboat_catalog::tree;
@@ -15,6 +15,7 @@ use lifeboat_databricks::{Client, Identity};
 
 use self::judge::{Judge, Judged, expected_access, target_id};
 use self::scope::{Keys, Scope};
+use crate::apply::ReadBack;
 use crate::archived::ArchiveState;
 use crate::engine::{homes_of, reader};
 use crate::error::Error;
@@ -56,11 +57,11 @@ impl Comparing<'_> {
     }
 }
 
-/// `before`: the target as it was read before the apply whose report is there.
+/// `before`: the target as it was read before the apply whose report is there, and what that apply read back already.
 pub(crate) async fn compare_with(
     comparing: &Comparing<'_>,
     state: &mut ArchiveState,
-    before: Option<TargetState>,
+    before: Option<(TargetState, ReadBack)>,
 ) -> Result<Comparison, Error> {
     let explained: BTreeMap<(&str, &str), &str> = comparing
         .report
@@ -75,8 +76,10 @@ pub(crate) async fn compare_with(
         })
         .collect();
     let mut judged: BTreeMap<(String, String), Judged> = BTreeMap::new();
+    let mut read = ReadBack::default();
     let (mut target, mut scope) = match (before, comparing.report) {
-        (Some(mut target), Some(report)) => {
+        (Some((mut target, already)), Some(report)) => {
+            read = already;
             let scope = Scope::after(report, comparing.knowledge);
             scope::read_again(
                 comparing,
@@ -94,7 +97,15 @@ pub(crate) async fn compare_with(
             tokio::time::sleep(comparing.options.second.mul_f64(pause)).await;
             scope::read_again(comparing, state, &mut target, doubtful).await?;
         }
-        for one in pass(comparing, state, &mut target, &scope).await? {
+        for one in pass(
+            comparing,
+            state,
+            &mut target,
+            &scope,
+            std::mem::take(&mut read),
+        )
+        .await?
+        {
             judged.insert((one.kind.clone(), one.id.clone()), one);
         }
         let doubtful: Keys = judged
@@ -187,6 +198,7 @@ async fn pass(
     state: &mut ArchiveState,
     target: &mut TargetState,
     scope: &Scope,
+    already: ReadBack,
 ) -> Result<Vec<Judged>, Error> {
     let options = &comparing.adopting();
     let Comparing {
@@ -206,10 +218,12 @@ async fn pass(
     let (contents, jupyter) = contents_to_read(state, target, filter, &homes, &wants);
     state.normalise(comparing.archive, &jupyter)?;
     let prepared = plan::build_to_compare(state, target, knowledge, options, filter);
-    let acls = acls_to_read(state, target, &prepared, &wants);
+    let mut acls = acls_to_read(state, target, &prepared, &wants);
+    acls.retain(|key| !already.acls.contains_key(key));
     let reader = reader(client, options, state, knowledge);
     let mut granted = TargetState::default();
-    target.contents.clear();
+    granted.acls = already.acls;
+    let contents = keep_read(contents, already.contents, target);
     let (read, granted_read) = tokio::join!(
         read_contents(client, contents, options.concurrency, target),
         reader.acls(acls, &mut granted),
@@ -237,6 +251,27 @@ async fn pass(
             }
         });
     Ok(judged.collect())
+}
+
+/// Keeps what was read of contents that were not changed since, and gives the others.
+fn keep_read(
+    wanted: Vec<Wanted>,
+    mut read: HashMap<(String, String), (String, Option<i64>)>,
+    target: &mut TargetState,
+) -> Vec<Wanted> {
+    target.contents.clear();
+    let mut rest = Vec::new();
+    for one in wanted {
+        let key = (one.kind.clone(), one.path.clone());
+        let now = target.tree.get(&one.path).and_then(|info| info.modified_at);
+        match read.remove(&key) {
+            Some((digest, before)) if before.is_some() && before == now => {
+                target.contents.insert(key, digest);
+            }
+            _ => rest.push(one),
+        }
+    }
+    rest
 }
 
 /// A directory that stands above what is selected, and was not made for it: what it grants is nobody's question.
