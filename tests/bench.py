@@ -220,8 +220,8 @@ def listing_and_jobs(url, token):
     """The baseline of a second run, by hand: the tree listed 16 folders at a time, and beside it every job read at 30/s."""
     from concurrent.futures import ThreadPoolExecutor
 
-    def get(path, **query):
-        text = f"{url}{path}?{urllib.parse.urlencode(query)}"
+    def get(endpoint, **query):
+        text = f"{url}{endpoint}?{urllib.parse.urlencode(query)}"
         request = urllib.request.Request(text, headers={"Authorization": f"Bearer {token}"})
         return json.loads(urllib.request.urlopen(request, timeout=60).read())
 
@@ -238,11 +238,11 @@ def listing_and_jobs(url, token):
             page = get("/api/2.2/jobs/list", limit=100, **({"page_token": token} if token else {}))
             ids += [job["job_id"] for job in page.get("jobs", [])]
             token = page.get("next_page_token") or None
-        # A burst of two and then an even pace, as the tool does it.
+        # A burst of two, then the even pace of the tool, which keeps 1.5 % below the limit.
         with ThreadPoolExecutor(16) as pool:
             start, reads = time.monotonic(), []
             for at, job in enumerate(ids):
-                time.sleep(max(0, start + (at - 2) / 30 - time.monotonic()))
+                time.sleep(max(0, start + (at - 2) * 1.015 / 30 - time.monotonic()))
                 reads.append(pool.submit(get, "/api/2.2/jobs/get", job_id=job))
             for read in reads:
                 read.result()
