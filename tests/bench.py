@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
 import urllib.parse
 import urllib.request
 
@@ -223,7 +224,13 @@ def listing_and_jobs(url, token):
     def get(endpoint, **query):
         text = f"{url}{endpoint}?{urllib.parse.urlencode(query)}"
         request = urllib.request.Request(text, headers={"Authorization": f"Bearer {token}"})
-        return json.loads(urllib.request.urlopen(request, timeout=60).read())
+        while True:
+            try:
+                return json.loads(urllib.request.urlopen(request, timeout=60).read())
+            except urllib.error.HTTPError as refused:
+                if refused.code != 429:
+                    raise
+                time.sleep(1)
 
     def tree():
         with ThreadPoolExecutor(16) as pool:
