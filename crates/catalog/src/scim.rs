@@ -9,18 +9,18 @@ use serde_json::{Value, json};
 /// Schema of a PATCH body.
 pub const PATCH_SCHEMA: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
 
-/// PATCH that adds members by id to a group.
-pub fn add_members(ids: &[String]) -> Value {
-    let members: Vec<Value> = ids.iter().map(|id| json!({ "value": id })).collect();
-    patch(vec![
-        json!({ "op": "add", "value": { "members": members } }),
-    ])
-}
-
-/// PATCH that removes members by id from a group.
-pub fn remove_members(ids: &[String]) -> Value {
-    let remove = |id: &String| json!({ "op": "remove", "path": format!("members[value eq {}]", quoted(id)) });
-    patch(ids.iter().map(remove).collect())
+/// PATCH that adds members to a group and removes others, by id: one call, because it is the slowest of the service.
+pub fn change_members(add: &[String], remove: &[String]) -> Value {
+    let mut operations = Vec::new();
+    if !add.is_empty() {
+        let members: Vec<Value> = add.iter().map(|id| json!({ "value": id })).collect();
+        operations.push(json!({ "op": "add", "value": { "members": members } }));
+    }
+    for id in remove {
+        operations
+            .push(json!({ "op": "remove", "path": format!("members[value eq {}]", quoted(id)) }));
+    }
+    patch(operations)
 }
 
 /// PATCH that adds and removes entitlements.
@@ -78,14 +78,13 @@ mod tests {
 
     #[test]
     fn patches_have_the_shapes_of_the_service() {
-        let add = add_members(&["1".to_owned(), "2".to_owned()]);
+        let change = change_members(&["1".to_owned(), "2".to_owned()], &["7".to_owned()]);
         assert_eq!(
-            add["Operations"][0]["value"]["members"],
-            json!([{"value": "1"}, {"value": "2"}])
-        );
-        assert_eq!(
-            remove_members(&["7".to_owned()])["Operations"][0]["path"],
-            json!("members[value eq \"7\"]")
+            change["Operations"],
+            json!([
+                {"op": "add", "value": {"members": [{"value": "1"}, {"value": "2"}]}},
+                {"op": "remove", "path": "members[value eq \"7\"]"},
+            ])
         );
         let change = change_entitlements(
             &["workspace-access".to_owned()],

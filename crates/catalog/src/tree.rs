@@ -64,6 +64,18 @@ pub fn source_header(language: &str) -> Option<String> {
         .map(|(_, _, comment)| format!("{comment} Databricks notebook source"))
 }
 
+/// The source of a notebook behind its first line, if that is the header of its language. The service puts the header
+/// before a source that lacks it.
+pub fn without_source_header<'s>(language: &str, source: &'s [u8]) -> Option<&'s [u8]> {
+    let header = source_header(language)?;
+    let end = source.iter().position(|byte| *byte == b'\n');
+    let (first, rest) = end.map_or((source, &[][..]), |end| {
+        (&source[..end], &source[end + 1..])
+    });
+    let first = first.strip_suffix(b"\r").unwrap_or(first);
+    (first == header.as_bytes()).then_some(rest)
+}
+
 /// True when a content begins with the header of a notebook in any language: imported with format AUTO it would become
 /// a notebook and lose its extension, so a file with it needs RAW.
 pub fn has_notebook_header(content: &[u8]) -> bool {
@@ -195,6 +207,14 @@ mod tests {
     fn only_an_exact_first_line_makes_a_notebook() {
         assert!(has_notebook_header(b"// Databricks notebook source\r\nx"));
         assert!(has_notebook_header(b"# Databricks notebook source"));
+        let rest = |source: &'static str| without_source_header("SQL", source.as_bytes());
+        assert_eq!(
+            rest("-- Databricks notebook source\r\nselect 1"),
+            Some(&b"select 1"[..])
+        );
+        assert_eq!(rest("-- Databricks notebook source"), Some(&b""[..]));
+        assert_eq!(rest("# Databricks notebook source\nx"), None);
+        assert_eq!(rest(""), None);
         assert!(!has_notebook_header(b"# Databricks notebook source \nx"));
         assert!(!has_notebook_header(b"\n# Databricks notebook source\n"));
         assert!(!has_notebook_header(b""));

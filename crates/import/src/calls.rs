@@ -96,6 +96,8 @@ pub(crate) struct Step<'a> {
     pub name: &'a str,
     pub digest: Option<String>,
     pub token: Option<String>,
+    /// What is left out of what was wanted.
+    pub lacks: Option<String>,
     /// The intent and the result are synced to the disk: their loss could cost a duplicate.
     pub sync: bool,
 }
@@ -110,6 +112,7 @@ impl<'a> Step<'a> {
             name,
             digest: None,
             token: None,
+            lacks: None,
             sync: false,
         }
     }
@@ -117,6 +120,12 @@ impl<'a> Step<'a> {
     /// The same with what is written.
     pub fn writing(mut self, digest: String) -> Self {
         self.digest = Some(digest);
+        self
+    }
+
+    /// The same with what it lacks.
+    pub fn lacking(mut self, lacks: &[String]) -> Self {
+        self.lacks = (!lacks.is_empty()).then(|| lacks.join(", "));
         self
     }
 }
@@ -297,6 +306,7 @@ impl<'a> Calls<'a> {
             Ok(_) => {
                 line.ok = Some(true);
                 line.target = target;
+                line.error.clone_from(&step.lacks);
             }
             Err(error) => {
                 line.ok = Some(false);

@@ -51,10 +51,14 @@ pub(super) async fn put(
         permissions.segment,
         segment(target)
     );
+    // Of what is wanted, even if a part of it is refused: the next run does not ask for the same again.
+    let wanted = access.digest();
+    let mut left_out: Vec<String> = Vec::new();
     loop {
         let body = acl::put_body(&access.grants);
-        let step =
-            Step::new(Op::Access, kind.name, &action.id, &action.name).writing(access.digest());
+        let step = Step::new(Op::Access, kind.name, &action.id, &action.name)
+            .writing(wanted.clone())
+            .lacking(&left_out);
         let call = run
             .client
             .send("PUT", &path, &[], Body::Json(&body), Safety::Idempotent);
@@ -81,10 +85,9 @@ pub(super) async fn put(
             let unknown =
                 refused && grant.level != acl::OWNER && message.contains(&grant.principal.name);
             if unknown {
-                done.notes.push(format!(
-                    "not granted: the service does not know {}",
-                    grant.principal.name
-                ));
+                left_out.push(grant.principal.name.clone());
+                done.notes
+                    .push(crate::plan::not_known(&grant.principal.name));
             }
             !unknown
         });

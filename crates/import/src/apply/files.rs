@@ -16,7 +16,7 @@ use super::run::{Done, Fail, Run, Step};
 use crate::archived::read_member;
 use crate::journal::{Made, Op};
 use crate::plan::{Action, What, parent};
-use crate::target::{Wanted, content_digest, digest_of};
+use crate::target::{Wanted, digest_of, read_content};
 
 const IMPORT: &str = "/api/2.0/workspace/import";
 
@@ -71,6 +71,10 @@ pub(super) async fn write(
         bytes: Bytes::from(bytes),
     };
     let target = import.go().await?;
+    let mut remarks = Vec::new();
+    if import.gets_header() {
+        remarks.push("the service puts its header line before this source".to_owned());
+    }
     // What was deleted and made again has another id than the one that stood there.
     let replaced = run
         .journal
@@ -78,6 +82,7 @@ pub(super) async fn write(
         .is_some_and(|entry| entry.target.as_deref() != action.target.as_deref());
     Ok(Done {
         target: target.or_else(|| action.target.clone().filter(|_| !replaced)),
+        remarks,
         ..Done::default()
     })
 }
@@ -124,6 +129,14 @@ impl Import<'_, '_> {
 
     fn is_file(&self) -> bool {
         self.action.kind == "files"
+    }
+
+    /// Whether it is a notebook's source without the header that the service wants.
+    fn gets_header(&self) -> bool {
+        let language = places::text(&self.line.facts, "language");
+        let language = language.filter(|_| self.format() == "SOURCE");
+        language
+            .is_some_and(|language| tree::without_source_header(&language, &self.bytes).is_none())
     }
 
     fn format(&self) -> &str {
@@ -193,12 +206,13 @@ impl Import<'_, '_> {
             path: self.path.to_owned(),
             format: self.content.format.clone(),
             size: self.content.size,
+            language: places::text(&self.line.facts, "language"),
         };
         let found = self
             .run
-            .read(content_digest(self.run.client, &wanted))
+            .read(read_content(self.run.client, &wanted))
             .await?;
-        if found != digest_of(&self.bytes, &self.content.format) {
+        if !found.is(&digest_of(&self.bytes, &self.content.format)) {
             return Err(Fail::Blocked(format!(
                 "it appeared in the target meanwhile with other content: {}",
                 fail.text()

@@ -8,7 +8,7 @@ use super::objects::wanted;
 use super::run::{Done, Fail, Run, Step};
 use super::{access, create};
 use crate::journal::Op;
-use crate::plan::{Action, What};
+use crate::plan::{Action, What, clone_todo, not_checked_out};
 use crate::resolve::digest;
 
 pub(super) async fn folder(run: &Run<'_>, action: &Action) -> Result<Done, Fail> {
@@ -40,15 +40,7 @@ pub(super) async fn folder(run: &Run<'_>, action: &Action) -> Result<Done, Fail>
     };
     done.target = Some(id.clone());
     if action.writes_object {
-        branch(
-            run,
-            action,
-            &id,
-            places::text(&wanted.body, "branch"),
-            form,
-            &mut done,
-        )
-        .await?;
+        branch(run, action, &id, &wanted.body, form, &mut done).await?;
     }
     access::apply(run, kind, action, &action.id, &id, &mut done).await?;
     let commit = places::text(&record.body, "head_commit_id");
@@ -70,8 +62,8 @@ async fn clone(
     form: String,
 ) -> Result<String, Fail> {
     let text = |place| places::text(wanted, place).unwrap_or_default();
-    let (url, provider, path) = (text("url"), text("provider"), text("path"));
-    if url.is_empty() {
+    if text("url").is_empty() {
+        let path = text("path");
         let command = format!("databricks repos create URL PROVIDER --path '{path}'");
         run.todo(
             kind.name,
@@ -87,8 +79,7 @@ async fn clone(
     let step = create::step(kind.name, &action.id, &action.name, form, false);
     match create::object(run, kind, &step, &body, wanted).await {
         Err(Fail::Service(error)) if !error.is_auth() => {
-            let command = format!("databricks repos create {url} {provider} --path '{path}'");
-            let what = "the git folder was not cloned: the remote may need a credential";
+            let (what, command) = clone_todo(wanted);
             run.todo(kind.name, &action.name, what, command);
             Err(Fail::Blocked(format!("not cloned: {error}")))
         }
@@ -100,10 +91,11 @@ async fn branch(
     run: &Run<'_>,
     action: &Action,
     id: &str,
-    branch: Option<String>,
+    wanted: &Value,
     form: String,
     done: &mut Done,
 ) -> Result<(), Fail> {
+    let branch = places::text(wanted, "branch");
     let Some(branch) = branch.filter(|branch| !branch.is_empty()) else {
         return Ok(());
     };
@@ -116,8 +108,7 @@ async fn branch(
     match run.write(&step, call, |_| Some(id.to_owned())).await {
         Ok(_) => Ok(()),
         Err(Fail::Service(error)) if !error.is_auth() => {
-            done.notes
-                .push(format!("branch {branch} was not checked out: {error}"));
+            done.notes.push(not_checked_out(wanted, &error.to_string()));
             Ok(())
         }
         Err(fail) => Err(fail),

@@ -282,18 +282,9 @@ async fn change_group(
         let members = Members::of(archived, &run.resolver());
         let change = member_changes(&members, &present, ours);
         done.notes = members.notes;
-        if !change.add.is_empty() {
-            patch(run, kind, action, &id, &scim::add_members(&change.add)).await?;
-        }
-        if !change.remove.is_empty() {
-            patch(
-                run,
-                kind,
-                action,
-                &id,
-                &scim::remove_members(&change.remove),
-            )
-            .await?;
+        if !change.is_empty() {
+            let body = scim::change_members(&change.add, &change.remove);
+            patch(run, kind, action, &id, &body).await?;
         }
     }
     let (add, remove) = entitlement_changes(archived, &present, ours && !account);

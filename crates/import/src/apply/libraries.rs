@@ -7,7 +7,7 @@ use super::objects::wanted;
 use super::of_kind;
 use super::run::{Done, Fail, Run, Step};
 use crate::journal::Op;
-use crate::plan::{Action, Plan, library_changes};
+use crate::plan::{Action, Plan, library_changes, no_libraries};
 use crate::resolve::digest;
 use crate::target::concurrently;
 
@@ -30,8 +30,12 @@ pub(super) async fn apply(run: &Run<'_>, plan: &Plan) {
 async fn library_list(run: &Run<'_>, action: &Action) -> Result<Done, Fail> {
     let kind = lifeboat_catalog::kind("libraries")
         .ok_or_else(|| Fail::Other("no such kind".to_owned()))?;
-    let record = run.record(kind.name, &action.id)?;
-    let wanted = wanted(run, kind, &record.body)?;
+    let lists = run.state.of_kind(kind.name);
+    let wanted = match lists.iter().find(|record| record.id == action.id) {
+        Some(record) => wanted(run, kind, &record.body)?,
+        // The plan found that the source has no list for this cluster any more.
+        None => wanted(run, kind, &no_libraries(&action.id))?,
+    };
     let cluster = run
         .resolver()
         .id("clusters", &action.id)

@@ -12,7 +12,7 @@ use serde_json::Value;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::run::Run;
-use crate::target::{Wanted, content_digest};
+use crate::target::{Content, Wanted, read_content};
 
 /// Reads under way: writing has the right of way.
 const BESIDE: usize = 16;
@@ -28,8 +28,8 @@ pub(super) enum Written {
 /// What was read.
 #[derive(Debug, Default)]
 pub(crate) struct ReadBack {
-    /// SHA-256 by kind and path in the target, with the time of change before it was read.
-    pub contents: HashMap<(String, String), (String, Option<i64>)>,
+    /// By kind and path in the target, with the time of change before it was read.
+    pub contents: HashMap<(String, String), (Content, Option<i64>)>,
     /// Replies by segment and id in the target.
     pub acls: BTreeMap<(String, String), Value>,
 }
@@ -43,9 +43,9 @@ pub(super) async fn read(run: &Run<'_>, mut written: UnboundedReceiver<Written>)
             Some(Read::Access(segment, id, body)) => {
                 all.acls.insert((segment, id), body);
             }
-            Some(Read::Content(wanted, modified_at, digest)) => {
+            Some(Read::Content(wanted, modified_at, content)) => {
                 let key = (wanted.kind, wanted.path);
-                all.contents.insert(key, (digest, modified_at));
+                all.contents.insert(key, (content, modified_at));
             }
             None => {}
         }
@@ -56,7 +56,7 @@ pub(super) async fn read(run: &Run<'_>, mut written: UnboundedReceiver<Written>)
 
 enum Read {
     Access(String, String, Value),
-    Content(Wanted, Option<i64>, String),
+    Content(Wanted, Option<i64>, Content),
 }
 
 /// What cannot be read now is read by the comparison, which says why.
@@ -69,8 +69,8 @@ async fn one_of(run: &Run<'_>, written: Written) -> Option<Read> {
             Some(Read::Access(name, id, body))
         }
         Written::Content(wanted, modified_at) => {
-            let digest = content_digest(run.client, &wanted).await.ok()?;
-            Some(Read::Content(wanted, modified_at, digest))
+            let content = read_content(run.client, &wanted).await.ok()?;
+            Some(Read::Content(wanted, modified_at, content))
         }
     }
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::run::{Done, Fail, Run, Step};
 use super::{create, of_kind};
 use crate::journal::{Made, Op};
-use crate::plan::{Action, Plan, What, acl_changes};
+use crate::plan::{Action, Plan, VAULT_NEEDS, What, acl_changes, vault_todo};
 use crate::resolve::digest;
 use crate::target::concurrently;
 
@@ -109,17 +109,9 @@ async fn create_scope(run: &Run<'_>, action: &Action, archived: &Value) -> Resul
                 step.digest.clone(),
             ),
             Some(error) if secret_scopes::is_key_vault(archived) => {
-                let command = format!(
-                    "databricks secrets create-scope {} --scope-backend-type AZURE_KEYVAULT --json @VAULT.json",
-                    action.name
-                );
-                let why = format!("a Key Vault scope needs an Entra ID token: {error}");
-                run.todo(
-                    kind.name,
-                    &action.name,
-                    "the Key Vault scope could not be created",
-                    command,
-                );
+                let (what, command) = vault_todo(&action.name);
+                let why = format!("{VAULT_NEEDS}: {error}");
+                run.todo(kind.name, &action.name, what, command);
                 Err(Fail::Blocked(why))
             }
             _ => Err(fail),

@@ -385,14 +385,14 @@ async fn fill(run: &Run<'_>, contents: &[(String, Item<'_>)]) -> Option<Ready> {
                 _ => one(run, *item, path, times).await,
             };
             match outcome {
-                Ok(Some(done)) => finish(run, *item, Ok(done)),
-                Ok(None) => Some((path, *item)),
+                Ok(done) if done.target.is_none() => Some((path, *item, done)),
+                Ok(done) => finish(run, *item, Ok(done)),
                 Err(fail) => finish(run, *item, Err(fail)),
             }
         },
     )
     .await;
-    let waiting: Vec<(&String, Item<'_>)> = written.into_iter().flatten().collect();
+    let waiting: Vec<(&String, Item<'_>, Done)> = written.into_iter().flatten().collect();
     let touched: Vec<&(String, Item<'_>)> = contents
         .iter()
         .filter(|(_, item)| item.action.kind != "git-folders")
@@ -408,13 +408,13 @@ fn finish<T>(run: &Run<'_>, item: Item<'_>, outcome: Result<Done, Fail>) -> Opti
     None
 }
 
-/// Writes one content. `None` when its id must be looked up before its access control can be written.
+/// Writes one content. Without a target its id must be looked up before its access control can be written.
 async fn one<'p>(
     run: &Run<'_>,
     item: Item<'_>,
     path: &'p str,
     spans: &Spans<'p>,
-) -> Result<Option<Done>, Fail> {
+) -> Result<Done, Fail> {
     let line = item
         .line
         .ok_or_else(|| Fail::Other("its record is not in the archive".to_owned()))?;
@@ -433,10 +433,10 @@ async fn one<'p>(
         }
     };
     let Some(target) = done.target.clone() else {
-        return Ok(None);
+        return Ok(done);
     };
     grant_content(run, item, line, &target, &mut done).await?;
-    Ok(Some(done))
+    Ok(done)
 }
 
 async fn grant_content(
@@ -457,7 +457,7 @@ async fn grant_content(
 async fn settle(
     run: &Run<'_>,
     touched: &[&(String, Item<'_>)],
-    waiting: Vec<(&String, Item<'_>)>,
+    waiting: Vec<(&String, Item<'_>, Done)>,
     spans: &HashMap<&str, Span>,
 ) {
     let needed = |(path, item): &&&(String, Item<'_>)| {
@@ -480,7 +480,7 @@ async fn settle(
         match run.read(list_directory(run.client, folder)).await {
             Ok(children) => listed.extend(children),
             Err(fail) => {
-                for (_, item) in &waiting {
+                for (_, item, _) in &waiting {
                     run.finish(item.index, item.action, Err(Fail::Other(fail.text())));
                 }
                 return;
@@ -491,8 +491,8 @@ async fn settle(
     concurrently(
         waiting,
         run.options.concurrency,
-        |(path, item)| async move {
-            let outcome = finish_waiting(run, item, listed.get(path)).await;
+        |(path, item, done)| async move {
+            let outcome = finish_waiting(run, item, listed.get(path), done).await;
             run.finish(item.index, item.action, outcome);
         },
     )
@@ -517,15 +517,16 @@ async fn settle(
             .journal
             .entry(&item.action.kind, &item.action.id)
             .and_then(|entry| entry.digest);
-        if let (true, Some(content)) = (
-            item.action.writes_object,
-            item.line.and_then(|line| line.content.as_ref()),
-        ) {
+        if item.action.writes_object
+            && let Some(line) = item.line
+            && let Some(content) = &line.content
+        {
             let wanted = Wanted {
                 kind: item.action.kind.clone(),
                 path: path.clone(),
                 format: content.format.clone(),
                 size: content.size,
+                language: places::text(&line.facts, "language"),
             };
             run.tell_written(Written::Content(wanted, info.modified_at));
         }
@@ -578,16 +579,14 @@ async fn finish_waiting(
     run: &Run<'_>,
     item: Item<'_>,
     info: Option<&TreeInfo>,
+    mut done: Done,
 ) -> Result<Done, Fail> {
     let info =
         info.ok_or_else(|| Fail::Other("written, but the target does not list it".to_owned()))?;
     let line = item
         .line
         .ok_or_else(|| Fail::Other("its record is not in the archive".to_owned()))?;
-    let mut done = Done {
-        target: Some(info.object_id.clone()),
-        ..Done::default()
-    };
+    done.target = Some(info.object_id.clone());
     grant_content(run, item, line, &info.object_id, &mut done).await?;
     Ok(done)
 }

@@ -26,7 +26,7 @@ use crate::options::Options;
 use crate::plan::{self, Action, Prepared};
 use crate::report::{Comparison, Difference, Fate, Report, Verdict, Verdicts};
 use crate::target::{
-    TargetState, Wanted, account_groups, missing_account_groups, read_contents,
+    Content, TargetState, Wanted, account_groups, missing_account_groups, read_contents,
 };
 
 /// Pauses before differing objects are read again, in seconds.
@@ -256,7 +256,7 @@ async fn pass(
 /// Keeps what was read of contents that were not changed since, and gives the others.
 fn keep_read(
     wanted: Vec<Wanted>,
-    mut read: HashMap<(String, String), (String, Option<i64>)>,
+    mut read: HashMap<(String, String), (Content, Option<i64>)>,
     target: &mut TargetState,
 ) -> Vec<Wanted> {
     target.contents.clear();
@@ -265,8 +265,8 @@ fn keep_read(
         let key = (one.kind.clone(), one.path.clone());
         let now = target.tree.get(&one.path).and_then(|info| info.modified_at);
         match read.remove(&key) {
-            Some((digest, before)) if before.is_some() && before == now => {
-                target.contents.insert(key, digest);
+            Some((content, before)) if before.is_some() && before == now => {
+                target.contents.insert(key, content);
             }
             _ => rest.push(one),
         }
@@ -317,6 +317,7 @@ fn contents_to_read(
             path,
             format: content.format.clone(),
             size: content.size,
+            language: lifeboat_catalog::places::text(&line.facts, "language"),
         });
     }
     for line in &state.dbfs {
@@ -330,6 +331,7 @@ fn contents_to_read(
                 path: line.path.clone(),
                 format: content.format.clone(),
                 size: content.size,
+                language: None,
             });
         }
     }

@@ -129,7 +129,7 @@ pub struct Line {
     /// For a failed result: whether it is certain that nothing was written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certain: Option<bool>,
-    /// For a failed result: the error.
+    /// For a failed result: the error. For access control that was written in part: who was left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// For a state line: the state.

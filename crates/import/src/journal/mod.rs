@@ -58,6 +58,17 @@ pub struct Pending {
     pub token: Option<String>,
 }
 
+/// A call that the service refused for certain: nothing was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// What was refused.
+    pub op: Op,
+    /// Digest of what would have been written.
+    pub digest: Option<String>,
+    /// What the service said.
+    pub error: String,
+}
+
 /// What the journal knows of one object of the source.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Entry {
@@ -85,6 +96,10 @@ pub struct Entry {
     pub pending: Option<Pending>,
     /// The intent before it, when that one has no result either: the last one may turn out to have written nothing.
     pub earlier: Option<Pending>,
+    /// The last create or update, if it was refused for certain.
+    pub refused: Option<Refused>,
+    /// Who was left out when its access control was written last, because the service does not know them.
+    pub ungranted: Option<String>,
     /// True when an import of a part of an archive made it or wrote it last.
     pub part: bool,
     /// Its path in the source, where a map file or another folder made its id another one.
@@ -128,6 +143,23 @@ impl Entry {
     #[must_use]
     pub fn is_replaced(&self, target: Option<&str>) -> bool {
         self.target.is_some() && target.is_some() && self.target.as_deref() != target
+    }
+
+    /// Notes that the service refused the pending call for certain.
+    fn was_refused(&mut self, op: Op, error: Option<&str>) {
+        let digest = self.pending.take().and_then(|pending| pending.digest);
+        if matches!(op, Op::Create | Op::Update) {
+            let error = error.unwrap_or_default().to_owned();
+            self.refused = Some(Refused { op, digest, error });
+        }
+    }
+
+    /// What the service said when it refused, as the last call of its kind, to do this with the same content.
+    #[must_use]
+    pub fn refusal(&self, op: Op, digest: &str) -> Option<&str> {
+        let refused = self.refused.as_ref()?;
+        let same = refused.op == op && refused.digest.as_deref() == Some(digest);
+        same.then_some(refused.error.as_str())
     }
 
     /// True when a create may have happened whose answer was lost.
@@ -306,12 +338,16 @@ impl Knowledge {
         if line.ok != Some(true) {
             // A certain failure wrote nothing. An uncertain one may have: its intent stays open.
             if line.certain == Some(true) {
+                entry.was_refused(op, line.error.as_deref());
                 entry.pending = entry.earlier.take();
             }
             return;
         }
         entry.earlier = None;
         entry.proved = false;
+        if matches!(op, Op::Create | Op::Adopt | Op::Update) {
+            entry.refused = None;
+        }
         let digest = entry
             .pending
             .take()
@@ -330,6 +366,7 @@ impl Knowledge {
                 }));
                 entry.digest = digest;
                 entry.access = None;
+                entry.ungranted = None;
                 entry.modified_at = None;
                 entry.seen.clone_from(&line.seen);
                 entry.part = line.part == Some(true);
@@ -356,7 +393,10 @@ impl Knowledge {
                 entry.seen = None;
                 entry.configured = true;
             }
-            Op::Access => entry.access = digest,
+            Op::Access => {
+                entry.access = digest;
+                entry.ungranted.clone_from(&line.error);
+            }
             Op::Pin => entry.pinned = true,
             Op::Unpin => entry.pinned = false,
             Op::Delete | Op::Terminate | Op::Activate | Op::Deactivate => {}

@@ -10,7 +10,7 @@ use super::{Action, Cost, Limits, Plan, What, homes};
 use crate::archived::ArchiveState;
 use crate::difference::Change;
 use crate::filter::Filter;
-use crate::journal::{Entry, Knowledge};
+use crate::journal::{Entry, Knowledge, Op};
 use crate::options::Options;
 use crate::preflight;
 use crate::report::Todo;
@@ -303,7 +303,23 @@ impl<'a> Builder<'a> {
         {
             changed = !acl::same(&acl::grants(read), &access.grants);
         }
+        if !changed && let Some(names) = entry.and_then(|entry| entry.ungranted.as_deref()) {
+            action.notes.push(not_known(names));
+        }
         action.writes_access = changed;
+    }
+
+    /// What the service said when it refused this very write in an earlier run: it is not asked again, unless the run
+    /// reads again what the journal calls known.
+    pub fn refused_before(&self, kind: &str, id: &str, op: Op, digest: &str) -> Option<String> {
+        let entry = self.journal.entry(kind, id)?;
+        let error = entry.refusal(op, digest)?;
+        let again = self.options.recheck.contents(id) || entry.pending.is_some();
+        (!again).then(|| {
+            format!(
+                "{error} (in an earlier run, and nothing changed since; --recheck all tries again)"
+            )
+        })
     }
 
     /// Names what an object lacks whose access control the archive does not hold: in every run, as long as it stands.
@@ -398,6 +414,11 @@ fn source_ids(archive: &ArchiveState, target: &TargetState) -> std::collections:
 /// The kind of that name; every name in this crate is one of the catalog's.
 pub(super) fn catalog_kind(name: &str) -> &'static Kind {
     lifeboat_catalog::kind(name).expect("kinds named in this crate are kinds of the catalog")
+}
+
+/// That the service refused to grant something to somebody.
+pub(crate) fn not_known(names: &str) -> String {
+    format!("not granted: the service does not know {names}")
 }
 
 /// The name of an object for people.

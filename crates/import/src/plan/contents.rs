@@ -1,7 +1,7 @@
 //! What is done with a content of which the target may hold a version: notebooks, workspace files, DBFS files.
 
 use lifeboat_catalog::records::WorkspaceLine;
-use lifeboat_catalog::{records::ContentRef, tree as catalog_tree};
+use lifeboat_catalog::{places, records::ContentRef, tree as catalog_tree};
 
 use super::What;
 use crate::archived::ArchiveState;
@@ -9,7 +9,7 @@ use crate::filter::Filter;
 use crate::journal::{Entry, Knowledge};
 use crate::options::Options;
 use crate::resolve::Resolver;
-use crate::target::{TargetState, Wanted};
+use crate::target::{Content, TargetState, Wanted};
 
 /// One content, seen from all sides.
 pub(super) struct Side<'a> {
@@ -23,12 +23,21 @@ pub(super) struct Side<'a> {
     pub there: Option<&'a str>,
     /// Its time of change.
     pub modified_at: Option<i64>,
-    /// SHA-256 of the target's content, where it was read.
-    pub read: Option<&'a str>,
+    /// The target's content, where it was read.
+    pub read: Option<&'a Content>,
     /// True when an intent without a result means that a part of it may stand there: files that are written in blocks.
     pub in_flight: bool,
     /// Objects of this kind have access control.
     pub has_access: bool,
+}
+
+impl Side<'_> {
+    /// Whether the target's content was read and is what the service makes of one with this digest.
+    fn is_read_as(&self, digest: Option<&str>) -> bool {
+        self.read
+            .zip(digest)
+            .is_some_and(|(read, digest)| read.is(digest))
+    }
 }
 
 /// The decision, with the reason where it needs one, and whether an interrupted create is recognised.
@@ -36,7 +45,7 @@ pub(super) fn decide(side: &Side<'_>, options: &Options) -> (What, Option<String
     if side.there.is_none() {
         return (What::Create, None, false);
     }
-    let equal = side.read == Some(side.archived);
+    let equal = side.is_read_as(Some(side.archived));
     if options.into_source {
         return match side.entry {
             Some(entry) if entry.is_create_pending() && (equal || side.in_flight) => {
@@ -73,7 +82,7 @@ pub(super) fn decide(side: &Side<'_>, options: &Options) -> (What, Option<String
         entry.seen.as_deref(),
         pending.and_then(|pending| pending.digest.as_deref()),
     ];
-    if side.in_flight && pending.is_some() || side.read.is_some() && ours.contains(&side.read) {
+    if side.in_flight && pending.is_some() || ours.iter().any(|ours| side.is_read_as(*ours)) {
         return (What::Update, None, false);
     }
     if options.overwrite_changed {
@@ -93,7 +102,7 @@ fn unlinked(side: &Side<'_>, equal: bool, options: &Options) -> (What, Option<St
     }
     let pending = side.entry.and_then(|entry| entry.pending.as_ref());
     let ours = pending.and_then(|pending| pending.digest.as_deref());
-    if interrupted && (side.in_flight || side.read.is_some() && side.read == ours) {
+    if interrupted && (side.in_flight || side.is_read_as(ours)) {
         // An earlier run wrote it for another archive, or a part of it.
         return (What::Update, None, true);
     }
@@ -128,7 +137,10 @@ pub(crate) fn wanted_contents(
             && filter.wants(kind, &line.path)
             && wants(line, target, journal, options, resolver)
         {
-            wanted.push(want(kind, resolver.path(&line.path), content));
+            wanted.push(Wanted {
+                language: places::text(&line.facts, "language"),
+                ..want(kind, resolver.path(&line.path), content)
+            });
         }
     }
     if filter.kind("dbfs") {
@@ -168,6 +180,7 @@ fn want(kind: &str, path: String, content: &ContentRef) -> Wanted {
         path,
         format: content.format.clone(),
         size: content.size,
+        language: None,
     }
 }
 

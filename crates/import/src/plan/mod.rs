@@ -6,6 +6,7 @@ mod contents;
 mod cost;
 pub(crate) mod homes;
 mod identities;
+mod libraries;
 mod objects;
 mod removed;
 mod secrets;
@@ -21,20 +22,21 @@ use crate::error::Refusal;
 use crate::journal::Made;
 use crate::preflight::Finding;
 
-pub(crate) use build::build_to_compare;
 pub use build::{Prepared, build};
+pub(crate) use build::{build_to_compare, not_known};
 pub(crate) use contents::wanted_contents;
 pub use cost::Cost;
 pub(crate) use identities::{
     Members, assignment_command, entitlement_changes, member_changes, of_the_account,
 };
+pub(crate) use libraries::{library_changes, no_libraries};
 pub(crate) use objects::{
-    STAND_IN, desired, desired_active, is_as_seen, is_offered_name, is_terminated, landing,
-    library_changes, overrides_digest, same_form, same_overrides, target_form,
+    STAND_IN, clone_todo, desired, desired_active, is_as_seen, is_offered_name, is_terminated,
+    landing, not_checked_out, overrides_digest, same_form, same_overrides, target_form,
 };
 pub use removed::Limits;
 pub(crate) use removed::{ORDER as REMOVED_ORDER, delete_call, home_of, removed_paths};
-pub(crate) use secrets::acl_changes;
+pub(crate) use secrets::{VAULT_NEEDS, acl_changes, vault_todo};
 pub(crate) use tree::{GIT_CONTENT, ON_THE_WAY, directory_parents, parent, wanted_directories};
 
 /// What is done with one object.

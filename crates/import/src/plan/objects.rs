@@ -1,4 +1,4 @@
-//! Kinds that are plain JSON objects: pools, policies, global init scripts, clusters, jobs; and library lists.
+//! Kinds that are plain JSON objects: pools, policies, global init scripts, clusters, jobs.
 
 use lifeboat_catalog::records::ObjectRecord;
 use lifeboat_catalog::{Kind, NaturalKey, Target, order, places};
@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use super::build::{Builder, catalog_kind, label};
 use super::{Action, What};
 use crate::difference::differing;
-use crate::journal::Entry;
+use crate::journal::{Entry, Op};
+use crate::preflight::MOST_PINNED;
 use crate::resolve::{Link, Resolver, Rewritten, digest};
 use crate::target::TargetObject;
 
@@ -239,7 +240,7 @@ impl Builder<'_> {
             action = action.because(offered.refused.join("; "));
         }
         if !matches!(action.what, What::Skip | What::Blocked) {
-            action.notes = wanted.notes;
+            action.notes.extend(wanted.notes);
             action.remarks = wanted.remarks;
             action.remarks.extend(offered.doubtful);
         }
@@ -403,8 +404,38 @@ impl Builder<'_> {
             Match::Nothing if entry.is_linked() && !self.target.is_admin => {
                 action(What::Blocked).because(UNSEEN).at(entry.target)
             }
-            Match::Nothing => action(What::Create),
+            Match::Nothing => match self.not_cloned(kind, record, wanted) {
+                Some(why) => action(What::Blocked).because(why),
+                None => action(What::Create),
+            },
         }
+    }
+
+    /// Why a git folder cannot be cloned, as the service said in an earlier run.
+    fn not_cloned(
+        &mut self,
+        kind: &Kind,
+        record: &ObjectRecord,
+        wanted: &Rewritten,
+    ) -> Option<String> {
+        if kind.name != "git-folders" {
+            return None;
+        }
+        let form = digest(&kind.compare_form(&wanted.body));
+        let why = self.refused_before(kind.name, &record.id, Op::Create, &form)?;
+        let (what, command) = clone_todo(&wanted.body);
+        let name = label(kind, &record.body, &record.id);
+        self.todo(kind.name, &name, what, command);
+        Some(format!("not cloned: {why}"))
+    }
+
+    /// Whether the service pins one more cluster.
+    fn can_pin(&self) -> bool {
+        let clusters = self.target.of_kind("clusters").iter();
+        clusters
+            .filter(|cluster| cluster.body.get("pinned_by_user_name").is_some())
+            .count()
+            < MOST_PINNED
     }
 
     fn linked(
@@ -419,11 +450,25 @@ impl Builder<'_> {
         let builtin = (kind.builtin)(&object.body);
         let wanted_form = kind.compare_form(&wanted.body);
         let target_form = target_form(kind, &wanted.body, &object.body);
-        // As last written and as last read back: whatever the service made of it, nobody changed it since.
-        let untouched = entry.digest.as_deref() == Some(digest(&wanted_form).as_str())
-            && entry.seen.as_deref() == Some(digest(&target_form).as_str());
         let unfinished = kind.name == "clusters" && entry.is_ours() && !entry.configured;
-        let unpinned = kind.name == "clusters" && entry.is_ours() && !entry.pinned;
+        let mut unpinned = kind.name == "clusters" && entry.is_ours() && !entry.pinned;
+        if unpinned && !unfinished && !self.can_pin() {
+            unpinned = false;
+            action.notes.push(format!(
+                "not pinned, so the service drops it after 30 days without a run: {MOST_PINNED} clusters are pinned already"
+            ));
+        }
+        let form = digest(&wanted_form);
+        if kind.name == "git-folders"
+            && wanted_form != target_form
+            && let Some(why) = self.refused_before(kind.name, &action.id, Op::Update, &form)
+        {
+            action.notes.push(not_checked_out(&wanted.body, &why));
+            return action;
+        }
+        // As last written and as last read back: whatever the service made of it, nobody changed it since.
+        let untouched = entry.digest.as_deref() == Some(form.as_str())
+            && entry.seen.as_deref() == Some(digest(&target_form).as_str());
         if self.options.into_source && !unfinished && !unpinned {
             // Made by an earlier run that did not get to its access control.
             return action;
@@ -627,64 +672,23 @@ impl Builder<'_> {
         }
         calls
     }
+}
 
-    pub(super) fn libraries(&mut self) {
-        let kind = catalog_kind("libraries");
-        for record in self.archive.of_kind("libraries") {
-            if !self.filter.wants("libraries", &record.id) {
-                continue;
-            }
-            let action = self.library_list(kind, record);
-            self.push(action, &[("POST", "/api/2.0/libraries/install", 1)]);
-        }
-    }
+/// What a person has to do about a git folder that could not be cloned, with the command.
+pub(crate) fn clone_todo(wanted: &Value) -> (&'static str, String) {
+    let text = |place| places::text(wanted, place).unwrap_or_default();
+    let (url, provider, path) = (text("url"), text("provider"), text("path"));
+    let command = format!("databricks repos create {url} {provider} --path '{path}'");
+    (
+        "the git folder was not cloned: the remote may need a credential",
+        command,
+    )
+}
 
-    fn library_list(&mut self, kind: &'static Kind, record: &ObjectRecord) -> Action {
-        let clusters = self.archive.of_kind("clusters");
-        let name = clusters
-            .iter()
-            .find(|cluster| cluster.id == record.id)
-            .map_or_else(
-                || record.id.clone(),
-                |cluster| label(catalog_kind("clusters"), &cluster.body, &cluster.id),
-            );
-        let action = |what| Action::new("libraries", &record.id, &name, what);
-        let wanted = desired(kind, &record.body, &self.resolver);
-        if !wanted.missing.is_empty() {
-            return action(What::Blocked).because(wanted.missing.join("; "));
-        }
-        let mut action = match self.resolver.linked("clusters", &record.id) {
-            Some(Link::Id(cluster)) => {
-                let cluster = cluster.clone();
-                let adopted = !self
-                    .journal
-                    .entry("clusters", &record.id)
-                    .is_some_and(Entry::is_ours);
-                let present = self
-                    .target
-                    .by_id("libraries", &cluster)
-                    .map(|object| &object.body);
-                let ours = self
-                    .journal
-                    .entry("clusters", &record.id)
-                    .is_some_and(Entry::is_ours);
-                let (add, remove) = library_changes(kind, &wanted.body, present, ours);
-                if self.options.into_source {
-                    action(What::Skip).because("exists").at(Some(cluster))
-                } else if add.is_empty() && remove.is_empty() {
-                    action(What::Unchanged).at(Some(cluster))
-                } else if present.is_none() && !adopted {
-                    action(What::Create).at(Some(cluster))
-                } else {
-                    action(What::Update).at(Some(cluster))
-                }
-            }
-            _ => action(What::Create),
-        };
-        action.notes = wanted.notes;
-        action.remarks = wanted.remarks;
-        action
-    }
+/// That a git folder stands at another branch than the recorded one.
+pub(crate) fn not_checked_out(wanted: &Value, why: &str) -> String {
+    let branch = places::text(wanted, "branch").unwrap_or_default();
+    format!("branch {branch} was not checked out: {why}")
 }
 
 /// Whether a built-in policy has the archived overrides; the rest of it is the service's.
@@ -701,39 +705,6 @@ fn overrides(kind: &Kind, body: &Value) -> Option<Value> {
 /// What the journal holds of a built-in policy that was read back.
 pub(crate) fn overrides_digest(kind: &Kind, body: &Value) -> String {
     digest(&overrides(kind, body).unwrap_or(Value::Null))
-}
-
-/// Libraries to install and, on clusters of ours, to take off.
-pub(crate) fn library_changes(
-    kind: &Kind,
-    wanted: &Value,
-    present: Option<&Value>,
-    ours: bool,
-) -> (Vec<Value>, Vec<Value>) {
-    let list = |body: &Value| -> Vec<Value> {
-        kind.compare_form(body)
-            .get("libraries")
-            .and_then(Value::as_array)
-            .cloned()
-            .unwrap_or_default()
-    };
-    let wanted = list(wanted);
-    let present = present.map(list).unwrap_or_default();
-    let add = wanted
-        .iter()
-        .filter(|library| !present.contains(library))
-        .cloned()
-        .collect();
-    let remove = if ours {
-        present
-            .iter()
-            .filter(|library| !wanted.contains(library))
-            .cloned()
-            .collect()
-    } else {
-        Vec::new()
-    };
-    (add, remove)
 }
 
 /// Whether somebody changed an object of the target: it is neither as it was last read back, nor as it was last written,

@@ -9,10 +9,13 @@ use serde_json::Value;
 
 use super::build::{Builder, catalog_kind, label};
 use super::{Action, What};
-use crate::journal::Entry;
-use crate::resolve::{Link, Resolver};
+use crate::journal::{Entry, Op};
+use crate::resolve::{Link, Resolver, digest};
 
 const CREATE: &str = "/api/2.0/secrets/scopes/create";
+
+/// Why a Key Vault scope is blocked.
+pub(crate) const VAULT_NEEDS: &str = "a Key Vault scope needs an Entra ID token";
 
 impl Builder<'_> {
     pub(super) fn secret_scopes(&mut self) {
@@ -47,6 +50,12 @@ impl Builder<'_> {
                 format!("the target's secret scopes cannot be listed: {reason}"),
             ),
             (Some(object), None) => self.existing_scope(record, &name, &object.body, &mut changes),
+            (None, None) if let Some(why) = self.vault_refused(record) => {
+                let (what, command) = vault_todo(&name);
+                self.todo(kind.name, &name, what, command);
+                Action::new(kind.name, &record.id, &name, What::Blocked)
+                    .because(format!("{VAULT_NEEDS}: {why}"))
+            }
             (None, None) => {
                 changes = acl_changes(
                     &record.body,
@@ -69,6 +78,16 @@ impl Builder<'_> {
         let create = u64::from(action.what == What::Create);
         let count = (changes.put.len() + changes.delete.len()) as u64 + create;
         self.push(action, &[("POST", CREATE, count)]);
+    }
+
+    /// Why a Key Vault scope cannot be made, as the service said in an earlier run.
+    fn vault_refused(&self, record: &ObjectRecord) -> Option<String> {
+        if !secret_scopes::is_key_vault(&record.body) {
+            return None;
+        }
+        let kind = catalog_kind("secret-scopes");
+        let body = kind.create_body(&kind.request_form(&record.body))?;
+        self.refused_before(kind.name, &record.id, Op::Create, &digest(&body))
     }
 
     fn existing_scope(
@@ -132,6 +151,14 @@ impl Builder<'_> {
             }
         }
     }
+}
+
+/// What a person has to do about a Key Vault scope that could not be made, with the command.
+pub(crate) fn vault_todo(name: &str) -> (&'static str, String) {
+    let command = format!(
+        "databricks secrets create-scope {name} --scope-backend-type AZURE_KEYVAULT --json @VAULT.json"
+    );
+    ("the Key Vault scope could not be created", command)
 }
 
 /// Changes of a scope's access control.

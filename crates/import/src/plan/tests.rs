@@ -959,10 +959,15 @@ fn what_was_made_again_in_the_target_gets_its_grants_again() {
     let info = there.tree.get_mut("/Shared/n0").unwrap();
     "another".clone_into(&mut info.object_id);
     let key = ("notebooks".to_owned(), "/Shared/n0".to_owned());
-    there
-        .contents
-        .insert(key, "digest of /Shared/n0".to_owned());
+    there.contents.insert(key, content("digest of /Shared/n0"));
     assert!(grants(&there));
+}
+
+fn content(digest: &str) -> crate::target::Content {
+    crate::target::Content {
+        digest: digest.to_owned(),
+        without_header: None,
+    }
 }
 
 /// What is planned for a content of which the target holds `read` after this intent.
@@ -984,7 +989,7 @@ fn content_after(intent: &Line, linked: bool, read: &str, format: &str) -> What 
     let info = there.tree.get_mut("/Shared/n0").unwrap();
     info.modified_at = Some(78);
     let key = ("notebooks".to_owned(), "/Shared/n0".to_owned());
-    there.contents.insert(key, read.to_owned());
+    there.contents.insert(key, content(read));
     let prepared = plan_of(&state, &there, &knowledge, &Options::default());
     what(&prepared, "/Shared/n0").what
 }

@@ -348,8 +348,7 @@ impl<'a> Builder<'a> {
             read: self
                 .target
                 .contents
-                .get(&(kind.name.to_owned(), path.to_owned()))
-                .map(String::as_str),
+                .get(&(kind.name.to_owned(), path.to_owned())),
             in_flight: false,
             has_access: true,
         };
@@ -402,7 +401,7 @@ impl<'a> Builder<'a> {
                     entry: self.journal.entry("dbfs", &line.path),
                     there: info.map(|_| line.path.as_str()),
                     modified_at: info.and_then(|info| info.modified_at),
-                    read: self.target.contents.get(&key).map(String::as_str),
+                    read: self.target.contents.get(&key),
                     in_flight: self
                         .journal
                         .entry("dbfs", &line.path)

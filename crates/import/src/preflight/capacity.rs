@@ -40,7 +40,7 @@ const QUOTAS: [Quota; 4] = [
 ];
 
 /// Pinned clusters of a workspace; unpinned ones are dropped 30 days after they stopped.
-const MOST_PINNED: usize = 100;
+pub(crate) const MOST_PINNED: usize = 100;
 
 pub(super) fn check(seen: &Seen<'_>, findings: &mut Findings) {
     for quota in &QUOTAS {

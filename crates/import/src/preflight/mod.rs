@@ -6,6 +6,7 @@
 //! only tells.
 
 mod capacity;
+pub(crate) use capacity::MOST_PINNED;
 mod offered;
 mod references;
 #[cfg(test)]

@@ -26,6 +26,25 @@ pub(crate) struct Wanted {
     pub format: String,
     /// Length of the archived content.
     pub size: u64,
+    /// Language of a notebook.
+    pub language: Option<String>,
+}
+
+/// A content of the target as it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Content {
+    /// SHA-256, lowercase hex. A Jupyter notebook is digested in the form of [`normal_jupyter`].
+    pub digest: String,
+    /// That of a notebook's source without its first line, where that is the header: the service puts it before a
+    /// source that lacks it.
+    pub without_header: Option<String>,
+}
+
+impl Content {
+    /// Whether it is what the service makes of a content with this digest.
+    pub fn is(&self, digest: &str) -> bool {
+        self.digest == digest || self.without_header.as_deref() == Some(digest)
+    }
 }
 
 /// Reads contents into `state`. What cannot be read stays unknown, which planning takes for different.
@@ -36,18 +55,22 @@ pub(crate) async fn read_contents(
     state: &mut TargetState,
 ) -> Result<(), Error> {
     let read = concurrently(wanted, concurrency, |wanted| async move {
-        let digest = if wanted.kind == "dbfs" {
-            dbfs_digest(client, &wanted.path).await
+        let content = if wanted.kind == "dbfs" {
+            let digest = dbfs_digest(client, &wanted.path).await;
+            digest.map(|digest| Content {
+                digest,
+                without_header: None,
+            })
         } else {
-            content_digest(client, &wanted).await
+            read_content(client, &wanted).await
         };
-        (wanted, digest)
+        (wanted, content)
     })
     .await;
-    for (wanted, digest) in read {
-        match digest {
-            Ok(digest) => {
-                state.contents.insert((wanted.kind, wanted.path), digest);
+    for (wanted, content) in read {
+        match content {
+            Ok(content) => {
+                state.contents.insert((wanted.kind, wanted.path), content);
             }
             Err(error) if fatal(&error) => {
                 return Err(service(&format!("reading {}", wanted.path), error));
@@ -58,12 +81,11 @@ pub(crate) async fn read_contents(
     Ok(())
 }
 
-/// SHA-256 of a notebook or file in the format of the archive, lowercase hex. A Jupyter notebook is digested in the
-/// form of [`normal_jupyter`].
-pub(crate) async fn content_digest(
+/// A notebook or file in the format of the archive.
+pub(crate) async fn read_content(
     client: &Client,
     wanted: &Wanted,
-) -> Result<String, lifeboat_databricks::Error> {
+) -> Result<Content, lifeboat_databricks::Error> {
     let is_file = wanted.kind == "files";
     let format = if is_file {
         "AUTO"
@@ -99,7 +121,16 @@ pub(crate) async fn content_digest(
             other => other?,
         }
     };
-    Ok(digest_of(&bytes, &wanted.format))
+    let language = wanted
+        .language
+        .as_deref()
+        .filter(|_| wanted.format == "SOURCE");
+    Ok(Content {
+        digest: digest_of(&bytes, &wanted.format),
+        without_header: language
+            .and_then(|language| tree::without_source_header(language, &bytes))
+            .map(|rest| Digest::of(rest).to_string()),
+    })
 }
 
 fn decoded(reply: &Value) -> Bytes {

@@ -10,7 +10,7 @@ use lifeboat_catalog::Target;
 use lifeboat_catalog::acl::Principal;
 use serde_json::Value;
 
-pub(crate) use contents::{Wanted, content_digest, dbfs_digest, digest_of, read_contents};
+pub(crate) use contents::{Content, Wanted, dbfs_digest, digest_of, read_content, read_contents};
 pub use offer::{Asked, NodeType, Offer};
 pub(crate) use offer::{account_groups, missing_account_groups, read as read_offer};
 pub(crate) use read::{
@@ -86,8 +86,8 @@ pub struct TargetState {
     pub dbfs: BTreeMap<String, DbfsInfo>,
     /// Why DBFS could not be read, if so.
     pub dbfs_refused: Option<String>,
-    /// SHA-256 of contents that had to be read to decide, by kind and path in the target.
-    pub contents: BTreeMap<(String, String), String>,
+    /// Contents that had to be read to decide, by kind and path in the target.
+    pub(crate) contents: BTreeMap<(String, String), Content>,
     /// Access control by kind and id in the target, where it was read.
     pub acls: BTreeMap<(String, String), Value>,
     /// Homes that exist.

@@ -1,0 +1,166 @@
+//! A gap that did not change is named in every run and causes no write.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod import_support;
+
+use std::collections::BTreeSet;
+
+use import_support::{Stage, client};
+use lifeboat_databricks::{Body, Safety};
+use lifeboat_import::{Fate, Options, Recheck, Report};
+use lifeboat_sim::permissions::Principal;
+use lifeboat_sim::{Fault, Fill, secrets};
+
+/// Every gap of a report: the object and what it lacks.
+fn gaps(report: &Report) -> BTreeSet<String> {
+    let objects = report.objects.iter();
+    objects
+        .flat_map(|object| {
+            let left = matches!(object.fate, Fate::Blocked | Fate::Failed | Fate::Skipped);
+            let reason = object.reason.iter().filter(move |_| left);
+            let what = reason.chain(&object.notes);
+            what.map(move |what| format!("{} {}: {what}", object.kind, object.name))
+        })
+        // Whether it was said now or in an earlier run is all that differs.
+        .map(|gap| gap.split(" (in an earlier run").next().unwrap().to_owned())
+        .collect()
+}
+
+/// Two runs of one archive: the second writes nothing and names the same gaps. Gives them.
+async fn twice(stage: &Stage) -> BTreeSet<String> {
+    let first = stage.apply(&stage.options()).await.unwrap();
+    assert!(first.has_gaps());
+    stage.target.reset_calls();
+    let second = stage.apply(&stage.options()).await.unwrap();
+    let writes = stage.writes();
+    assert!(writes.is_empty(), "{writes:?}");
+    assert_eq!(second.writes, 0);
+    assert!(second.has_gaps(), "exit code 3");
+    assert_eq!(gaps(&first), gaps(&second));
+    gaps(&second)
+}
+
+fn named(gaps: &BTreeSet<String>, object: &str, what: &str) -> bool {
+    gaps.iter()
+        .any(|gap| gap.starts_with(object) && gap.contains(what))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_leads_nowhere_is_named_again_and_not_written_again() {
+    let stage = Stage::new(&Fill::broken()).await;
+    stage.source.with(|world| {
+        let admin = world.admin();
+        let (id, host) = ("/subscriptions/x/vaults/v", "https://v.example.net/");
+        secrets::create_vault_scope(world, "vault", id, host, &admin);
+    });
+    stage.export().await;
+    stage.target.switch(|switches| switches.entra_token = false);
+    let gaps = twice(&stage).await;
+    for (object, what) in [
+        ("secret-scopes vault", "Entra ID token"),
+        ("jobs circle one", "circle of references"),
+        ("jobs of a user who left", "owner missing"),
+        ("clusters of a user who left", "not granted"),
+    ] {
+        assert!(named(&gaps, object, what), "{object}: {what}: {gaps:#?}");
+    }
+
+    // The checklist says it again, and `--recheck all` asks again.
+    let plan = stage.plan(&stage.options()).await.unwrap();
+    assert!(plan.checklist.iter().any(|todo| todo.name == "vault"));
+    let options = Options {
+        recheck: Recheck::All,
+        ..stage.options()
+    };
+    stage.target.reset_calls();
+    stage.apply(&options).await.unwrap();
+    let writes: Vec<String> = stage.writes().into_iter().map(|call| call.path).collect();
+    assert_eq!(writes, ["/api/2.0/secrets/scopes/create"]);
+}
+
+fn refused(method: &str, path: &str, message: &str) -> Fault {
+    Fault {
+        body: Some(format!(
+            r#"{{"error_code": "INVALID_PARAMETER_VALUE", "message": "{message}"}}"#
+        )),
+        ..Fault::status(method, path, 400)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_git_folder_that_is_not_cloned_is_tried_again_only_when_asked() {
+    let stage = Stage::new(&Fill::small()).await;
+    stage
+        .target
+        .fault(refused("POST", "/api/2.0/repos", "no credential"));
+    let gaps = twice(&stage).await;
+    assert!(named(&gaps, "git-folders", "not cloned"), "{gaps:#?}");
+    stage.target.clear_faults();
+    let options = Options {
+        recheck: Recheck::All,
+        ..stage.options()
+    };
+    let report = stage.apply(&options).await.unwrap();
+    assert_eq!(report.totals().created, 1);
+    assert!(!report.has_gaps(), "{:?}", self::gaps(&report));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_branch_that_is_not_there_is_checked_out_only_when_asked() {
+    let stage = Stage::new(&Fill::small()).await;
+    stage
+        .target
+        .fault(refused("PATCH", "/api/2.0/repos/*", "no such branch"));
+    let source = client(&stage.source);
+    let query = [("path_prefix", "/")];
+    let folders = source.get("/api/2.0/repos", &query).await.unwrap();
+    let path = format!("/api/2.0/repos/{}", folders["repos"][0]["id"]);
+    let branch = serde_json::json!({"branch": "gone"});
+    let body = Body::Json(&branch);
+    source
+        .send("PATCH", &path, &[], body, Safety::Create)
+        .await
+        .unwrap();
+    stage.export().await;
+    let gaps = twice(&stage).await;
+    assert!(
+        named(&gaps, "git-folders", "branch gone was not checked out"),
+        "{gaps:#?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_grantee_that_the_service_does_not_know_is_named_again_and_not_granted_again() {
+    let stage = Stage::new(&Fill {
+        jobs: 1,
+        ..Fill::small()
+    })
+    .await;
+    stage.source.with(|world| {
+        let jobs: Vec<String> = world.jobs.all.keys().map(ToString::to_string).collect();
+        for job in jobs {
+            let users = Principal::Group("users".to_owned());
+            world.acls.set("jobs", &job, users, "CAN_VIEW");
+        }
+    });
+    stage.export().await;
+    let message = "group users does not exist";
+    stage.target.fault(Fault {
+        times: 1,
+        ..refused("PUT", "/api/2.0/permissions/jobs/*", message)
+    });
+    let gaps = twice(&stage).await;
+    assert!(
+        named(&gaps, "jobs", "the service does not know users"),
+        "{gaps:#?}"
+    );
+    // What nobody refuses any more is granted when the access control is read again.
+    let options = Options {
+        recheck: Recheck::Acls,
+        ..stage.options()
+    };
+    let report = stage.apply(&options).await.unwrap();
+    assert_eq!(report.writes, 1);
+    assert!(!report.has_gaps(), "{:?}", self::gaps(&report));
+}
