@@ -292,7 +292,7 @@ async fn everything_follows_the_map_and_the_second_run_writes_nothing() {
     );
     let writes = stage.writes().into_iter();
     let writes: Vec<String> = writes.map(|call| call.path).collect();
-    assert_eq!(writes, ["/api/2.0/secrets/scopes/create"]);
+    assert_eq!(writes, [""; 0]);
     let compared =
         lifeboat_import::compare(&stage.open(), &client(&stage.target), &options, &Silent)
             .await

@@ -343,11 +343,17 @@ async fn change(stage: &Stage, extras: &[Extra], made: &[Option<Value>], others:
     }
 }
 
+/// What is said of a scope that nobody else manages.
+const MANAGED_BY_IMPORTER: &str = "the importer keeps managing";
+
 /// Exports and applies; then nothing is left to do, however it is asked for.
 async fn carried(stage: &Stage, turn: &str) -> Result<(), TestCaseError> {
     stage.export().await;
     let report = stage.apply(&stage.options()).await.unwrap();
-    prop_assert_eq!(troubles(&report), Vec::<String>::new(), "{}", turn);
+    // A scope that only its creator managed is managed by the importer here, and that is said.
+    let mut gaps = troubles(&report);
+    gaps.retain(|gap| !(gap.starts_with("secret-scopes ") && gap.contains(MANAGED_BY_IMPORTER)));
+    prop_assert_eq!(gaps, Vec::<String>::new(), "{}", turn);
     let compared = report.comparison.unwrap().differences;
     prop_assert!(compared.is_empty(), "{turn}: {compared:?}");
     prop_assert_eq!(stage.differences(), Vec::<String>::new(), "{}", turn);
