@@ -197,14 +197,7 @@ pub(crate) async fn apply(
     guards::identities_listed(target.nobody.take())?;
     guards::no_conflicts(&knowledge, &prepared.conflicts, options)?;
     guards::few_deletions(&prepared.deletions, options)?;
-    let journal = guards::journal_usable(Journal::open(
-        &start.journal,
-        lock,
-        &source,
-        &start.target,
-        &start.state.archive_id,
-    ))?;
-    tell_journal(&journal, &start, options)?;
+    let journal = open_journal(&start, lock, options)?;
     let Prepared { plan, resolver, .. } = prepared;
     let run = Run::new(
         archive,
@@ -256,8 +249,15 @@ pub(crate) async fn apply(
     outcome
 }
 
-/// What this import is, and the links of a failback, before anything else is written.
-fn tell_journal(journal: &Journal, start: &Start, options: &Options) -> Result<(), Error> {
+/// Opens the journal, and tells it what this import is and the links of a failback, before anything else is written.
+fn open_journal(start: &Start, lock: Lock, options: &Options) -> Result<Journal, Error> {
+    let journal = guards::journal_usable(Journal::open(
+        &start.journal,
+        lock,
+        &start.state.workspace_id,
+        &start.target,
+        &start.state.archive_id,
+    ))?;
     if !start.filter.is_everything() {
         journal.is_of_a_part();
     }
@@ -269,7 +269,8 @@ fn tell_journal(journal: &Journal, start: &Start, options: &Options) -> Result<(
         journal.append(line, false)?;
     }
     // The links stand before anything builds on them.
-    journal.sync()
+    journal.sync()?;
+    Ok(journal)
 }
 
 fn planned(plan: &Plan) -> Event<'static> {

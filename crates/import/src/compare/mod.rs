@@ -221,8 +221,10 @@ async fn pass(
     let mut acls = acls_to_read(state, target, &prepared, &wants);
     acls.retain(|key| !already.acls.contains_key(key));
     let reader = reader(client, options, state, knowledge);
-    let mut granted = TargetState::default();
-    granted.acls = already.acls;
+    let mut granted = TargetState {
+        acls: already.acls,
+        ..TargetState::default()
+    };
     let contents = keep_read(contents, already.contents, target);
     let (read, granted_read) = tokio::join!(
         read_contents(client, contents, options.concurrency, target),

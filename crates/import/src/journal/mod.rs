@@ -145,6 +145,16 @@ impl Entry {
         self.target.is_some() && target.is_some() && self.target.as_deref() != target
     }
 
+    /// What is in doubt counts as active: it must be deactivated before the target is a standby again.
+    fn switched(&mut self, op: Op, line: &Line) {
+        match (op, line.ok, line.certain) {
+            (Op::Activate, Some(true), _) => self.activated = true,
+            (Op::Activate, _, Some(true)) => self.activated = self.activated_before,
+            (Op::Deactivate, Some(true), _) => self.activated = false,
+            _ => {}
+        }
+    }
+
     /// Notes that the service refused the pending call for certain.
     fn was_refused(&mut self, op: Op, error: Option<&str>) {
         let digest = self.pending.take().and_then(|pending| pending.digest);
@@ -326,13 +336,7 @@ impl Knowledge {
         }
         let entry = self.entry_mut(kind, id);
         if matches!(op, Op::Activate | Op::Deactivate) {
-            // What is in doubt counts as active: it must be deactivated before the target is a standby again.
-            match (op, line.ok, line.certain) {
-                (Op::Activate, Some(true), _) => entry.activated = true,
-                (Op::Activate, _, Some(true)) => entry.activated = entry.activated_before,
-                (Op::Deactivate, Some(true), _) => entry.activated = false,
-                _ => {}
-            }
+            entry.switched(op, line);
             return;
         }
         if line.ok != Some(true) {
