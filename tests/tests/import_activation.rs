@@ -614,6 +614,8 @@ async fn the_old_primary_gets_back_what_the_secondary_did_and_nothing_twice() {
         .await
         .unwrap();
     assert_eq!(troubles(&report), Vec::<String>::new());
+    let off = |warnings: &[String]| warnings.iter().any(|one| one.contains("switched off"));
+    assert!(!off(&report.warnings), "{:?}", report.warnings);
     let kept: Vec<&str> = report
         .objects
         .iter()
@@ -666,8 +668,16 @@ async fn the_old_primary_gets_back_what_the_secondary_did_and_nothing_twice() {
         job(&stage.source, "table").await["settings"]["description"],
         "edited in the secondary"
     );
-    // Now the other way round: what was made in the secondary is known there.
     turn(&stage, Direction::Deactivate).await;
+    let late = lifeboat_import::Options {
+        failback: Some(None),
+        ..overwrite
+    };
+    let plan = lifeboat_import::plan(&archive, &primary, &late, &Silent)
+        .await
+        .unwrap();
+    assert!(off(&plan.warnings), "{:?}", plan.warnings);
+    // Now the other way round: what was made in the secondary is known there.
     stage.export().await;
     let forth = lifeboat_import::Options {
         failback: Some(None),

@@ -129,6 +129,9 @@ async fn start(
     )?;
     let journal = guards::journal_path(options, &state.workspace_id, &target);
     let failback = Reverse::read(options, &state.workspace_id, &target)?;
+    state
+        .warnings
+        .extend(failback.as_ref().and_then(Reverse::warning));
     Ok(Start {
         failback,
         links: Vec::new(),

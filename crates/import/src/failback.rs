@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 
 use lifeboat_catalog::{Layout, places, tree};
+use serde_json::Value;
 
 use crate::archived::ArchiveState;
 use crate::error::{Error, Rule};
@@ -15,6 +16,9 @@ use crate::options::Options;
 use crate::plan::desired;
 use crate::resolve::{Link, Resolver, digest};
 use crate::target::TargetState;
+
+/// Objects that a warning names; the rest is counted.
+const NAMED: usize = 10;
 
 /// The journal of imports from the target of this run into its source.
 #[derive(Debug)]
@@ -61,6 +65,44 @@ impl Reverse {
             }
         }
         Ok(Some(Self { known, origins }))
+    }
+
+    /// Says what the imports left passive in the secondary and nobody activated there: its archive holds such an object as
+    /// switched off, although it ran in the old primary.
+    pub fn warning(&self) -> Option<String> {
+        let mut names = Vec::new();
+        for kind in lifeboat_catalog::kinds() {
+            let is_passive = |value: &Value| {
+                let value = value.to_string();
+                kind.passive.iter().any(|passive| passive.value == value)
+            };
+            for (id, name, standing) in self.known.ledger(kind.name) {
+                let activated = self
+                    .known
+                    .entry(kind.name, id)
+                    .is_some_and(|entry| entry.activated);
+                let ran = !kind.passive.is_empty() && !standing.active.values().all(is_passive);
+                if ran && !activated && !standing.gone {
+                    names.push(format!("{} {name}", kind.singular));
+                }
+            }
+        }
+        let more = names.len().checked_sub(NAMED);
+        let named = names
+            .iter()
+            .take(NAMED)
+            .cloned()
+            .collect::<Vec<_>>()
+            .join(", ");
+        let and = more
+            .filter(|more| *more > 0)
+            .map_or(String::new(), |more| format!(" and {more} more"));
+        (!names.is_empty()).then(|| {
+            format!(
+                "not active in the secondary now, so an archive made like this holds them as switched off, and activating \
+                 the old primary will not switch them on: {named}{and}; export while the secondary is wholly active"
+            )
+        })
     }
 
     /// Lines that link what `knowledge` does not know yet.

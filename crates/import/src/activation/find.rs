@@ -98,6 +98,8 @@ fn journals(home: &Path, target: &str) -> Result<Vec<Found>, Error> {
         let path = entry.path().join("journal.jsonl");
         if let Some((source, of)) = Journal::pair(&path)?
             && of == target
+            // What was restored into its own source waits for nothing.
+            && source != target
             && pair_folder(&source, target) == name.to_string_lossy()
         {
             found.push(Found { path, source });
