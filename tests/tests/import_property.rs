@@ -15,6 +15,7 @@ use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
+use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
 use serde_json::{Map, Value, json};
 
 /// An object made by hand beside those of the fill: where it is created and changed, and its body.
@@ -346,6 +347,9 @@ async fn change(stage: &Stage, extras: &[Extra], made: &[Option<Value>], others:
 /// What is said of a scope that nobody else manages.
 const MANAGED_BY_IMPORTER: &str = "the importer keeps managing";
 
+/// How such a scope then differs from the source's.
+const IMPORTER_MANAGES: &str = "acl.admin@example.com: absent -> \"MANAGE\"";
+
 /// Exports and applies; then nothing is left to do, however it is asked for.
 async fn carried(stage: &Stage, turn: &str) -> Result<(), TestCaseError> {
     stage.export().await;
@@ -356,7 +360,10 @@ async fn carried(stage: &Stage, turn: &str) -> Result<(), TestCaseError> {
     prop_assert_eq!(gaps, Vec::<String>::new(), "{}", turn);
     let compared = report.comparison.unwrap().differences;
     prop_assert!(compared.is_empty(), "{turn}: {compared:?}");
-    prop_assert_eq!(stage.differences(), Vec::<String>::new(), "{}", turn);
+    let mut differences = stage.differences();
+    differences
+        .retain(|one| !(one.starts_with("secret-scopes ") && one.ends_with(IMPORTER_MANAGES)));
+    prop_assert_eq!(differences, Vec::<String>::new(), "{}", turn);
     for recheck in [Recheck::None, Recheck::All] {
         let plan = stage
             .plan(&Options {
@@ -379,10 +386,11 @@ async fn carried(stage: &Stage, turn: &str) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// `LIFEBOAT_PROPERTY_CASES` says how many workspaces (12).
+/// `LIFEBOAT_PROPERTY_CASES` says how many workspaces, of chance; without it 12, always the same ones.
 #[test]
 fn after_any_import_the_plan_is_empty() {
-    let cases = std::env::var("LIFEBOAT_PROPERTY_CASES").map_or(12, |text| text.parse().unwrap());
+    let asked = std::env::var("LIFEBOAT_PROPERTY_CASES").map(|text| text.parse().unwrap());
+    let cases = asked.clone().unwrap_or(12);
     let config = ProptestConfig {
         max_shrink_iters: 40,
         failure_persistence: None,
@@ -390,7 +398,12 @@ fn after_any_import_the_plan_is_empty() {
     };
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let workspaces = (fill(), vec((extra(), extra()), 0..7));
-    let mut runner = proptest::test_runner::TestRunner::new(config);
+    let mut runner = match asked {
+        Ok(_) => TestRunner::new(config),
+        Err(_) => {
+            TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha))
+        }
+    };
     let (wanted, done) = (Cell::new(0), Cell::new(0));
     let result = runner.run(&workspaces, |(fill, extras)| {
         let (extras, others): (Vec<Extra>, Vec<Extra>) = extras.into_iter().unzip();
