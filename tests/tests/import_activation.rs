@@ -7,7 +7,7 @@ mod import_support;
 
 use std::time::Duration;
 
-use import_support::{SOURCE, Stage, TARGET, client, client_with, troubles};
+use import_support::{SOURCE, Stage, TARGET, client, client_with, rule, troubles};
 use lifeboat_databricks::{Body, Safety};
 use lifeboat_import::journal::{Journal, State};
 use lifeboat_import::{
@@ -53,17 +53,6 @@ async fn turn_with(stage: &Stage, direction: Direction, options: &SwitchOptions)
     switch(direction, &client(&stage.target), options, &Silent)
         .await
         .unwrap()
-}
-
-fn rule<T>(result: Result<T, Error>) -> Rule {
-    match result {
-        Err(Error::Refused { rule, hint, .. }) => {
-            assert!(!hint.is_empty());
-            rule
-        }
-        Err(other) => panic!("another error: {other}"),
-        Ok(_) => panic!("not refused"),
-    }
 }
 
 fn state(stage: &Stage) -> State {

@@ -4,7 +4,7 @@
 
 mod import_support;
 
-use import_support::{SOURCE, Stage, TARGET, client, troubles, workspace};
+use import_support::{SOURCE, Stage, TARGET, client, rule, troubles, workspace};
 use lifeboat_import::journal::{Journal, Lock, State};
 use lifeboat_import::{Error, Fate, Options, Rule, Silent, What};
 use lifeboat_sim::{Fault, Fill, Sim};
@@ -20,17 +20,6 @@ fn little() -> Fill {
         clusters: 1,
         jobs: 2,
         ..Fill::small()
-    }
-}
-
-fn rule(result: Result<lifeboat_import::Report, Error>) -> Rule {
-    match result {
-        Err(Error::Refused { rule, hint, .. }) => {
-            assert!(!hint.is_empty());
-            rule
-        }
-        Err(other) => panic!("another error: {other}"),
-        Ok(_) => panic!("not refused"),
     }
 }
 

@@ -119,15 +119,17 @@ pub(crate) fn block_on<T>(
     result
 }
 
+/// What the first signal is answered with.
+const STOPPING: &str = "stopping: no further call is begun, those that write are finished; a second signal ends at once";
+
 /// How long work that is computing may take to reach its next call after a signal, and an import to tell what it did.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Like [`block_on`], for an import: the first signal asks it to stop, after `notice`. It has the grace time to finish the
+/// Like [`block_on`], for an import: the first signal asks it to stop. It has the grace time to finish the
 /// calls that write and to tell what was done; a second signal ends the process at once. Work that is computing and has
 /// not come to its writes ends with the process, within a moment. Gives the outcome, and the code of the signal.
 pub(crate) fn block_on_until_stopped<T>(
     console: &Arc<Console>,
-    notice: &'static str,
     stop: &Stop,
     work: impl Future<Output = Result<T, Failure>>,
 ) -> (Result<T, Failure>, Option<Exit>) {
@@ -143,7 +145,7 @@ pub(crate) fn block_on_until_stopped<T>(
             let exit = signals.next().await.exit();
             let exit = *told.get_or_init(|| exit);
             stop.request(GRACE);
-            watching.warning(notice);
+            watching.warning(STOPPING);
             let patience = match stop.has_begun() {
                 true => GRACE + PATIENCE,
                 false => PATIENCE,

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use lifeboat_archive::Archive;
 use lifeboat_databricks::{Client, ClientOptions, Config, Limits, Secret};
-use lifeboat_import::{Error, Options, Plan, Report, Silent};
+use lifeboat_import::{Error, Options, Plan, Report, Rule, Silent};
 use lifeboat_sim::{Call, Fill, Sim};
 
 /// Workspace id of the source.
@@ -219,4 +219,16 @@ pub fn troubles(report: &Report) -> Vec<String> {
             )
         })
         .collect()
+}
+
+/// The rule that refused, with a way on.
+pub fn rule<T>(result: Result<T, Error>) -> Rule {
+    match result {
+        Err(Error::Refused { rule, hint, .. }) => {
+            assert!(!hint.is_empty());
+            rule
+        }
+        Err(other) => panic!("another error: {other}"),
+        Ok(_) => panic!("not refused"),
+    }
 }

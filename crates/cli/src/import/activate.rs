@@ -141,12 +141,7 @@ fn run(
     }
     let observer = Observer::new(console);
     let work = async { Ok(switch(direction, &client, &options, &observer).await?) };
-    let (outcome, signal) = block_on_until_stopped(
-        console,
-        "stopping: no further call is begun, those that write are finished; a second signal ends at once",
-        &options.stop,
-        work,
-    );
+    let (outcome, signal) = block_on_until_stopped(console, &options.stop, work);
     observer.finish();
     console.end_phases();
     match outcome {

@@ -57,12 +57,7 @@ pub(crate) fn run(args: &ApplyArgs, console: &Arc<Console>) -> Result<Exit, Fail
         Ok(apply(&archive, &client, &options, &observer).await?)
     });
     // Each write is announced in the journal before it is sent, so that the next run finds what became of it.
-    let (outcome, signal) = block_on_until_stopped(
-        console,
-        "stopping: no further call is begun, those that write are finished; a second signal ends at once",
-        &options.stop,
-        work,
-    );
+    let (outcome, signal) = block_on_until_stopped(console, &options.stop, work);
     observer.finish();
     console.end_phases();
     match outcome {
