@@ -11,6 +11,13 @@ use crate::statement::{FORMAT, Header, Inventory, Scope, Summary};
 use crate::version::FormatVersion;
 use crate::writer::Sealed;
 
+/// What the name of an archive ends in.
+pub const EXTENSION: &str = ".tar.zst";
+/// What the name of an encrypted archive ends in.
+pub const ENCRYPTED_EXTENSION: &str = ".tar.zst.age";
+/// What the name of a descriptor's signature has after the descriptor's.
+pub const SIGNATURE_EXTENSION: &str = ".minisig";
+
 /// Totals of an archive. The six fates are summed over all kinds.
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
@@ -148,18 +155,28 @@ impl Descriptor {
     /// `.json` added.
     pub fn path_for(archive: &Path) -> PathBuf {
         let name = archive.file_name().unwrap_or_default().to_string_lossy();
-        let stem = name
-            .strip_suffix(".tar.zst")
-            .or_else(|| name.strip_suffix(".tar.zst.age"))
-            .filter(|stem| !stem.is_empty());
-        match stem {
-            Some(stem) => archive.with_file_name(format!("{stem}.json")),
-            None => {
-                let mut name = archive.as_os_str().to_owned();
-                name.push(".json");
-                PathBuf::from(name)
-            }
+        match stem(&name) {
+            Some((stem, _)) => archive.with_file_name(format!("{stem}.json")),
+            None => with_suffix(archive, ".json"),
         }
+    }
+
+    /// Where the signature of that descriptor is: `X.json.minisig`.
+    pub fn signature_path_for(archive: &Path) -> PathBuf {
+        with_suffix(&Self::path_for(archive), SIGNATURE_EXTENSION)
+    }
+
+    /// The other archive that would have the same descriptor: `X.tar.zst.age` beside `X.tar.zst` and the other way
+    /// round. Only one of them can be there.
+    pub fn twin_of(archive: &Path) -> Option<PathBuf> {
+        let name = archive.file_name().unwrap_or_default().to_string_lossy();
+        let (stem, encrypted) = stem(&name)?;
+        let extension = if encrypted {
+            EXTENSION
+        } else {
+            ENCRYPTED_EXTENSION
+        };
+        Some(archive.with_file_name(format!("{stem}{extension}")))
     }
 
     /// The descriptor as it is stored: indented JSON and a line break.
@@ -187,6 +204,21 @@ impl Descriptor {
     }
 }
 
+/// What stands before the extension of an archive's name, and whether the archive is an encrypted one.
+fn stem(name: &str) -> Option<(&str, bool)> {
+    let plain = name.strip_suffix(EXTENSION).map(|stem| (stem, false));
+    let encrypted = || Some((name.strip_suffix(ENCRYPTED_EXTENSION)?, true));
+    plain
+        .or_else(encrypted)
+        .filter(|(stem, _)| !stem.is_empty())
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut path = path.as_os_str().to_owned();
+    path.push(suffix);
+    PathBuf::from(path)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -199,11 +231,18 @@ mod tests {
             ("X.backup", "X.backup.json"),
             (".tar.zst", ".tar.zst.json"),
         ] {
+            let archive = Path::new(archive);
+            assert_eq!(Descriptor::path_for(archive), Path::new(descriptor));
             assert_eq!(
-                Descriptor::path_for(Path::new(archive)),
-                Path::new(descriptor)
+                Descriptor::signature_path_for(archive),
+                PathBuf::from(format!("{descriptor}.minisig"))
             );
         }
+        let twin = |name: &str| Descriptor::twin_of(Path::new(name));
+        assert_eq!(twin("a/X.tar.zst"), Some("a/X.tar.zst.age".into()));
+        assert_eq!(twin("a/X.tar.zst.age"), Some("a/X.tar.zst".into()));
+        assert_eq!(twin("X.backup"), None);
+        assert_eq!(twin(".tar.zst.age"), None);
     }
 
     /// A descriptor as it is stored, with a field of tomorrow.

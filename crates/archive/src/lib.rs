@@ -25,7 +25,9 @@ mod tarball;
 mod version;
 mod writer;
 
-pub use descriptor::{Counts, Descriptor, DescriptorError};
+pub use descriptor::{
+    Counts, Descriptor, DescriptorError, ENCRYPTED_EXTENSION, EXTENSION, SIGNATURE_EXTENSION,
+};
 pub use digest::{Digest, DigestError, Hasher};
 pub use entry::Member;
 pub use error::{Damage, ReadError, WriteError};

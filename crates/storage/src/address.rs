@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use lifeboat_archive::Descriptor;
 use url::Url;
 
 use crate::error::Error;
@@ -175,16 +176,27 @@ impl Address {
         }
     }
 
-    /// The descriptor's address.
+    /// The address of the archive's descriptor.
     pub(crate) fn descriptor(&self) -> Self {
-        let beside = |text: &str| {
-            lifeboat_archive::Descriptor::path_for(Path::new(text))
-                .to_string_lossy()
-                .into_owned()
-        };
+        self.renamed(Descriptor::path_for)
+    }
+
+    /// The address of that descriptor's signature.
+    pub(crate) fn signature(&self) -> Self {
+        self.renamed(Descriptor::signature_path_for)
+    }
+
+    /// The address of the other archive that would have the same descriptor.
+    pub(crate) fn twin(&self) -> Option<Self> {
+        Descriptor::twin_of(Path::new(&self.key))?;
+        Some(self.renamed(|name| Descriptor::twin_of(name).unwrap_or_else(|| name.to_owned())))
+    }
+
+    fn renamed(&self, rename: impl Fn(&Path) -> PathBuf) -> Self {
+        let rename = |text: &str| rename(Path::new(text)).to_string_lossy().into_owned();
         Self {
-            key: beside(&self.key),
-            shown: beside(&self.shown),
+            key: rename(&self.key),
+            shown: rename(&self.shown),
             ..self.clone()
         }
     }
@@ -301,6 +313,14 @@ mod tests {
         assert_eq!(file.key, "nightly/7-20261122T010000Z.tar.zst");
         assert_eq!(file.shown, "az://vault/nightly/7-20261122T010000Z.tar.zst");
         assert_eq!(file.descriptor().key, "nightly/7-20261122T010000Z.json");
+        assert_eq!(
+            file.signature().key,
+            "nightly/7-20261122T010000Z.json.minisig"
+        );
+        assert_eq!(
+            file.twin().map(|twin| twin.shown).as_deref(),
+            Some("az://vault/nightly/7-20261122T010000Z.tar.zst.age")
+        );
         assert_eq!(remote("az://vault").in_folder("x").shown, "az://vault/x");
     }
 

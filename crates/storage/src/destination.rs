@@ -180,13 +180,16 @@ impl Remote {
     }
 }
 
+/// Refuses when the archive is there, or the one that would have the same descriptor.
 fn refuse_existing(store: &Store, address: &Address) -> Result<(), Error> {
-    match store.look(LOOK, address)? {
-        Some(_) => Err(Error::Exists {
-            place: address.shown.clone(),
-        }),
-        None => Ok(()),
+    for archive in std::iter::once(address.clone()).chain(address.twin()) {
+        if store.look(LOOK, &archive)?.is_some() {
+            return Err(Error::Exists {
+                place: archive.shown,
+            });
+        }
     }
+    Ok(())
 }
 
 /// The version of a descriptor that has no archive; any other object of that name is in the way.
@@ -264,6 +267,21 @@ pub(crate) mod tests {
         assert!(matches!(error, Error::GivenUp { .. }), "{error:?}");
         assert!(store.get(&address.descriptor()).unwrap().is_none());
         assert!(store.look(LOOK, &address).unwrap().is_none());
+    }
+
+    #[test]
+    fn an_archive_and_its_encrypted_twin_cannot_both_be_there() {
+        let (store, address) = (memory(), archive());
+        let (destination, mut sink) = Destination::in_store(&store, &address).unwrap();
+        sink.write_all(b"bytes").unwrap();
+        destination.commit(sink, &descriptor()).unwrap();
+        let twin = address.twin().unwrap();
+        let error = Destination::in_store(&store, &twin).unwrap_err();
+        assert!(
+            matches!(&error, Error::Exists { place } if *place == address.shown),
+            "{error:?}"
+        );
+        assert!(store.get(&address.descriptor()).unwrap().is_some());
     }
 
     #[test]

@@ -134,12 +134,14 @@ fn existing(path: &Path) -> Error {
     }
 }
 
-fn refuse_existing(path: &Path) -> Result<(), Error> {
-    if exists(path)? {
-        Err(existing(path))
-    } else {
-        Ok(())
+/// Refuses when the archive is there, or the one that would have the same descriptor.
+fn refuse_existing(archive: &Path) -> Result<(), Error> {
+    for archive in std::iter::once(archive.to_owned()).chain(Descriptor::twin_of(archive)) {
+        if exists(&archive)? {
+            return Err(existing(&archive));
+        }
     }
+    Ok(())
 }
 
 /// The bytes of a descriptor that has no archive; any other file of that name is in the way.
