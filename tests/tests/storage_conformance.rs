@@ -10,7 +10,9 @@ use std::io::Write as _;
 use std::path::PathBuf;
 
 use lifeboat_archive::{Archive, Descriptor, FileSource, ReadAt};
-use lifeboat_storage::{Destination, Error, Place, Settings, Sink, Source};
+use lifeboat_storage::{
+    Destination, Error, Listing, Place, Region, Settings, Sink, Source, Standing,
+};
 use storage_support::{Ground, archive, azurite, member_path, memory, s3};
 
 /// A place under test.
@@ -19,6 +21,8 @@ trait Yard {
     fn source(&self, name: &str) -> Box<dyn ReadAt>;
     fn get(&self, name: &str) -> Option<Vec<u8>>;
     fn put(&self, name: &str, content: &[u8]);
+    /// What is in the folder `name`.
+    fn list(&self, name: &str) -> Result<Listing, Error>;
 }
 
 impl Yard for Ground {
@@ -36,6 +40,10 @@ impl Yard for Ground {
 
     fn put(&self, name: &str, content: &[u8]) {
         self.put(name, content);
+    }
+
+    fn list(&self, name: &str) -> Result<Listing, Error> {
+        Listing::in_store(&self.store, &self.address(name))
     }
 }
 
@@ -70,6 +78,11 @@ impl Yard for Folder {
         std::fs::create_dir_all(self.path(name).parent().unwrap()).unwrap();
         std::fs::write(self.path(name), content).unwrap();
     }
+
+    fn list(&self, name: &str) -> Result<Listing, Error> {
+        let place = Place::Local(self.path(name));
+        Listing::read(&place, &Settings::new(), Region::Primary, &|_| {})
+    }
 }
 
 const NAME: &str = "nightly/1-20261122T010000Z.tar.zst";
@@ -82,6 +95,7 @@ fn conforms(yard: &dyn Yard) {
     a_name_that_is_taken_meanwhile_is_refused_at_the_end(yard, "d/");
     a_descriptor_without_an_archive_is_replaced_and_nothing_else(yard, "e/");
     ranges_are_those_of_the_whole(yard, "f/");
+    a_folder_is_listed_by_its_descriptors(yard, "g/");
 }
 
 /// 17 MiB: two whole parts and a rest.
@@ -198,6 +212,58 @@ fn ranges_are_those_of_the_whole(yard: &dyn Yard, under: &str) {
     assert_eq!(source.read_at(end - 1, &mut [0; 9]).unwrap(), 1);
 }
 
+fn a_folder_is_listed_by_its_descriptors(yard: &dyn Yard, under: &str) {
+    let (bytes, descriptor) = archive(1, 100);
+    let (destination, mut sink) = yard.create(&format!("{under}{NAME}")).unwrap();
+    sink.write_all(&bytes).unwrap();
+    destination.commit(sink, &descriptor).unwrap();
+    let folder = format!("{under}nightly");
+    let put = |name: &str, content: &[u8]| yard.put(&format!("{folder}/{name}"), content);
+    let text = descriptor.to_bytes().unwrap();
+    put("2.partial.tar.zst.age", &bytes);
+    put("2.partial.json", &text);
+    put("2.partial.json.minisig", b"signature");
+    put("3.tar.zst", &bytes);
+    put("4.tar.zst", b"");
+    put("4.json", &text);
+    put("5.json", &text);
+    put("empty.json", b"");
+    put("notes.txt", b"by hand");
+    put("below/6.tar.zst", &bytes);
+    // With and without a slash at the end; a folder of a similar name is another one.
+    yard.put(&format!("{folder}-2/7.tar.zst"), &bytes);
+    for name in [&folder, &format!("{folder}/")] {
+        let listing = yard.list(name).unwrap();
+        let found = listing.archives.iter();
+        let found: Vec<_> = found
+            .map(|one| (one.name.as_str(), one.standing(), one.size, one.signed))
+            .collect();
+        let size = bytes.len() as u64;
+        assert_eq!(
+            found,
+            [
+                (
+                    "1-20261122T010000Z.tar.zst",
+                    Standing::Counting,
+                    size,
+                    false
+                ),
+                ("2.partial.tar.zst.age", Standing::Partial, size, true),
+                ("3.tar.zst", Standing::Unknown, size, false),
+                ("4.tar.zst", Standing::Unknown, 0, false),
+            ]
+        );
+        let litter = listing.litter.iter().map(|one| one.name.as_str());
+        assert_eq!(litter.collect::<Vec<_>>(), ["5.json"]);
+        assert_eq!(listing.foreign, 2, "{listing:?}");
+        let now = descriptor.started;
+        let latest = listing.latest(None, now).unwrap();
+        assert!(latest.place.to_string().ends_with(NAME), "{latest:?}");
+        let age = latest.modified.duration_since(jiff::Timestamp::now());
+        assert!(age.as_hours() == 0, "{age}");
+    }
+}
+
 /// A remote object may be replaced between two reads, and its name says where it is.
 fn replaced_while_read(ground: &Ground) {
     ground.put("x", &[1; 100_000]);
@@ -220,8 +286,13 @@ fn absent(ground: &Ground) {
     let open = storage_support::open(&nowhere, &ground.settings)
         .err()
         .unwrap();
-    let create = Destination::create(&Place::Remote(nowhere), "", &ground.settings);
+    let place = Place::Remote(nowhere);
+    let create = Destination::create(&place, "", &ground.settings);
     let create = create.err().unwrap();
+    let list = Listing::read(&place, &ground.settings, Region::Primary, &|_| {}).unwrap_err();
+    assert!(matches!(list, Error::NoContainer { .. }), "{list:?}");
+    let empty = Listing::in_store(&ground.store, &ground.address("no-such-folder/")).unwrap();
+    assert!(empty.archives.is_empty(), "{empty:?}");
     for error in [open, create] {
         match &error {
             Error::NoContainer { container, .. } => assert_eq!(container, "no-such-container"),

@@ -41,6 +41,8 @@ pub(crate) enum Failure {
         #[source]
         source: ReadError,
     },
+    #[error("--workspace says which archive FOLDER/latest is, and {archive} is one archive")]
+    NotLatest { archive: String },
     #[error(transparent)]
     Storage(#[from] lifeboat_storage::Error),
     #[error(transparent)]
@@ -100,7 +102,10 @@ impl Failure {
     pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::Config(_) | Self::NoToken { .. } | Self::Client { .. } => Exit::Refused,
-            Self::LimitsFile { .. } | Self::Limits { .. } | Self::Epoch { .. } => Exit::Usage,
+            Self::LimitsFile { .. }
+            | Self::Limits { .. }
+            | Self::Epoch { .. }
+            | Self::NotLatest { .. } => Exit::Usage,
             Self::Storage(error) => Exit::of(error.exit_code()),
             Self::Open { source, .. } => of_read(source),
             Self::Inspect(error) => of_inspect(error),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use lifeboat_archive::Archive;
 use lifeboat_console::Console;
-use lifeboat_storage::{Destination, Place, Region, Served, Settings, Sink, Source};
+use lifeboat_storage::{Destination, Place, Region, Served, Settings, Sink, Source, resolve};
 use serde_json::json;
 
 use crate::args::ArchiveArgs;
@@ -21,7 +21,30 @@ pub(crate) fn open(archive: &ArchiveArgs, console: &Arc<Console>) -> Result<Arch
         Some(text) if !archive.place.exists() => Place::parse(text)?,
         _ => Place::Local(archive.place.clone()),
     };
-    open_in(&place, region, console)
+    open_in(&latest(archive, place, region, console)?, region, console)
+}
+
+/// The newest complete archive of the folder, where the place says `latest`; the place itself everywhere else.
+fn latest(
+    archive: &ArchiveArgs,
+    place: Place,
+    region: Region,
+    console: &Arc<Console>,
+) -> Result<Place, Failure> {
+    if place.folder_of_latest().is_none() {
+        return match &archive.workspace {
+            None => Ok(place),
+            Some(_) => Err(Failure::NotLatest {
+                archive: place.to_string(),
+            }),
+        };
+    }
+    let workspace = archive.workspace.as_deref();
+    let tell = |served: &Served| tell(console, served);
+    let found = resolve(&place, workspace, &Settings::from_env(), region, &tell)?;
+    let fields = json!({"archive": found.to_string()});
+    console.aside("latest", fields, &format!("latest is {found}"));
+    Ok(found)
 }
 
 /// Opens the archive at `place` in the region in which it was written.

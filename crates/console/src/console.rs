@@ -135,6 +135,17 @@ impl Console {
         }
     }
 
+    /// Like [`Console::event`], but as text on standard error: a command whose answer is bytes keeps them clean.
+    pub fn aside(&self, event: &str, fields: Value, text: &str) {
+        match self.settings.form {
+            Form::Json => self.json_now(event, fields),
+            Form::Text if self.settings.verbosity >= Verbosity::Normal => {
+                self.complain(&[escape(text).into_owned()]);
+            }
+            Form::Text => {}
+        }
+    }
+
     /// Like [`Console::event`], but as text only with `-v`.
     pub fn detail(&self, event: &str, fields: Value, text: &str) {
         match self.settings.form {

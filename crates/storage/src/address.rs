@@ -6,6 +6,7 @@ use lifeboat_archive::Descriptor;
 use url::Url;
 
 use crate::error::Error;
+use crate::listing::LATEST;
 
 /// The place of an archive, or of a folder for archives when it ends in `/`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,6 +101,30 @@ impl Place {
     }
 }
 
+impl Place {
+    /// The place `name` in this folder.
+    pub(crate) fn child(&self, name: &str) -> Self {
+        match self {
+            Self::Local(path) => Self::Local(path.join(name)),
+            Self::Remote(address) => Self::Remote(address.as_folder().in_folder(name)),
+        }
+    }
+
+    /// The folder whose newest archive is meant, when the last part is `latest` and no local file has that name.
+    #[must_use]
+    pub fn folder_of_latest(&self) -> Option<Self> {
+        match self {
+            Self::Local(path) => {
+                let is_latest = path.file_name().is_some_and(|name| name == LATEST);
+                let folder = path.parent().filter(|_| is_latest && !path.exists())?;
+                let here = folder.as_os_str().is_empty();
+                Some(Self::Local(if here { ".".into() } else { folder.into() }))
+            }
+            Self::Remote(address) => address.parent_of(LATEST).map(Self::Remote),
+        }
+    }
+}
+
 fn without_password(shown: &str) -> String {
     let Some((scheme, rest)) = shown.split_once("://") else {
         return shown.to_owned();
@@ -174,6 +199,27 @@ impl Address {
             shown: format!("{}{slash}{name}", self.shown),
             ..self.clone()
         }
+    }
+
+    /// The same as a folder: with a slash at its end, when it is not the container itself.
+    pub(crate) fn as_folder(&self) -> Self {
+        let mut folder = self.clone();
+        if !folder.key.is_empty() && !folder.key.ends_with('/') {
+            folder.key.push('/');
+            folder.shown.push('/');
+        }
+        folder
+    }
+
+    /// The folder of this address, when its last part is `name`.
+    fn parent_of(&self, name: &str) -> Option<Self> {
+        let key = self.key.strip_suffix(name)?;
+        let shown = self.shown.strip_suffix(name)?;
+        (key.is_empty() || key.ends_with('/')).then(|| Self {
+            key: key.to_owned(),
+            shown: shown.to_owned(),
+            ..self.clone()
+        })
     }
 
     /// The address of the archive's descriptor.

@@ -62,6 +62,22 @@ pub enum Error {
         /// Up to when the secondary region has everything, or why it does not say so.
         last_sync: Result<Timestamp, Box<Error>>,
     },
+    /// No archive of a folder can stand for `latest`.
+    #[error("{place} has no latest archive: {what}")]
+    NoLatest {
+        /// The folder.
+        place: String,
+        /// What is there instead.
+        what: String,
+    },
+    /// Several workspaces have archives in a folder.
+    #[error("{place} has archives of several workspaces: {}", workspaces.join(", "))]
+    ManyWorkspaces {
+        /// The folder.
+        place: String,
+        /// Their ids.
+        workspaces: Vec<String>,
+    },
     /// No secondary region of the account is known.
     #[error("{url} has no secondary region that could be read")]
     NoSecondary {
@@ -189,7 +205,8 @@ impl Error {
             Self::Address { .. }
             | Self::NoName { .. }
             | Self::NoAccount { .. }
-            | Self::NoSecondary { .. } => 2,
+            | Self::NoSecondary { .. }
+            | Self::ManyWorkspaces { .. } => 2,
             Self::Exists { .. } => 14,
             Self::Settings { .. }
             | Self::NoContainer { .. }

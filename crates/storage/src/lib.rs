@@ -1,7 +1,8 @@
 //! Archives at places: local files, Azure Blob Storage, S3.
 //!
 //! Owns the addresses that commands take ([`Place`]), the sink that an archive grows through until it appears under its
-//! name ([`Destination`], [`Sink`]), and the blocking [`lifeboat_archive::ReadAt`] over ranged reads ([`Source`]).
+//! name ([`Destination`], [`Sink`]), the blocking [`lifeboat_archive::ReadAt`] over ranged reads ([`Source`]), and what is in
+//! a folder of archives ([`Listing`]).
 //! Knows nothing of what is in an archive but its descriptor, and prints nothing. Everything here blocks: the network
 //! has a runtime of its own per store, so a caller needs none.
 //!
@@ -12,6 +13,7 @@ mod blocks;
 mod client;
 mod destination;
 mod error;
+mod listing;
 mod local;
 mod refusal;
 mod region;
@@ -24,6 +26,7 @@ pub use address::{Address, Place};
 pub use client::Traffic;
 pub use destination::{Destination, Sink};
 pub use error::Error;
+pub use listing::{CLOCK_SKEW, LATEST, Listed, Listing, Litter, Standing, State, resolve};
 pub use refusal::Refusal;
 pub use region::{Region, Served};
 pub use settings::Settings;

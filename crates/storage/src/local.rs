@@ -5,13 +5,14 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Read as _, Write};
 use std::path::{Path, PathBuf};
 
 use lifeboat_archive::Descriptor;
 use tempfile::NamedTempFile;
 
 use crate::error::Error;
+use crate::listing::{LIST, Object};
 
 /// An archive file on its way.
 #[derive(Debug)]
@@ -118,6 +119,49 @@ impl Growing {
             .map_err(|error| placing_error(beside, error.error))?;
         sync_folder(&self.folder)
     }
+}
+
+/// Every regular file in a folder, links to files included.
+pub(crate) fn list(folder: &Path) -> Result<Vec<Object>, Error> {
+    let failed = || io_error(LIST, folder);
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(failed())? {
+        let entry = entry.map_err(failed())?;
+        let path = entry.path();
+        let facts = match std::fs::metadata(&path) {
+            Ok(facts) => facts,
+            // Removed since, or a link to nowhere.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(io_error("look at", &path)(error)),
+        };
+        if !facts.is_file() {
+            continue;
+        }
+        let modified = facts.modified().map_err(io_error("look at", &path))?;
+        let modified = jiff::Timestamp::try_from(modified)
+            .map_err(|error| io_error("look at", &path)(io::Error::other(error)))?;
+        found.push(Object {
+            // A name that is no text is none of ours, whatever is put in the place of its bytes.
+            name: entry.file_name().to_string_lossy().into_owned(),
+            size: facts.len(),
+            modified,
+        });
+    }
+    Ok(found)
+}
+
+/// The first `most` bytes of a file; none when it is not there.
+pub(crate) fn read_at_most(path: &Path, most: u64) -> Result<Option<Vec<u8>>, Error> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(io_error("read", path)(error)),
+    };
+    let mut bytes = Vec::new();
+    file.take(most)
+        .read_to_end(&mut bytes)
+        .map_err(io_error("read", path))?;
+    Ok(Some(bytes))
 }
 
 fn exists(path: &Path) -> Result<bool, Error> {

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use bytes::Bytes;
 use lifeboat_archive::ReadAt;
@@ -14,9 +13,6 @@ use crate::error::{Error, READ};
 use crate::region::{Region, Served};
 use crate::settings::Settings;
 use crate::store::{Facts, Pending, Store};
-
-/// How long the primary region is asked when there is a copy to ask.
-const PATIENCE_WITH_COPY: Duration = Duration::from_secs(30);
 
 /// What is told when the region that serves is not the primary one.
 pub type Notice = dyn Fn(&Served) + Send + Sync;
@@ -71,13 +67,9 @@ impl Source {
                 });
             }
             (Region::Primary, copy) => {
-                let patience = settings.patience();
-                let patience = copy
-                    .as_ref()
-                    .map_or(patience, |_| patience.min(PATIENCE_WITH_COPY));
-                let settings = settings.clone().with_patience(patience);
+                let store = Store::open_with_copy(address, settings, copy.is_some())?;
                 Regions {
-                    now: (Region::Primary, Store::open(address, &settings)?),
+                    now: (Region::Primary, store),
                     next: copy,
                 }
             }
@@ -202,7 +194,8 @@ impl Source {
     }
 }
 
-fn served(address: &Address, copy: &Store, instead_of: Option<Error>) -> Served {
+/// What is told of the copy that serves.
+pub(crate) fn served(address: &Address, copy: &Store, instead_of: Option<Error>) -> Served {
     Served {
         region: Region::Secondary,
         host: copy.host().unwrap_or_default().to_owned(),

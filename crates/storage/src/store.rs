@@ -3,6 +3,7 @@
 //! Every call blocks its caller and works within a runtime's thread too: the caller waits on a channel, not on the
 //! runtime.
 
+use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -20,6 +21,7 @@ use tokio::task::AbortHandle;
 use crate::address::{Address, Service};
 use crate::client::{AccountSigner, Connector, NOTE, Note, Traffic};
 use crate::error::{Attempt, Error, READ};
+use crate::listing::{LIST, Object};
 use crate::region::Region;
 use crate::settings::Settings;
 
@@ -27,6 +29,10 @@ use crate::settings::Settings;
 const SECONDARY_ENDPOINT: &str = "AZURE_STORAGE_SECONDARY_ENDPOINT";
 /// A whole request may take so long: 8 MiB at half a megabit per second.
 const REQUEST_TIMEOUT: &str = "150s";
+/// How long the primary region is asked when there is a copy to ask.
+const PATIENCE_WITH_COPY: Duration = Duration::from_secs(30);
+/// Small objects that are read at the same time.
+const SMALL_IN_FLIGHT: usize = 16;
 /// So long nothing at all may arrive.
 const READ_TIMEOUT: &str = "60s";
 
@@ -92,6 +98,21 @@ impl Store {
                 url: address.shown.clone(),
             }),
         }
+    }
+
+    /// The same for reading. Where there is a copy to ask instead, the primary region is not asked for as long.
+    pub(crate) fn open_with_copy(
+        address: &Address,
+        settings: &Settings,
+        copy: bool,
+    ) -> Result<Self, Error> {
+        let patience = settings.patience();
+        let patience = if copy {
+            patience.min(PATIENCE_WITH_COPY)
+        } else {
+            patience
+        };
+        Self::open(address, &settings.clone().with_patience(patience))
     }
 
     /// The same in any region; nothing when no address of that region can be known.
@@ -327,6 +348,75 @@ impl Store {
             Err(Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// The contents of small objects of these sizes, several at a time; none for one that is not there. Of an object
+    /// that is larger by now, no more than that size.
+    pub(crate) fn get_all(
+        &self,
+        addresses: Vec<(Address, u64)>,
+    ) -> Result<Vec<Option<Vec<u8>>>, Error> {
+        let mut contents = Vec::with_capacity(addresses.len());
+        let mut pending: VecDeque<Pending<Bytes>> = VecDeque::new();
+        let mut take = |pending: &mut VecDeque<Pending<Bytes>>| {
+            match pending.pop_front().map(Pending::wait) {
+                Some(Ok(bytes)) => contents.push(Some(bytes.to_vec())),
+                Some(Err(Error::NotFound { .. })) => contents.push(None),
+                Some(Err(error)) => return Err(error),
+                None => {}
+            }
+            Ok(())
+        };
+        for (address, size) in addresses {
+            if pending.len() == SMALL_IN_FLIGHT {
+                take(&mut pending)?;
+            }
+            let (objects, path) = (self.objects(), path(&address)?);
+            let options = GetOptions {
+                range: Some((0..size).into()),
+                ..GetOptions::default()
+            };
+            pending.push_back(self.start(READ, &address, async move {
+                objects.get_opts(&path, options).await?.bytes().await
+            }));
+        }
+        while !pending.is_empty() {
+            take(&mut pending)?;
+        }
+        Ok(contents)
+    }
+
+    /// Every object in the folder `address`, not those in folders below it. All pages of the answer, or an error.
+    pub(crate) fn list(&self, address: &Address) -> Result<Vec<Object>, Error> {
+        let (objects, prefix) = (self.objects(), path(address)?);
+        let listed = self.run(LIST, address, async move {
+            objects.list_with_delimiter(Some(&prefix)).await
+        })?;
+        let unexpected = |what: String| Error::Unexpected {
+            doing: LIST,
+            url: address.shown.clone(),
+            what,
+        };
+        let mut found = Vec::with_capacity(listed.objects.len());
+        for meta in listed.objects {
+            let name = meta.location.as_ref();
+            if name == address.key.trim_end_matches('/') {
+                // The empty object by which some tools mark a folder.
+                continue;
+            }
+            let name = name
+                .strip_prefix(address.key.as_str())
+                .filter(|name| !name.is_empty() && !name.contains('/'))
+                .ok_or_else(|| unexpected(format!("{name} is not in it")))?;
+            let modified = Timestamp::from_second(meta.last_modified.timestamp())
+                .map_err(|error| unexpected(error.to_string()))?;
+            found.push(Object {
+                name: name.to_owned(),
+                size: meta.size,
+                modified,
+            });
+        }
+        Ok(found)
     }
 
     /// Writes a small object that must not be there, or that must still be of the version `instead`.

@@ -7,10 +7,14 @@ use clap::Args;
 /// An archive at a path or URL.
 #[derive(Args, Debug, Clone)]
 pub(crate) struct ArchiveArgs {
-    /// The archive: a file, the folder that `tar` unpacked it into, or a URL (az://, abfss://, https://, s3://)
+    /// The archive: a file, the folder that `tar` unpacked it into, or a URL (az://, abfss://, https://, s3://); FOLDER/latest
+    /// is the newest complete one of a folder
     #[arg(value_name = "ARCHIVE")]
     pub(crate) place: PathBuf,
     /// Read from the secondary region of the storage account; without this it is asked when the primary one is away
     #[arg(long)]
     pub(crate) secondary: bool,
+    /// Which workspace's newest archive FOLDER/latest is, where several have archives in the folder
+    #[arg(long, value_name = "ID")]
+    pub(crate) workspace: Option<String>,
 }

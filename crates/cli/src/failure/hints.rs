@@ -153,6 +153,10 @@ fn storage(error: &lifeboat_storage::Error) -> Option<String> {
         Error::NotInSecondary { .. } => {
             "take an archive that was written before, or try again when the copy is up to date".to_owned()
         }
+        Error::NoLatest { .. } => {
+            "`lifeboat-inspect list PLACE` says what is there; name the archive itself to take one that is not complete".to_owned()
+        }
+        Error::ManyWorkspaces { .. } => "name one of them with `--workspace`".to_owned(),
         Error::NoSecondary { .. } => {
             "leave out `--secondary`; of an endpoint of your own set AZURE_STORAGE_SECONDARY_ENDPOINT too".to_owned()
         }
