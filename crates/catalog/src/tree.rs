@@ -152,11 +152,21 @@ pub fn dbfs_never_read(path: &str) -> Option<&'static str> {
     })
 }
 
-/// Facts of a listed object that decide whether it changed: type, `modified_at`, size, language.
+/// Facts of a listed object that decide whether it changed.
+const DECIDING: [&str; 4] = ["object_type", "modified_at", "size", "language"];
+
+/// True when an object changed between two listings: type, `modified_at`, size or language differ.
 pub fn changed(before: &Value, after: &Value) -> bool {
-    ["object_type", "modified_at", "size", "language"]
+    DECIDING
         .iter()
         .any(|field| before.get(field) != after.get(field))
+}
+
+/// The facts that [`changed`] compares as one text: equal texts, equal facts.
+pub fn deciding(facts: &Value) -> String {
+    DECIDING
+        .map(|field| facts.get(field).map_or_else(String::new, Value::to_string))
+        .join(",")
 }
 
 #[cfg(test)]
@@ -261,5 +271,11 @@ mod tests {
             &before,
             &json!({"object_type": "FILE", "modified_at": 1, "size": 3})
         ));
+        assert_eq!(deciding(&before), r#""FILE",1,2,"#);
+        assert_ne!(
+            deciding(&json!({"size": null})),
+            deciding(&json!({})),
+            "null is not nothing"
+        );
     }
 }

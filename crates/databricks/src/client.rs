@@ -97,6 +97,8 @@ pub struct Identity {
     pub workspace_id: Option<String>,
     /// Member of the group `admins`.
     pub is_admin: bool,
+    /// The service's clock when it answered: the header `Date`, as it is (RFC 9110), if there was one.
+    pub date: Option<String>,
 }
 
 /// A client of one workspace. Clones share connections, limits and counts.
@@ -209,6 +211,7 @@ impl Client {
             id: text("id").ok_or_else(|| missing("id"))?,
             workspace_id: reply.workspace_id,
             is_admin,
+            date: reply.date,
         })
     }
 

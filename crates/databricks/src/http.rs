@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::header::{
-    AUTHORIZATION, CONTENT_DISPOSITION, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER,
+    AUTHORIZATION, CONTENT_DISPOSITION, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, LOCATION,
+    RETRY_AFTER,
 };
 use reqwest::multipart::{Form, Part};
 use reqwest::{Method, RequestBuilder, Response};
@@ -105,6 +106,8 @@ pub(crate) struct Reply {
     pub(crate) bytes: u64,
     pub(crate) content_type: String,
     pub(crate) workspace_id: Option<String>,
+    /// The service's clock, as it writes it.
+    pub(crate) date: Option<String>,
 }
 
 /// Why an attempt failed.
@@ -216,6 +219,7 @@ impl Http {
                 .headers()
                 .contains_key(WORKSPACE_ID)
                 .then(|| lossy(response.headers(), WORKSPACE_ID)),
+            date: text(response.headers(), DATE.as_str()),
         };
         let html = reply.content_type.starts_with("text/html");
         if html && want == Want::Json {

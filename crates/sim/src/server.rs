@@ -18,6 +18,7 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::control;
 use crate::gate::{Gate, Incoming, Outcome, lock};
 use crate::http::{ApiError, Body, Reply};
+use crate::world::World;
 
 /// Largest request body that is read: the service's 500 MB for a workspace file, and a form around it.
 const MAX_BODY: usize = 520 * 1024 * 1024;
@@ -116,13 +117,14 @@ fn respond(gate: &Gate, reply: &Reply) -> Response<axum::body::Body> {
     if let Some(content_type) = content_type {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     }
-    let (workspace_id, request_id) = {
+    let (workspace_id, request_id, date) = {
         let mut world = lock(&gate.world);
-        (world.workspace_id.clone(), world.request_id())
+        (world.workspace_id.clone(), world.request_id(), date(&world))
     };
     let own = [
         ("x-databricks-org-id", workspace_id),
         ("x-request-id", request_id),
+        ("date", date),
     ];
     for (name, value) in own.iter().chain(&reply.headers) {
         if let Ok(value) = HeaderValue::from_str(value) {
@@ -130,6 +132,18 @@ fn respond(gate: &Gate, reply: &Reply) -> Response<axum::body::Body> {
         }
     }
     response
+}
+
+/// The workspace's clock as the header `Date` shows it. A test may have moved it where no date is: then there is none.
+fn date(world: &World) -> String {
+    jiff::Timestamp::from_second(world.clock.now_s())
+        .ok()
+        .and_then(|now| {
+            jiff::fmt::rfc2822::DateTimePrinter::new()
+                .timestamp_to_rfc9110_string(&now)
+                .ok()
+        })
+        .unwrap_or_default()
 }
 
 /// The handle on one connection that a request carries.

@@ -385,6 +385,18 @@ pub fn remove(world: &mut World, path: &str) -> bool {
     true
 }
 
+/// Sets the time at which an object says it was modified; false when there is none.
+pub fn set_modified(world: &mut World, path: &str, modified_ms: i64) -> bool {
+    let id = world.tree.find(path).map(|node| node.id);
+    match id.and_then(|id| world.tree.nodes.get_mut(&id)) {
+        Some(node) => {
+            node.modified_ms = modified_ms;
+            true
+        }
+        None => false,
+    }
+}
+
 /// Moves or renames an object; its id and permissions stay. False when it does not exist, the new folder does not, or
 /// something stands at the new path.
 pub fn rename(world: &mut World, from: &str, to: &str) -> bool {
