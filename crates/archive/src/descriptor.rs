@@ -15,6 +15,8 @@ use crate::writer::Sealed;
 pub const EXTENSION: &str = ".tar.zst";
 /// What the name of an encrypted archive ends in.
 pub const ENCRYPTED_EXTENSION: &str = ".tar.zst.age";
+/// What the name of an archive has before its extension when its run ended early.
+pub const PARTIAL: &str = ".partial";
 /// What the name of a descriptor's signature has after the descriptor's.
 pub const SIGNATURE_EXTENSION: &str = ".minisig";
 
@@ -166,6 +168,19 @@ impl Descriptor {
         with_suffix(&Self::path_for(archive), SIGNATURE_EXTENSION)
     }
 
+    /// Where an archive goes whose run ended early: `X.partial.tar.zst` instead of `X.tar.zst`, likewise for encrypted
+    /// ones; any other name has `.partial` added.
+    pub fn partial_path_for(archive: &Path) -> PathBuf {
+        let name = archive.file_name().unwrap_or_default().to_string_lossy();
+        match stem(&name) {
+            Some((stem, _)) => {
+                let extension = &name[stem.len()..];
+                archive.with_file_name(format!("{stem}{PARTIAL}{extension}"))
+            }
+            None => with_suffix(archive, PARTIAL),
+        }
+    }
+
     /// The other archive that would have the same descriptor: `X.tar.zst.age` beside `X.tar.zst` and the other way
     /// round. Only one of them can be there.
     pub fn twin_of(archive: &Path) -> Option<PathBuf> {
@@ -238,6 +253,13 @@ mod tests {
                 PathBuf::from(format!("{descriptor}.minisig"))
             );
         }
+        let partial = |name: &str| Descriptor::partial_path_for(Path::new(name));
+        assert_eq!(partial("a/X.tar.zst"), Path::new("a/X.partial.tar.zst"));
+        assert_eq!(
+            partial("X.y.tar.zst.age"),
+            Path::new("X.y.partial.tar.zst.age")
+        );
+        assert_eq!(partial("a/X.backup"), Path::new("a/X.backup.partial"));
         let twin = |name: &str| Descriptor::twin_of(Path::new(name));
         assert_eq!(twin("a/X.tar.zst"), Some("a/X.tar.zst.age".into()));
         assert_eq!(twin("a/X.tar.zst.age"), Some("a/X.tar.zst".into()));

@@ -26,7 +26,8 @@ mod version;
 mod writer;
 
 pub use descriptor::{
-    Counts, Descriptor, DescriptorError, ENCRYPTED_EXTENSION, EXTENSION, SIGNATURE_EXTENSION,
+    Counts, Descriptor, DescriptorError, ENCRYPTED_EXTENSION, EXTENSION, PARTIAL,
+    SIGNATURE_EXTENSION,
 };
 pub use digest::{Digest, DigestError, Hasher};
 pub use entry::Member;

@@ -93,6 +93,19 @@ impl Destination {
         }
     }
 
+    /// The same for an archive whose run ended early: it gets the name `X.partial.tar.zst`. In a store an upload has its
+    /// name from the beginning and keeps it.
+    ///
+    /// # Errors
+    /// Those of [`Self::commit`].
+    pub fn commit_partial(self, sink: Sink, descriptor: &Descriptor) -> Result<Place, Error> {
+        let kind = match self.0 {
+            Kind::Local(growing) => Kind::Local(growing.into_partial()?),
+            remote @ Kind::Remote(_) => remote,
+        };
+        Self(kind).commit(sink, descriptor)
+    }
+
     /// Makes the archive durable and visible: descriptor first, archive second.
     ///
     /// # Errors

@@ -62,6 +62,17 @@ impl Growing {
         &self.archive
     }
 
+    /// The same file for the name of an archive whose run ended early.
+    pub(crate) fn into_partial(self) -> Result<Self, Error> {
+        let archive = Descriptor::partial_path_for(&self.archive);
+        let litter = litter(&Descriptor::path_for(&archive))?;
+        Ok(Self {
+            archive,
+            litter,
+            ..self
+        })
+    }
+
     /// Makes the archive durable and visible: descriptor first, archive second.
     pub(crate) fn commit(self, sink: File, descriptor: &Descriptor) -> Result<PathBuf, Error> {
         self.commit_with(sink, descriptor, sync_folder)
