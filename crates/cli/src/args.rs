@@ -4,12 +4,14 @@ mod archive;
 mod connection;
 mod output;
 mod selection;
+mod share;
 mod size;
 
 pub(crate) use archive::ArchiveArgs;
 pub(crate) use connection::ConnectionArgs;
 pub(crate) use output::{Narration, OutputArgs};
 pub(crate) use selection::SelectionArgs;
+pub(crate) use share::parse_share;
 pub(crate) use size::parse_size;
 
 /// The width of help texts where no terminal says otherwise, as in spec/cli.md.

@@ -1,5 +1,6 @@
 //! `lifeboat-export`: from a workspace to an archive.
 
+mod base;
 mod check;
 mod run;
 

@@ -187,6 +187,7 @@ fn of_export(error: &lifeboat_export::Error) -> Exit {
     match error {
         Error::Identity { source, .. } if is_wrong_door(source) => Exit::Refused,
         Error::Write(error) => of_storage(error),
+        Error::Base { source, .. } => of_read(source),
         other => Exit::of(other.exit_code()),
     }
 }

@@ -119,6 +119,41 @@ pub(crate) fn block_on<T>(
     result
 }
 
+/// Like [`block_on`], for an export that keeps what it has: after the first signal it has as long as it takes to put that
+/// into its archive, and a second one ends it at once. Gives the code of the signal with the outcome.
+pub(crate) fn block_on_keeping<T>(
+    console: &Console,
+    work: impl Future<Output = Result<T, Failure>>,
+    on_signal: impl FnOnce(),
+) -> Result<(T, Option<Exit>), Failure> {
+    let runtime = Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|source| Failure::Runtime { source })?;
+    let result = runtime.block_on(async {
+        let mut signals = Signals::new()?;
+        tokio::pin!(work);
+        let signal = tokio::select! {
+            result = &mut work => return Ok((result?, None)),
+            signal = signals.next() => signal,
+        };
+        on_signal();
+        console.warning(KEEPING);
+        tokio::select! {
+            result = &mut work => match result {
+                Err(Failure::Export(lifeboat_export::Error::Stopped { .. } | lifeboat_export::Error::Cancelled)) => Err(signal),
+                result => Ok((result?, Some(signal.exit()))),
+            },
+            _ = signals.next() => Err(signal),
+        }
+    });
+    runtime.shutdown_background();
+    result
+}
+
+/// What the first signal is answered with by a run that keeps what it has.
+const KEEPING: &str = "stopping: nothing more is asked for, what was read is put into the archive; a second signal ends at once and keeps nothing";
+
 /// What the first signal is answered with.
 const STOPPING: &str = "stopping: no further call is begun, those that write are finished; a second signal ends at once";
 

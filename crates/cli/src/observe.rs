@@ -112,6 +112,15 @@ impl lifeboat_export::Observer for Observer<'_> {
                 user,
                 admin,
             } => self.connected(host, workspace_id, user, admin),
+            Event::Base {
+                archive,
+                started,
+                reusable,
+            } => console.event(
+                "base",
+                json!({"archive": archive, "started": started.to_string(), "reusable": reusable}),
+                &format!("base {archive} of {started:.0}: {reusable} contents can be taken over if they have not changed"),
+            ),
             Event::Phase { name, total } => console.phase(name, total),
             Event::Progress {
                 phase,

@@ -110,9 +110,12 @@ pub(crate) async fn create(to: &Place, name: &str) -> Result<(Destination, Sink)
 }
 
 /// Runs what waits for a store in a thread of its own, so that signals are heard meanwhile.
-pub(crate) async fn apart<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, lifeboat_storage::Error> + Send + 'static,
-) -> Result<T, Failure> {
+pub(crate) async fn apart<T: Send + 'static, E: Send + 'static>(
+    work: impl FnOnce() -> Result<T, E> + Send + 'static,
+) -> Result<T, Failure>
+where
+    Failure: From<E>,
+{
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => Ok(result?),
         Err(error) => Err(Failure::Panicked {

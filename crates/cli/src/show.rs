@@ -59,7 +59,7 @@ pub(crate) fn captured(kinds: &BTreeMap<String, KindSummary>) -> Table {
         row.push(
             kinds
                 .get(&format!("acls/{name}"))
-                .map_or_else(String::new, |acls| acls.stored.to_string()),
+                .map_or_else(String::new, |acls| (acls.stored + acls.reused).to_string()),
         );
         row.push(listing(kind.listing, kind.reason.as_deref()));
         table.row(row);

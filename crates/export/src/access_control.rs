@@ -8,6 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use jiff::Timestamp;
 use lifeboat_archive::{Fate, Listing};
 use lifeboat_catalog::{Kind, acl, places};
 use serde::Serialize;
@@ -18,6 +19,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use crate::context::{Context, Phase};
 use crate::error::Error;
 use crate::gate::Failure;
+use crate::ledger::Source;
 use crate::objects;
 use crate::spill::{Slot, Spill};
 use crate::workspace::{NodeId, Tree};
@@ -54,9 +56,11 @@ pub(crate) struct Acls {
 struct State {
     spill: Spill,
     objects: BTreeMap<&'static str, Vec<(Box<Object>, Slot)>>,
-    nodes: Vec<(NodeId, Slot)>,
+    nodes: Vec<(NodeId, Slot, Source)>,
+    /// Kinds of which a reply was taken over from the base.
+    reused: BTreeSet<&'static str>,
     failed_nodes: Vec<(NodeId, Failure)>,
-    /// Kinds of which a reply was read.
+    /// Kinds of which there is a reply.
     read: BTreeSet<&'static str>,
     /// What was told, or taken, to be switched off.
     refused: BTreeMap<&'static str, Refused>,
@@ -100,6 +104,7 @@ impl Acls {
             spill: Spill::new(),
             objects: BTreeMap::new(),
             nodes: Vec::new(),
+            reused: BTreeSet::new(),
             failed_nodes: Vec::new(),
             read: BTreeSet::new(),
             refused: BTreeMap::new(),
@@ -124,9 +129,9 @@ impl Acls {
             tokio::select! {
                 request = requests.recv(), if open && free => match request {
                     Some(request) => {
-                        if let Some((kind, id)) = target(tree, &request)
-                            && let Some(request) = self.unless_off(kind, request)
-                        {
+                        let Some((kind, id)) = target(tree, &request) else { continue };
+                        let Some(request) = self.unless_held(ctx, tree, kind, &id, request)? else { continue };
+                        if let Some(request) = self.unless_off(kind, request) {
                             phase.expect(1);
                             running.push(async move { (read(ctx, kind, &id).await, kind, request) });
                         }
@@ -140,6 +145,79 @@ impl Acls {
             }
         }
         Ok(())
+    }
+
+    /// The request, unless the base has the answer and it is young enough.
+    fn unless_held(
+        &self,
+        ctx: &Context<'_>,
+        tree: &Mutex<Tree>,
+        kind: &'static Kind,
+        id: &str,
+        request: AclRequest,
+    ) -> Result<Option<AclRequest>, Error> {
+        let Some(base) = &ctx.base else {
+            return Ok(Some(request));
+        };
+        let held = match &request {
+            AclRequest::Object(object) => base.acl(kind.name, id, &object.name)?,
+            AclRequest::Node(node) => {
+                let path = crate::workspace::walk::lock(tree).path(*node);
+                base.acl(kind.name, id, &path)?
+            }
+        };
+        match held {
+            Some(text) => {
+                self.take(ctx, &text, Source::Base, kind, request)?;
+                Ok(None)
+            }
+            None => Ok(Some(request)),
+        }
+    }
+
+    /// Keeps an answer.
+    fn take(
+        &self,
+        ctx: &Context<'_>,
+        text: &str,
+        source: Source,
+        kind: &'static Kind,
+        request: AclRequest,
+    ) -> Result<(), Error> {
+        let mut state = self.lock();
+        state.read.insert(kind.name);
+        if source == Source::Base {
+            state.reused.insert(kind.name);
+        }
+        let slot = state.spill.put(text).map_err(Error::temporary)?;
+        match request {
+            AclRequest::Node(node) => state.nodes.push((node, slot, source)),
+            AclRequest::Object(object) => {
+                state
+                    .objects
+                    .entry(kind.name)
+                    .or_default()
+                    .push((object, slot));
+                ctx.ledger
+                    .captured(&row(kind), source, u64::from(slot.length()));
+            }
+        }
+        Ok(())
+    }
+
+    /// When the access control of each kind was read last, as far as it is in the archive: by this run, or by the one
+    /// that the oldest part of it was taken over from.
+    pub(crate) fn ages(&self, ctx: &Context<'_>) -> BTreeMap<&'static str, Timestamp> {
+        let state = self.lock();
+        let age = |kind: &'static str| {
+            let of_base = ctx.base.as_ref().and_then(|base| base.acls_read(kind));
+            let reused = state.reused.contains(kind);
+            (
+                kind,
+                of_base.filter(|_| reused).unwrap_or(ctx.options.started),
+            )
+        };
+        state.read.iter().copied().map(age).collect()
     }
 
     /// The request, unless it is known that access control of its kind is switched off.
@@ -164,22 +242,7 @@ impl Acls {
     ) -> Result<(), Error> {
         let row = row(kind);
         match (reply, request) {
-            (Ok(text), request) => {
-                let mut state = self.lock();
-                state.read.insert(kind.name);
-                let slot = state.spill.put(&text).map_err(Error::temporary)?;
-                match request {
-                    AclRequest::Node(node) => state.nodes.push((node, slot)),
-                    AclRequest::Object(object) => {
-                        state
-                            .objects
-                            .entry(kind.name)
-                            .or_default()
-                            .push((object, slot));
-                        ctx.ledger.stored(&row, u64::from(slot.length()));
-                    }
-                }
-            }
+            (Ok(text), request) => self.take(ctx, &text, Source::Service, kind, request)?,
             (Err(failure), request) if failure.is_switched_off() => {
                 let mut state = self.lock();
                 let refused = state.refused.entry(kind.name).or_insert_with(|| Refused {
@@ -236,10 +299,11 @@ impl Acls {
                 .map(|(object, slot)| Row::Object(object, slot));
             tables.insert(kind, rows.collect());
         }
-        for (node, slot) in state.nodes {
+        for (node, slot, source) in state.nodes {
             if tree.is_recorded(node) {
                 let (kind, _) = tree.kind_and_id(node);
-                ctx.ledger.stored(&row(kind), u64::from(slot.length()));
+                ctx.ledger
+                    .captured(&row(kind), source, u64::from(slot.length()));
                 tables
                     .entry(kind.name)
                     .or_default()

@@ -41,7 +41,7 @@ pub async fn check(
         let identity = identify(client, observer).await?;
         look(client, options, &identity, observer).await
     };
-    until_cancelled(options, check).await
+    until_cancelled(options, 1, check).await
 }
 
 async fn look(
@@ -50,7 +50,7 @@ async fn look(
     identity: &Identity,
     observer: &dyn Observer,
 ) -> Result<CheckReport, Error> {
-    let ctx = Context::new(client, options, observer)?;
+    let ctx = Context::new(client, options, None, observer)?;
     kinds::state_all(&ctx);
     let tree = Mutex::new(walk::start(&ctx));
     let (estimates, (), ()) = tokio::join!(

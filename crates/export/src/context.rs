@@ -9,11 +9,13 @@ use lifeboat_catalog::Kind;
 use lifeboat_databricks::Client;
 use tokio::sync::Semaphore;
 
+use crate::base::Base;
 use crate::error::Error;
 use crate::event::{Event, Observer};
 use crate::gate::Gate;
 use crate::ledger::Ledger;
 use crate::options::Options;
+use crate::reread::Sample;
 use lifeboat_catalog::selection::{Selected, SelectionError};
 
 /// Kinds of the workspace tree.
@@ -34,6 +36,9 @@ pub(crate) const SECOND_READINGS: &str = "second-readings";
 /// Replies of up to 16 MiB that are in memory at a time, twice each while they are decoded.
 const LARGE_REPLIES: usize = 2;
 
+/// With a base so many times more contents are under way than calls for them.
+const AHEAD_WITH_BASE: usize = 8;
+
 /// Shared by all branches of a run.
 pub(crate) struct Context<'a> {
     pub(crate) gate: Gate<'a>,
@@ -44,6 +49,12 @@ pub(crate) struct Context<'a> {
     pub(crate) named: Mutex<Named>,
     /// Turns of the JSON replies that take much memory.
     pub(crate) large_replies: Semaphore,
+    /// Turns of the calls for contents.
+    pub(crate) content_calls: Semaphore,
+    /// An earlier archive from which unchanged contents are taken over.
+    pub(crate) base: Option<Base>,
+    /// What is read again although it did not change.
+    pub(crate) sample: Sample,
 }
 
 /// Objects that other objects name, with who names them.
@@ -59,6 +70,7 @@ impl<'a> Context<'a> {
     pub(crate) fn new(
         client: &'a Client,
         options: &'a Options,
+        base: Option<Base>,
         observer: &'a dyn Observer,
     ) -> Result<Self, Error> {
         let selected = Selected::compile(&options.selection).map_err(Error::Selection)?;
@@ -79,6 +91,9 @@ impl<'a> Context<'a> {
             observer,
             named: Mutex::default(),
             large_replies: Semaphore::new(LARGE_REPLIES),
+            content_calls: Semaphore::new(content_calls(options)),
+            sample: Sample::new(options.reread, options.started),
+            base,
         })
     }
 
@@ -95,10 +110,15 @@ impl<'a> Context<'a> {
         self.options.concurrency.max(1)
     }
 
-    /// Contents in flight at most. Together with access control and listings about as many as the client lets through,
-    /// so that listings, on which everything else waits, do not queue behind the rest.
+    /// Contents under way at most. With a base few of them are calls, and those are begun early: the contents behind
+    /// them wait for their turn in the archive and not for their own reading.
     pub(crate) fn contents_at_a_time(&self) -> usize {
-        (self.options.concurrency / 2).max(1)
+        let calls = content_calls(self.options);
+        if self.base.is_some() {
+            calls * AHEAD_WITH_BASE
+        } else {
+            calls
+        }
     }
 
     /// Calls for access control in flight at most.
@@ -198,6 +218,12 @@ impl Phase<'_> {
             done: self.done.load(Ordering::Relaxed),
         });
     }
+}
+
+/// Calls for contents in flight at most. Together with access control and listings about as many as the client lets
+/// through, so that listings, on which everything else waits, do not queue behind the rest.
+fn content_calls(options: &Options) -> usize {
+    (options.concurrency / 2).max(1)
 }
 
 /// A few of the names, for a message.

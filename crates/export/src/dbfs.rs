@@ -10,13 +10,14 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use futures_util::stream::{self, StreamExt};
-use lifeboat_archive::{Content, Fate, Stored};
+use lifeboat_archive::{Content, Digest, Fate, Stored};
 use lifeboat_catalog::records::{ContentRef, DbfsLine};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
 use crate::context::{Context, Named, Phase};
 use crate::error::Error;
+use crate::ledger::Source;
 use crate::objects::serialise;
 use crate::window::{Share, Window};
 
@@ -48,6 +49,9 @@ struct Entry {
     size: u64,
     member: Option<String>,
     stored: Option<Stored>,
+    source: Source,
+    /// Digest of the same content in the base, where this reading is to be compared with it.
+    expected: Option<Digest>,
 }
 
 impl Dbfs {
@@ -71,6 +75,8 @@ impl Dbfs {
                 size: 0,
                 member: None,
                 stored: None,
+                source: Source::Service,
+                expected: None,
             });
         }
         let contents = stream::iter(inventory.files)
@@ -79,7 +85,7 @@ impl Dbfs {
                 (file, share)
             })
             .map(|(file, share)| async move {
-                let content = read::file(ctx, &file.path).await;
+                let content = read::file(ctx, &file).await;
                 (file, share, content)
             })
             .buffered(FILES);
@@ -93,7 +99,7 @@ impl Dbfs {
                     } else {
                         read.size / 16
                     });
-                    ctx.ledger.stored(KIND, read.size);
+                    ctx.ledger.captured(KIND, read.source, read.size);
                     let member = Some(file.member.clone());
                     let entry = Entry {
                         path: file.path,
@@ -102,6 +108,8 @@ impl Dbfs {
                         size: read.size,
                         member,
                         stored: None,
+                        source: read.source,
+                        expected: read.expected,
                     };
                     let token = self.push(entry);
                     let fetched = Fetched {
@@ -141,11 +149,17 @@ impl Dbfs {
             token += 1;
             match told {
                 Some(Err(message)) => {
-                    ctx.ledger.not_stored(KIND, entry.size);
+                    ctx.ledger.not_captured(KIND, entry.source, entry.size);
                     ctx.ledger.gap(&gap(&entry.path, Fate::Failed, message));
                     return false;
                 }
-                Some(Ok(stored)) => entry.stored = Some(stored),
+                Some(Ok(stored)) => {
+                    if let Some(expected) = entry.expected {
+                        let same = expected == stored.sha256;
+                        ctx.sample.read(KIND, &entry.path, &entry.path, same);
+                    }
+                    entry.stored = Some(stored);
+                }
                 None => {}
             }
             true

@@ -1,6 +1,6 @@
 //! Why a run ended without an archive, and why it asked no further.
 
-use lifeboat_archive::WriteError;
+use lifeboat_archive::{ReadError, WriteError};
 use thiserror::Error;
 
 use lifeboat_catalog::selection::SelectionError;
@@ -21,6 +21,8 @@ pub enum Stop {
         /// What the last one said.
         message: String,
     },
+    /// The run was cancelled, and what it has is kept.
+    Interrupted,
 }
 
 impl Stop {
@@ -30,6 +32,7 @@ impl Stop {
         match self {
             Self::CredentialsLost { .. } => 12,
             Self::NetworkLost { .. } => 1,
+            Self::Interrupted => 130,
         }
     }
 }
@@ -46,6 +49,7 @@ impl std::fmt::Display for Stop {
                     "{failures} calls in a row did not reach the service: {message}"
                 )
             }
+            Self::Interrupted => f.write_str("the run was interrupted"),
         }
     }
 }
@@ -74,6 +78,42 @@ pub enum Error {
     Stopped {
         /// Why.
         stop: Stop,
+    },
+    /// The base is an archive of another workspace, or does not say of which.
+    #[error("the base {archive} is of workspace {found:?}, not of {expected:?}")]
+    BaseOfAnother {
+        /// The base.
+        archive: String,
+        /// Id of the workspace that it is of.
+        found: String,
+        /// Id of the workspace that is exported.
+        expected: String,
+    },
+    /// The base, or what it says of its contents, cannot be read.
+    #[error("the base {archive} cannot be used")]
+    Base {
+        /// The base.
+        archive: String,
+        /// Why.
+        #[source]
+        source: ReadError,
+    },
+    /// A record of the base cannot be understood.
+    #[error("the base {archive} has a line in its table {table} that cannot be understood")]
+    BaseRecord {
+        /// The base.
+        archive: String,
+        /// The table.
+        table: String,
+        /// What the parser says.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// The thread that reads the base ended.
+    #[error("the reader of the base ended early: {what}")]
+    BaseReader {
+        /// What is known about it.
+        what: String,
     },
     /// The archive could not be written.
     #[error("cannot write the archive")]
@@ -113,6 +153,10 @@ impl Error {
             Self::Cancelled => 130,
             Self::Identity { source, .. } if source.is_auth() || source.is_refused() => 12,
             Self::Stopped { stop } => stop.exit_code(),
+            Self::BaseOfAnother { .. } => 14,
+            Self::BaseRecord { .. } => 11,
+            Self::Base { source, .. } if source.is_damage() => 11,
+            Self::Base { source, .. } if source.is_not_archive() => 10,
             _ => 1,
         }
     }

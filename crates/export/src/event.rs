@@ -1,5 +1,6 @@
 //! What a run tells while it works. Who shows it, and how, is the caller's business.
 
+use jiff::Timestamp;
 use lifeboat_archive::{KindSummary, LedgerLine};
 
 use crate::error::Stop;
@@ -18,6 +19,15 @@ pub enum Event<'a> {
         user: &'a str,
         /// Whether the caller is a workspace administrator.
         admin: bool,
+    },
+    /// Unchanged contents are taken over from an earlier archive.
+    Base {
+        /// What it is called.
+        archive: &'a str,
+        /// When its run began.
+        started: Timestamp,
+        /// Contents that can be taken over if they have not changed.
+        reusable: u64,
     },
     /// A phase begins. Phases overlap: tree, objects, contents, dbfs, access-control, second-listing, sealing.
     Phase {

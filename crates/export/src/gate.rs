@@ -10,6 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use jiff::Timestamp;
 use lifeboat_archive::{Fate, LedgerLine, Listing};
 use lifeboat_databricks::Client;
+use tokio::sync::watch;
 
 use crate::error::Stop;
 use crate::event::{Event, Observer};
@@ -26,6 +27,8 @@ pub(crate) struct Gate<'a> {
     observer: &'a dyn Observer,
     state: Mutex<State>,
     confirming: tokio::sync::Mutex<()>,
+    /// Turns true with the stop, for calls that are under way then.
+    stopping: watch::Sender<bool>,
 }
 
 #[derive(Default)]
@@ -53,10 +56,11 @@ impl<'a> Gate<'a> {
             observer,
             state: Mutex::default(),
             confirming: tokio::sync::Mutex::default(),
+            stopping: watch::Sender::new(false),
         }
     }
 
-    /// Makes a call unless the run asks no more.
+    /// Makes a call unless the run asks no more; calls that are under way then, or wait for their turn, are given up.
     pub(crate) async fn ask<T>(
         &self,
         call: impl Future<Output = Result<T, lifeboat_databricks::Error>>,
@@ -64,7 +68,15 @@ impl<'a> Gate<'a> {
         if let Some(stop) = self.stopped() {
             return Err(Failure::NotAttempted(stop));
         }
-        let result = call.await;
+        let mut stopping = self.stopping.subscribe();
+        let result = tokio::select! {
+            result = call => result,
+            // The sender lives as long as this.
+            _ = stopping.wait_for(|stopping| *stopping) => {
+                let stop = self.stopped().unwrap_or(Stop::Interrupted);
+                return Err(Failure::NotAttempted(stop));
+            }
+        };
         match &result {
             Err(error) if error.is_auth() => self.confirm_lost(error).await,
             Err(error) if error.is_network() => self.count_network_failure(error),
@@ -122,7 +134,8 @@ impl<'a> Gate<'a> {
         }
     }
 
-    fn stop(&self, stop: Stop) {
+    /// From now on nothing is asked any more.
+    pub(crate) fn stop(&self, stop: Stop) {
         {
             let mut state = self.lock();
             if state.stop.is_some() {
@@ -130,6 +143,7 @@ impl<'a> Gate<'a> {
             }
             state.stop = Some(stop.clone());
         }
+        self.stopping.send_replace(true);
         self.observer.event(Event::Stopped(&stop));
     }
 

@@ -19,7 +19,7 @@ use crate::context::Context;
 use crate::dbfs::{self, Dbfs};
 use crate::error::Error;
 use crate::git_folders;
-use crate::ledger::line;
+use crate::ledger::{Source, line};
 use crate::objects::{self, KindRecords};
 use crate::secrets;
 use crate::spill::SortedSpill;
@@ -185,7 +185,7 @@ pub(crate) async fn write<W: Write + Send + 'static>(
     }
     for (token, stored) in writer.take_stored().await? {
         if let (Err(message), Some((member, bytes))) = (stored, written.get(token as usize)) {
-            ctx.ledger.not_stored(kind.name, *bytes);
+            ctx.ledger.not_captured(kind.name, Source::Service, *bytes);
             ctx.ledger
                 .gap(&line(kind.name, member, member, Fate::Failed, message));
         }

@@ -29,6 +29,24 @@ struct State {
     unlisted: bool,
 }
 
+/// Where what is in the archive comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// Read from the service in this run: *stored*.
+    Service,
+    /// Taken over from the base: *reused*.
+    Base,
+}
+
+impl Source {
+    fn count(self, summary: &mut KindSummary) -> &mut u64 {
+        match self {
+            Self::Service => &mut summary.stored,
+            Self::Base => &mut summary.reused,
+        }
+    }
+}
+
 /// What a ledger holds at the end.
 pub(crate) struct Closed {
     pub(crate) kinds: BTreeMap<String, KindSummary>,
@@ -81,21 +99,27 @@ impl<'a> Ledger<'a> {
         self.lock().unlisted = true;
     }
 
-    /// States that an object is in the archive, with this much content.
+    /// States that an object was read and is in the archive, with this much content.
     pub(crate) fn stored(&self, kind: &str, bytes: u64) {
+        self.captured(kind, Source::Service, bytes);
+    }
+
+    /// States that an object is in the archive, with this much content.
+    pub(crate) fn captured(&self, kind: &str, source: Source, bytes: u64) {
         let mut state = self.lock();
         let summary = entry(&mut state.kinds, kind);
         summary.listed += 1;
-        summary.stored += 1;
+        *source.count(summary) += 1;
         summary.bytes += bytes;
     }
 
     /// Takes back that an object is in the archive; the caller states its fate.
-    pub(crate) fn not_stored(&self, kind: &str, bytes: u64) {
+    pub(crate) fn not_captured(&self, kind: &str, source: Source, bytes: u64) {
         let mut state = self.lock();
         let summary = entry(&mut state.kinds, kind);
+        let count = source.count(summary);
+        *count = count.saturating_sub(1);
         summary.listed = summary.listed.saturating_sub(1);
-        summary.stored = summary.stored.saturating_sub(1);
         summary.bytes = summary.bytes.saturating_sub(bytes);
     }
 

@@ -3,7 +3,7 @@
 //! Owns plain settings only; patterns are compiled in [`lifeboat_catalog::selection`]. Specified in `spec/export.md`, "Options".
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use jiff::Timestamp;
 use lifeboat_catalog::selection::Selection;
@@ -39,13 +39,37 @@ impl NotebookFormat {
     }
 }
 
+/// How often access control is read again where a base has it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum AclReading {
+    /// In every run.
+    #[default]
+    Nightly,
+    /// When the access control of a kind was last read about a week ago.
+    Weekly,
+    /// Only what the base does not have.
+    Never,
+}
+
+impl AclReading {
+    /// Its name in the options of an archive.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Nightly => "nightly",
+            Self::Weekly => "weekly",
+            Self::Never => "never",
+        }
+    }
+}
+
 /// A flag that ends a run between two calls. Clones share it.
 #[derive(Debug, Clone, Default)]
 pub struct Cancel(Arc<CancelState>);
 
 #[derive(Debug, Default)]
 struct CancelState {
-    raised: AtomicBool,
+    raised: AtomicUsize,
     notify: Notify,
 }
 
@@ -56,24 +80,28 @@ impl Cancel {
         Self::default()
     }
 
-    /// Ends the run: it returns [`crate::Error::Cancelled`] and nothing appears under the final name.
+    /// Ends the run: it returns [`crate::Error::Cancelled`] and nothing appears under the final name. With
+    /// [`Options::keep_partial`] the first time only ends the asking, and the second time ends the run.
     pub fn raise(&self) {
-        self.0.raised.store(true, Ordering::SeqCst);
+        self.0.raised.fetch_add(1, Ordering::SeqCst);
         self.0.notify.notify_waiters();
     }
 
     /// Whether the flag was raised.
     #[must_use]
     pub fn is_raised(&self) -> bool {
-        self.0.raised.load(Ordering::SeqCst)
+        self.0.raised.load(Ordering::SeqCst) > 0
     }
 
-    /// Waits until the flag is raised.
-    pub(crate) async fn raised(&self) {
-        let notified = self.0.notify.notified();
-        tokio::pin!(notified);
-        notified.as_mut().enable();
-        if !self.is_raised() {
+    /// Waits until the flag was raised so many times.
+    pub(crate) async fn raised(&self, times: usize) {
+        loop {
+            let notified = self.0.notify.notified();
+            tokio::pin!(notified);
+            notified.as_mut().enable();
+            if self.0.raised.load(Ordering::SeqCst) >= times {
+                return;
+            }
             notified.await;
         }
     }
@@ -107,6 +135,12 @@ pub struct Options {
     /// Write `started` wherever the archive states a time and leave out figures of the run that differ from night to
     /// night (calls, retries), so that equal answers give equal bytes.
     pub reproducible: bool,
+    /// With a base: share of its unchanged contents that are read again all the same, 0 to 1 (0.01).
+    pub reread: f64,
+    /// With a base: how often access control is read again.
+    pub acls: AclReading,
+    /// What a run that is cancelled has read is kept as an archive with an incomplete inventory.
+    pub keep_partial: bool,
     /// Ends the run when raised.
     pub cancel: Cancel,
 }
@@ -128,6 +162,9 @@ impl Options {
             bag: None,
             started,
             reproducible: false,
+            reread: 0.01,
+            acls: AclReading::default(),
+            keep_partial: false,
             cancel: Cancel::new(),
         }
     }

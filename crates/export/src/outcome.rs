@@ -34,6 +34,8 @@ pub struct Outcome {
     pub caller_is_admin: bool,
     /// Calls made, retries included.
     pub calls: u64,
+    /// Contents that changed without their time of change, as far as the sample showed.
+    pub reread_changed: u64,
     /// Whether the options asked for strictness.
     pub strict: bool,
 }
@@ -59,8 +61,8 @@ impl Outcome {
             return stop.exit_code();
         }
         let gaps = self.summary.inventory == Inventory::Incomplete || self.count(Fate::Failed) > 0;
-        let strict_gaps =
-            self.strict && self.count(Fate::Unsupported) + self.count(Fate::Vanished) > 0;
+        let strict_gaps = self.strict
+            && self.count(Fate::Unsupported) + self.count(Fate::Vanished) + self.reread_changed > 0;
         if gaps || strict_gaps { 3 } else { 0 }
     }
 }

@@ -16,9 +16,10 @@ use serde_json::json;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::access_control::{self, AclRequest, Acls};
+use crate::base::Base;
 use crate::context::Context;
 use crate::dbfs::{self, Dbfs};
-use crate::error::Error;
+use crate::error::{Error, Stop};
 use crate::event::{Event, Observer};
 use crate::git_folders;
 use crate::kinds::{self, Objects};
@@ -39,6 +40,16 @@ const DBFS_FILES: usize = 64;
 /// The share of the window that is for DBFS, whose contents are written after those of the tree.
 pub(crate) const DBFS_WINDOW: u64 = 4 << 20;
 
+/// What is known when a run begins.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Begin<'a> {
+    /// Id of the workspace, empty when the service did not name it.
+    pub workspace_id: &'a str,
+    /// Name of the archive, `<workspace id>-<UTC start>`.
+    pub name: &'a str,
+}
+
 /// Writes the workspace into `sink` as one archive. The future is made for `block_on`; it need not be `Send`.
 ///
 /// # Errors
@@ -50,36 +61,46 @@ pub async fn run<W: Write + Send + 'static>(
     sink: W,
     observer: &dyn Observer,
 ) -> Result<(W, Outcome), Error> {
-    run_into(client, options, async |_| Ok(sink), observer).await
+    run_into(client, options, async |_| Ok((sink, None)), observer).await
 }
 
-/// The same into a sink that `open` makes when it is told the name of the archive, `<workspace id>-<UTC start>`.
+/// The same into a sink that `open` makes when it is told what is known by then, with the base if there is to be one.
 ///
 /// # Errors
-/// Those of [`run`], and those of `open`; nothing but the caller's identity was asked for before.
+/// Those of [`run`], those of `open`, and a base of another workspace; nothing but the caller's identity was asked for
+/// before.
 pub async fn run_into<W: Write + Send + 'static, E: From<Error>>(
     client: &Client,
     options: &Options,
-    open: impl AsyncFnOnce(&str) -> Result<W, E>,
+    open: impl AsyncFnOnce(&Begin<'_>) -> Result<(W, Option<Base>), E>,
     observer: &dyn Observer,
 ) -> Result<(W, Outcome), E> {
-    let run = async {
+    let begin = async {
         let identity = identify(client, observer).await?;
         let workspace_id = identity.workspace_id.as_deref().unwrap_or_default();
-        let sink = open(&run_name(workspace_id, options.started)).await?;
-        Ok(export(client, options, &identity, sink, observer).await?)
+        let name = run_name(workspace_id, options.started);
+        let opened = open(&Begin {
+            workspace_id,
+            name: &name,
+        })
+        .await?;
+        Ok::<_, E>((identity, opened))
     };
-    until_cancelled(options, run).await
+    let (identity, (sink, base)) = until_cancelled(options, 1, begin).await?;
+    let run = async { Ok(export(client, options, &identity, base, sink, observer).await?) };
+    let times = if options.keep_partial { 2 } else { 1 };
+    until_cancelled(options, times, run).await
 }
 
-/// Runs until done or cancelled; what was begun is dropped, and with it everything that is half-written.
+/// Runs until done or cancelled so many times; what was begun is dropped, and with it everything that is half-written.
 pub(crate) async fn until_cancelled<T, E: From<Error>>(
     options: &Options,
+    times: usize,
     run: impl Future<Output = Result<T, E>>,
 ) -> Result<T, E> {
     tokio::select! {
         biased;
-        () = options.cancel.raised() => Err(Error::Cancelled.into()),
+        () = options.cancel.raised(times) => Err(Error::Cancelled.into()),
         result = run => result,
     }
 }
@@ -111,12 +132,14 @@ async fn export<W: Write + Send + 'static>(
     client: &Client,
     options: &Options,
     identity: &Identity,
+    base: Option<Base>,
     sink: W,
     observer: &dyn Observer,
 ) -> Result<(W, Outcome), Error> {
-    let ctx = Context::new(client, options, observer)?;
+    let ctx = Context::new(client, options, base, observer)?;
     let header = header(&ctx, identity);
     let workspace_id = &header.source.workspace_id;
+    tell_base(&ctx, workspace_id)?;
     let writer = lifeboat_archive::WriterOptions {
         bag: options
             .bag
@@ -131,7 +154,10 @@ async fn export<W: Write + Send + 'static>(
     access_control::state_rows(&ctx);
     let tree = Mutex::new(walk::start(&ctx));
     let acls = Acls::new();
-    let (objects, git_folders) = capture(&ctx, &tree, &acls, &mut writer).await?;
+    let (objects, git_folders) = tokio::select! {
+        captured = capture(&ctx, &tree, &acls, &mut writer) => captured?,
+        never = interrupted(&ctx), if options.keep_partial => match never {},
+    };
     let sealing = Sealing {
         header,
         identity,
@@ -140,6 +166,31 @@ async fn export<W: Write + Send + 'static>(
         observed: kinds::observed(objects, git_folders),
     };
     seal::seal(ctx, sealing, writer).await
+}
+
+/// Tells what is taken over from where. Only an archive of the same workspace can be a base: ids mean nothing elsewhere.
+fn tell_base(ctx: &Context<'_>, workspace_id: &str) -> Result<(), Error> {
+    let Some(base) = &ctx.base else { return Ok(()) };
+    if base.workspace_id() != workspace_id {
+        return Err(Error::BaseOfAnother {
+            archive: base.name().to_owned(),
+            found: base.workspace_id().to_owned(),
+            expected: workspace_id.to_owned(),
+        });
+    }
+    ctx.observer.event(Event::Base {
+        archive: base.name(),
+        started: base.started(),
+        reusable: base.reusable(),
+    });
+    Ok(())
+}
+
+/// Ends the asking when the run is cancelled for the first time.
+async fn interrupted(ctx: &Context<'_>) -> std::convert::Infallible {
+    ctx.options.cancel.raised(1).await;
+    ctx.gate.stop(Stop::Interrupted);
+    std::future::pending().await
 }
 
 fn header(ctx: &Context<'_>, identity: &Identity) -> Header {
@@ -162,6 +213,8 @@ fn header(ctx: &Context<'_>, identity: &Identity) -> Header {
         "max-file": options.max_file,
         "dbfs": options.dbfs,
         "git-folder-files": options.git_folder_files,
+        "reread": options.reread,
+        "acls": options.acls.name(),
     });
     let tool = concat!("lifeboat-export ", env!("CARGO_PKG_VERSION")).to_owned();
     Header::new(tool, source, options.started, ctx.scope(), asked)

@@ -15,6 +15,7 @@ use lifeboat_databricks::Identity;
 use serde_json::{Map, Value, json};
 
 use crate::access_control::Acls;
+use crate::base::Base;
 use crate::context::Context;
 use crate::error::{Error, Stop};
 use crate::event::Event;
@@ -50,6 +51,7 @@ pub(crate) async fn seal<W: Write + Send + 'static>(
         observed,
     } = sealing;
     let tree = tree.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let acls_read = acls.ages(&ctx);
     let (mut texts, tables) = acls.finish(&ctx, &tree);
     for table in tables {
         let writer_of = TableWriter::new(&records::acl_table(table.kind));
@@ -60,7 +62,12 @@ pub(crate) async fn seal<W: Write + Send + 'static>(
     drop((texts, tree));
     let finished = now(ctx.options);
     let stopped = ctx.gate.stopped();
-    let run = run_record(&ctx, identity, stopped.as_ref(), finished);
+    let run = run_record(&ctx, identity, &acls_read, finished);
+    ctx.sample.finish(ctx.observer);
+    if let Some(base) = &ctx.base {
+        base.finish(ctx.observer);
+    }
+    let reread_changed = ctx.sample.changed();
     let (scope, options, observer, calls) = (
         ctx.scope(),
         ctx.options,
@@ -75,7 +82,7 @@ pub(crate) async fn seal<W: Write + Send + 'static>(
         unlisted,
     } = ctx.ledger.close()?;
     if let Some(stop) = &stopped
-        && kinds.values().all(|kind| kind.stored == 0)
+        && kinds.values().all(|kind| kind.stored + kind.reused == 0)
     {
         return Err(Error::Stopped { stop: stop.clone() });
     }
@@ -102,6 +109,7 @@ pub(crate) async fn seal<W: Write + Send + 'static>(
         stopped,
         caller_is_admin: identity.is_admin,
         calls,
+        reread_changed,
         strict: options.strict,
     };
     Ok((sink, outcome))
@@ -166,14 +174,17 @@ fn lines_in_file(texts: SortedSpill) -> io::Result<Content> {
 fn run_record(
     ctx: &Context<'_>,
     identity: &Identity,
-    stopped: Option<&Stop>,
+    acls_read: &BTreeMap<&'static str, Timestamp>,
     finished: Timestamp,
 ) -> Value {
     let mut record = json!({
         "caller": { "user-name": identity.user_name, "id": identity.id, "admin": identity.is_admin },
         "started": ctx.options.started,
         "finished": finished,
-        "stopped": stopped.map(ToString::to_string),
+        "stopped": ctx.gate.stopped().map(|stop| stop.to_string()),
+        "acls": acls_read,
+        "base": ctx.base.as_ref().map(Base::record),
+        "reread": ctx.base.as_ref().map(|_| ctx.sample.record()),
     });
     if ctx.options.reproducible {
         return record;
@@ -200,6 +211,7 @@ fn run_record(
         })
         .collect();
     if let Some(record) = record.as_object_mut() {
+        record.insert("service-time".to_owned(), json!(service_time(identity)));
         record.insert("kinds".to_owned(), Value::Object(kinds));
         record.insert("calls".to_owned(), json!(stats.calls));
         record.insert("retries".to_owned(), json!(stats.retries));
@@ -208,6 +220,12 @@ fn run_record(
         record.insert("families".to_owned(), Value::Object(families));
     }
     record
+}
+
+/// The service's clock before anything was listed, as far as it told the time.
+fn service_time(identity: &Identity) -> Option<Timestamp> {
+    let parser = jiff::fmt::rfc2822::DateTimeParser::new();
+    parser.parse_timestamp(identity.date.as_deref()?).ok()
 }
 
 #[cfg(test)]

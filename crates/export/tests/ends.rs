@@ -145,14 +145,19 @@ async fn to_file(
     observer: &dyn Observer,
 ) -> Result<(PathBuf, lifeboat_export::Outcome), Box<dyn std::error::Error>> {
     let mut destination = None;
-    let open = async |name: &str| {
-        let name = format!("{name}.tar.zst");
+    let open = async |begin: &lifeboat_export::Begin<'_>| {
+        let name = format!("{}.tar.zst", begin.name);
         let (opened, sink) = Destination::create(&Place::parse(to)?, &name, &Settings::new())?;
         destination = Some(opened);
-        Ok::<_, Box<dyn std::error::Error>>(sink)
+        Ok::<_, Box<dyn std::error::Error>>((sink, None))
     };
     let (sink, outcome) = lifeboat_export::run_into(client, options, open, observer).await?;
-    match destination.unwrap().commit(sink, &outcome.descriptor)? {
+    let destination = destination.unwrap();
+    let placed = match outcome.stopped {
+        Some(_) => destination.commit_partial(sink, &outcome.descriptor)?,
+        None => destination.commit(sink, &outcome.descriptor)?,
+    };
+    match placed {
         Place::Local(path) => Ok((path, outcome)),
         other => panic!("{other}"),
     }
@@ -236,6 +241,76 @@ async fn a_cancelled_run_leaves_nothing() {
         assert_eq!(error.exit_code(), 130);
         assert_eq!(files(folder.path()), Vec::<String>::new());
     }
+}
+
+#[tokio::test]
+async fn a_cancelled_run_keeps_what_it_has_when_it_is_asked_to() {
+    let sim = sim();
+    let client = client(&sim);
+    seed(&sim, &client).await;
+    sim.with(|world| {
+        for index in 0..60 {
+            put(
+                world,
+                &format!("/Shared/many/n{index:02}"),
+                notebook(common::SOURCE),
+            );
+        }
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let to = folder.path().join("x.tar.zst");
+    let mut options = options();
+    options.keep_partial = true;
+    options.concurrency = 2;
+    let canceller = Canceller {
+        left: AtomicUsize::new(45),
+        cancel: options.cancel.clone(),
+    };
+    let (path, outcome) = to_file(&client, &options, to.to_str().unwrap(), &canceller)
+        .await
+        .unwrap();
+    assert_eq!(
+        files(folder.path()),
+        ["x.partial.json", "x.partial.tar.zst"]
+    );
+    assert_eq!(outcome.exit_code(), 130);
+    assert_eq!(outcome.descriptor.inventory, Inventory::Incomplete);
+    let archive = Archive::open(&path).unwrap();
+    assert!(archive.verify(&mut |_, _| {}).unwrap().is_intact());
+    assert!(outcome.count(Fate::Stored) > 0);
+    let failed = archive.lines("ledger").unwrap();
+    assert!(
+        failed
+            .map(Result::unwrap)
+            .any(|line| line.contains("not attempted: the run was interrupted"))
+    );
+    // The name stays free for the run that goes on from here.
+    let calls = sim.calls().len();
+    options.cancel = lifeboat_export::Cancel::new();
+    to_file(&client, &options, to.to_str().unwrap(), &Silent)
+        .await
+        .unwrap();
+    assert!(sim.calls().len() > calls);
+    assert_eq!(files(folder.path()).len(), 4);
+}
+
+#[tokio::test]
+async fn a_second_cancel_ends_the_run_at_once() {
+    let sim = sim();
+    let client = client(&sim);
+    seed(&sim, &client).await;
+    let folder = tempfile::tempdir().unwrap();
+    let to = folder.path().join("x.tar.zst");
+    let mut options = options();
+    options.keep_partial = true;
+    options.cancel.raise();
+    options.cancel.raise();
+    let error = to_file(&client, &options, to.to_str().unwrap(), &Silent)
+        .await
+        .unwrap_err();
+    let error: Error = *error.downcast().unwrap();
+    assert!(matches!(error, Error::Cancelled), "{error:?}");
+    assert_eq!(files(folder.path()), Vec::<String>::new());
 }
 
 /// A sink that is full after so many bytes.

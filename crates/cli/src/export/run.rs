@@ -8,14 +8,15 @@ use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use lifeboat_archive::{Descriptor, Fate, Inventory};
 use lifeboat_console::{Console, Verbosity, bytes, duration};
-use lifeboat_export::{Cancel, NotebookFormat, Options, Outcome, run_into};
+use lifeboat_export::{Begin, Cancel, NotebookFormat, Options, Outcome, Stop, run_into};
 use lifeboat_storage::Place;
 use serde_json::json;
 
 use crate::args::{ConnectionArgs, OutputArgs, SelectionArgs, parse_size};
 use crate::exit::Exit;
+use crate::export::base::BaseArgs;
 use crate::failure::Failure;
-use crate::frame::block_on;
+use crate::frame::{block_on, block_on_keeping};
 use crate::observe::Observer;
 use crate::place;
 use crate::show::{captured, to_json};
@@ -28,6 +29,7 @@ use crate::show::{captured, to_json};
 #[derive(Args, Debug, Clone)]
 #[command(after_help = "Examples:
   lifeboat-export run --profile primary --to backups/
+  lifeboat-export run --profile primary --to backups/tonight.tar.zst --base backups/yesterday.tar.zst
   lifeboat-export run --profile primary --to abfss://vault@account.dfs.core.windows.net/nightly/")]
 pub(crate) struct RunArgs {
     /// Path or URL (az://, abfss://, https://, s3://) to write, or a folder ending in `/`: the archive is then named
@@ -38,6 +40,8 @@ pub(crate) struct RunArgs {
     pub(crate) connection: ConnectionArgs,
     #[command(flatten)]
     pub(crate) capture: CaptureArgs,
+    #[command(flatten)]
+    pub(crate) base: BaseArgs,
     /// Name of the top folder in the archive, instead of <workspace id>-<UTC start>
     #[arg(long, value_name = "NAME", help_heading = "Archive")]
     pub(crate) bag: Option<String>,
@@ -117,27 +121,37 @@ pub(crate) fn run(args: &RunArgs, console: &Arc<Console>) -> Result<Exit, Failur
         strict: args.strict,
         level: args.level,
         bag: args.bag.clone(),
-        ..args.capture.options()?
+        ..args.base.apply(args.capture.options()?)
     };
     let cancel: Cancel = options.cancel.clone();
     let observer = Observer::new(console);
     let work = async {
         let mut destination = None;
-        let open = async |name: &str| {
-            let (opened, sink) = place::create(&to, name).await?;
+        let open = async |begin: &Begin<'_>| {
+            let base = args.base.open(begin, &options, console).await?;
+            let (opened, sink) = place::create(&to, begin.name).await?;
             destination = Some(opened);
-            Ok::<_, Failure>(sink)
+            Ok::<_, Failure>((sink, base))
         };
         let (sink, outcome) = run_into(&client, &options, open, &observer).await?;
         let destination = destination.ok_or_else(|| Failure::Panicked {
             what: "the archive has no destination".to_owned(),
         })?;
         let descriptor = outcome.descriptor.clone();
-        let place = place::apart(move || destination.commit(sink, &descriptor)).await?;
+        let partial = outcome.stopped.is_some();
+        let place = place::apart(move || match partial {
+            true => destination.commit_partial(sink, &descriptor),
+            false => destination.commit(sink, &descriptor),
+        })
+        .await?;
         Ok((place, outcome))
     };
     let begun = std::time::Instant::now();
-    let (place, outcome) = block_on(work, move || cancel.raise())?;
+    let on_signal = move || cancel.raise();
+    let ((place, outcome), signal) = match options.keep_partial {
+        true => block_on_keeping(console, work, on_signal)?,
+        false => (block_on(work, on_signal)?, None),
+    };
     observer.finish();
     console.end_phases();
     // The name of the archive was not known before, and a script wants nothing else.
@@ -156,6 +170,7 @@ pub(crate) fn run(args: &RunArgs, console: &Arc<Console>) -> Result<Exit, Failur
         &name,
         &outcome,
         begun.elapsed(),
+        signal,
         !unmatched.is_empty(),
     ))
 }
@@ -165,14 +180,23 @@ fn report(
     name: &str,
     outcome: &Outcome,
     took: Duration,
+    signal: Option<Exit>,
     unmatched: bool,
 ) -> Exit {
-    let mut exit = Exit::of(outcome.exit_code());
+    let mut exit = match (&outcome.stopped, signal) {
+        (Some(Stop::Interrupted), Some(signal)) => signal,
+        _ => Exit::of(outcome.exit_code()),
+    };
     console.table(&captured(&outcome.summary.kinds));
     console.line("");
-    let stored = outcome.count(Fate::Stored);
+    let (stored, reused) = (outcome.count(Fate::Stored), outcome.count(Fate::Reused));
+    let taken_over = match reused {
+        0 => String::new(),
+        _ => format!(", {reused} of them taken over from the base"),
+    };
     let pace = format!(
-        "{stored} objects, {} calls, {}",
+        "{} objects{taken_over}, {} calls, {}",
+        stored + reused,
         outcome.calls,
         duration(took)
     );
@@ -190,6 +214,11 @@ fn report(
         "inventory  {}; {pace}",
         inventory(outcome.summary.inventory)
     ));
+    if let Some(stop) = &outcome.stopped {
+        console.warning(&format!(
+            "the run ended early ({stop}): the archive holds what was read until then; `--base {name}` takes it over into the next one"
+        ));
+    }
     if exit == Exit::Gaps && outcome.gaps_total > 0 {
         console.warning(&format!(
             "finished with gaps: {} objects are not in the archive; `lifeboat-inspect ls {name} ledger` names each",
@@ -208,6 +237,8 @@ fn report(
         "gaps": outcome.gaps_total,
         "caller_is_admin": outcome.caller_is_admin,
         "calls": outcome.calls,
+        "stopped": outcome.stopped.as_ref().map(ToString::to_string),
+        "reread_changed": outcome.reread_changed,
     }));
     exit
 }

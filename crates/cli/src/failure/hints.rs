@@ -196,6 +196,9 @@ fn refused(refusal: &lifeboat_storage::Refusal, until: Option<&str>) -> String {
 /// An export writes into a file without a name of its own.
 const NOTHING_LEFT: &str = "nothing was left behind";
 
+/// A base that cannot be used never becomes a full run by itself: it takes hours more.
+const NO_BASE: &str = "name an older archive, or leave --base out to read everything; `lifeboat-inspect verify` names every damaged place";
+
 fn export(error: &lifeboat_export::Error) -> Option<String> {
     use lifeboat_export::{Error, Stop};
     Some(match error {
@@ -204,6 +207,10 @@ fn export(error: &lifeboat_export::Error) -> Option<String> {
             stop: Stop::CredentialsLost { .. },
         } => "make a new token and run the same command again".to_owned(),
         Error::Stopped { .. } => "check the network and run the same command again".to_owned(),
+        Error::BaseOfAnother { .. } => "name an archive of this workspace, or leave --base out to read everything; nothing was read or written".to_owned(),
+        Error::Base { source, .. } if source.is_damage() => NO_BASE.to_owned(),
+        Error::Base { source, .. } => return read(source),
+        Error::BaseRecord { .. } => NO_BASE.to_owned(),
         Error::Temporary { source, .. } => return disk_and(source, NOTHING_LEFT),
         Error::Write(error) => {
             return match super::first_storage(error) {

@@ -6,11 +6,11 @@ use futures_util::stream::{self, StreamExt};
 use lifeboat_archive::names::{self, Sibling};
 use lifeboat_archive::{Fate, LedgerLine, Listing as State};
 use lifeboat_catalog::records::DBFS_CONTENT;
-use lifeboat_catalog::{places, tree as rules};
+use lifeboat_catalog::tree as rules;
 use lifeboat_databricks::{Listing, Paging};
 use serde_json::Value;
 
-use super::{FILES, KIND, gap};
+use super::{FILES, KIND, gap, read};
 use crate::context::{Context, Named, some_of};
 use crate::gate::Failure;
 
@@ -20,6 +20,8 @@ pub(crate) struct File {
     pub(crate) member: String,
     /// Size as listed.
     pub(crate) size: u64,
+    /// The FileInfo as listed.
+    pub(crate) facts: Value,
 }
 
 /// What was found.
@@ -79,7 +81,7 @@ pub(crate) async fn list(ctx: &Context<'_>, named: &Named) -> Inventory {
     look_at_named(ctx, named, &mut found).await;
     found.descend(ctx).await;
     Inventory {
-        files: with_members(&found.files),
+        files: with_members(found.files),
         folders: found.folders,
     }
 }
@@ -87,7 +89,7 @@ pub(crate) async fn list(ctx: &Context<'_>, named: &Named) -> Inventory {
 #[derive(Default)]
 struct Found {
     folders: BTreeMap<String, Value>,
-    files: BTreeMap<String, u64>,
+    files: BTreeMap<String, Value>,
     /// Folders to be listed.
     pending: BTreeSet<String>,
 }
@@ -127,11 +129,7 @@ impl Found {
                 self.folders.insert(path, stable_folder_facts(facts));
             }
         } else {
-            let size = facts
-                .get("file_size")
-                .and_then(places::scalar)
-                .and_then(|size| size.parse().ok());
-            self.files.insert(path, size.unwrap_or(0));
+            self.files.insert(path, facts);
         }
     }
 
@@ -302,7 +300,7 @@ async fn list_folder(ctx: &Context<'_>, path: &str) -> Result<Vec<Value>, Failur
 }
 
 /// The files with their names in the archive, in the order of those.
-fn with_members(files: &BTreeMap<String, u64>) -> Vec<File> {
+fn with_members(files: BTreeMap<String, Value>) -> Vec<File> {
     let mut children: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for path in files.keys() {
         let mut at = path.as_str();
@@ -340,11 +338,12 @@ fn with_members(files: &BTreeMap<String, u64>) -> Vec<File> {
         }
     }
     let mut files: Vec<File> = files
-        .iter()
-        .map(|(path, size)| File {
-            member: names.get(path).cloned().unwrap_or_default(),
-            path: path.clone(),
-            size: *size,
+        .into_iter()
+        .map(|(path, facts)| File {
+            member: names.get(&path).cloned().unwrap_or_default(),
+            size: read::size_of(&facts).unwrap_or(0),
+            path,
+            facts,
         })
         .collect();
     files.sort_by(|a, b| a.member.cmp(&b.member));
@@ -365,9 +364,11 @@ mod tests {
     #[test]
     fn members_keep_folders_and_tell_siblings_apart() {
         let files = ["/init/a.sh", "/init/A.sh", "/init/x/b?.sh", "/lib.jar"];
-        let files: BTreeMap<String, u64> =
-            files.iter().map(|path| ((*path).to_owned(), 1)).collect();
-        let members: Vec<String> = with_members(&files)
+        let files: BTreeMap<String, Value> = files
+            .iter()
+            .map(|path| ((*path).to_owned(), Value::Null))
+            .collect();
+        let members: Vec<String> = with_members(files)
             .into_iter()
             .map(|file| file.member)
             .collect();

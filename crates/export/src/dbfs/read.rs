@@ -4,14 +4,17 @@ use std::io::{Seek, Write};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use lifeboat_archive::{Content, Fate, LedgerLine};
+use lifeboat_archive::{Content, Digest, Fate, LedgerLine};
 use lifeboat_catalog::{places, tree as rules};
 use serde_json::Value;
 
-use super::{KIND, gap, inventory};
+use super::inventory::{self, File};
+use super::{KIND, gap};
+use crate::base::Held;
 use crate::context::Context;
 use crate::error::Error;
 use crate::gate::Failure;
+use crate::ledger::Source;
 use crate::window::{self, IN_MEMORY};
 
 /// Bytes that one file holds in memory at most: a piece as text, as bytes, and the buffer.
@@ -25,6 +28,9 @@ pub(crate) struct Read {
     pub(crate) content: Content,
     pub(crate) size: u64,
     pub(crate) facts: Value,
+    pub(crate) source: Source,
+    /// Digest of the same content in the base, where this reading is to be compared with it.
+    pub(crate) expected: Option<Digest>,
 }
 
 /// Why a file is not in the archive.
@@ -33,8 +39,57 @@ pub(crate) enum Trouble {
     Local(Error),
 }
 
-/// Reads one file.
-pub(crate) async fn file(ctx: &Context<'_>, path: &str) -> Result<Read, Trouble> {
+/// One file: from the base when it did not change, else from the service. What is in the sample is read; where that
+/// fails, the content of the base is as good as it is for the others.
+pub(crate) async fn file(ctx: &Context<'_>, file: &File) -> Result<Read, Trouble> {
+    let held = match &ctx.base {
+        Some(base) => base
+            .dbfs_file(&file.path, &file.facts)
+            .map_err(Trouble::Local)?
+            .filter(|held| held.member.size <= ctx.options.max_file),
+        None => None,
+    };
+    let Some(held) = held else {
+        return from_service(ctx, &file.path).await;
+    };
+    let in_sample = ctx.sample.holds(&file.path);
+    if !in_sample && let Some(read) = from_base(ctx, &held).await? {
+        return Ok(read);
+    }
+    match from_service(ctx, &file.path).await {
+        Ok(read) if in_sample && same(&read.facts, &file.facts) => Ok(Read {
+            expected: Some(held.member.sha256),
+            ..read
+        }),
+        Err(Trouble::Gap(line)) if in_sample && line.fate == Fate::Failed => {
+            match from_base(ctx, &held).await? {
+                Some(read) => Ok(read),
+                None => Err(Trouble::Gap(line)),
+            }
+        }
+        read => read,
+    }
+}
+
+/// The content of the base with the FileInfo of its reading, if it can be read.
+async fn from_base(ctx: &Context<'_>, held: &Held) -> Result<Option<Read>, Trouble> {
+    let Some(base) = &ctx.base else {
+        return Ok(None);
+    };
+    let content = base
+        .copy(held, ctx.observer)
+        .await
+        .map_err(Trouble::Local)?;
+    Ok(content.map(|content| Read {
+        content,
+        size: held.member.size,
+        facts: held.facts.clone().unwrap_or_default(),
+        source: Source::Base,
+        expected: None,
+    }))
+}
+
+async fn from_service(ctx: &Context<'_>, path: &str) -> Result<Read, Trouble> {
     let mut before = look(ctx, path).await?;
     for _ in 0..READS {
         let size = size_of(&before);
@@ -55,6 +110,8 @@ pub(crate) async fn file(ctx: &Context<'_>, path: &str) -> Result<Read, Trouble>
                 content,
                 size: read,
                 facts: before,
+                source: Source::Service,
+                expected: None,
             });
         }
         before = after;
@@ -85,7 +142,7 @@ fn trouble(path: &str, failure: &Failure) -> Trouble {
     Trouble::Gap(failure.line(KIND, path, path, fate))
 }
 
-fn size_of(facts: &Value) -> Option<u64> {
+pub(super) fn size_of(facts: &Value) -> Option<u64> {
     facts
         .get("file_size")
         .and_then(places::scalar)?

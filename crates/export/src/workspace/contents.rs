@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use futures_util::stream::{Stream, StreamExt};
-use lifeboat_archive::{Content, Fate};
+use lifeboat_archive::{Content, Digest, Fate};
 use lifeboat_catalog::tree as rules;
 use serde::Deserialize;
 use serde_json::Value;
@@ -19,12 +19,13 @@ use tokio::sync::mpsc;
 use super::table::give_up;
 use super::tree::{ContentFacts, NodeId, State, Tree};
 use super::walk::lock;
+use crate::base::Held;
 use crate::context::{Context, Phase};
 use crate::error::Error;
 use crate::gate::Failure;
-use crate::ledger::line;
+use crate::ledger::{Source, line};
 use crate::options::NotebookFormat;
-use crate::window::{self, Share, Window};
+use crate::window::{self, IN_MEMORY, Share, Window};
 
 const EXPORT: &str = "/api/2.0/workspace/export";
 /// Bytes of a JSON reply of which many may be in memory.
@@ -46,6 +47,27 @@ struct Read {
     size: u64,
     format: &'static str,
     file_type: Option<String>,
+    source: Source,
+    /// Digest of the same content in the base, where a reading is to be compared with it.
+    expected: Option<Digest>,
+}
+
+impl Read {
+    fn from_service(
+        content: Content,
+        size: u64,
+        format: &'static str,
+        file_type: Option<String>,
+    ) -> Self {
+        Self {
+            content,
+            size,
+            format,
+            file_type,
+            source: Source::Service,
+            expected: None,
+        }
+    }
 }
 
 /// Why a content was not read.
@@ -71,23 +93,31 @@ pub(crate) async fn fetch_all(
     let fetched = nodes
         .then(|node| {
             phase.expect(1);
-            let request = Request::of(&mut lock(tree), node);
-            let reserve = sizes.reserve(&request);
-            async move { (request, window.share(reserve).await) }
-        })
-        .map(|(request, share)| {
+            let request = Request::of(ctx, &mut lock(tree), node);
             let sizes = &sizes;
             async move {
+                let request = request?;
+                let share = window.share(sizes.reserve(&request)).await;
+                Ok::<_, Error>((request, share))
+            }
+        })
+        .map(|step| {
+            let sizes = &sizes;
+            async move {
+                let (request, share) = step?;
                 let read = fetch(ctx, &request).await;
-                if let Ok(read) = &read {
+                if let Ok(read) = &read
+                    && read.source == Source::Service
+                {
                     sizes.learn(read.size);
                 }
-                (request, share, read)
+                Ok::<_, Error>((request, share, read))
             }
         })
         .buffered(ctx.contents_at_a_time());
     let mut fetched = std::pin::pin!(fetched);
-    while let Some((request, mut share, read)) = fetched.next().await {
+    while let Some(step) = fetched.next().await {
+        let (request, mut share, read) = step?;
         let node = request.node;
         match read {
             Ok(read) => {
@@ -130,30 +160,38 @@ struct Request {
     id: Box<str>,
     kind: &'static str,
     size: Option<u64>,
+    /// The same content in the base.
+    held: Option<Held>,
+    /// It is read all the same.
+    in_sample: bool,
 }
 
 impl Request {
-    fn of(tree: &mut Tree, id: NodeId) -> Self {
-        let facts = if tree.node(id).kind.name == "files" {
+    fn of(ctx: &Context<'_>, tree: &mut Tree, id: NodeId) -> Result<Self, Error> {
+        let facts = if tree.node(id).kind.name == "files" || ctx.base.is_some() {
             tree.facts(id)
         } else {
             None
         };
+        // Facts were parsed when they were listed; without them nothing is known of size and base.
+        let facts: Option<Value> = facts.and_then(|facts| serde_json::from_str(&facts).ok());
         let node = tree.node(id);
+        let held = match (&ctx.base, &facts) {
+            (Some(base), Some(facts)) => base.content(&node.object_id, &node.name, facts)?,
+            _ => None,
+        };
         let kind = node.kind.name;
-        let size = facts.as_deref().and_then(listed_size);
-        Self {
+        let held = held.filter(|held| kind != "files" || held.member.size <= ctx.options.max_file);
+        Ok(Self {
             node: id,
             path: tree.path(id),
             id: node.object_id.clone(),
             kind,
-            size,
-        }
+            size: facts.as_ref().and_then(size_of).filter(|_| kind == "files"),
+            in_sample: held.is_some() && ctx.sample.holds(&node.object_id),
+            held,
+        })
     }
-}
-
-fn listed_size(raw: &str) -> Option<u64> {
-    size_of(&serde_json::from_str(raw).ok()?)
 }
 
 fn size_of(facts: &Value) -> Option<u64> {
@@ -172,6 +210,8 @@ fn keep(tree: &Mutex<Tree>, request: &Request, read: &Read) -> String {
         member,
         token: request.node,
         stored: None,
+        source: read.source,
+        expected: read.expected.map(Box::new),
     }));
     path
 }
@@ -219,7 +259,51 @@ fn settle(
     Ok(())
 }
 
+/// From the base what did not change, all else from the service. What is in the sample is read; where that fails, the
+/// content of the base is as good as it is for the others.
 async fn fetch(ctx: &Context<'_>, request: &Request) -> Result<Read, Trouble> {
+    if !request.in_sample
+        && let Some(read) = from_base(ctx, request).await?
+    {
+        return Ok(read);
+    }
+    match (from_service(ctx, request).await, &request.held) {
+        (Ok(read), Some(held)) if request.in_sample => Ok(Read {
+            expected: Some(held.member.sha256),
+            ..read
+        }),
+        (Err(Trouble::Service(failure)), Some(_)) if request.in_sample && !failure.is_gone() => {
+            match from_base(ctx, request).await? {
+                Some(read) => Ok(read),
+                None => Err(Trouble::Service(failure)),
+            }
+        }
+        (read, _) => read,
+    }
+}
+
+/// The content of the base, if there is one and it can be read.
+async fn from_base(ctx: &Context<'_>, request: &Request) -> Result<Option<Read>, Trouble> {
+    let (Some(base), Some(held)) = (&ctx.base, &request.held) else {
+        return Ok(None);
+    };
+    let content = base
+        .copy(held, ctx.observer)
+        .await
+        .map_err(Trouble::Local)?;
+    Ok(content.map(|content| Read {
+        content,
+        size: held.member.size,
+        format: held.format.name(),
+        file_type: held.file_type.clone(),
+        source: Source::Base,
+        expected: None,
+    }))
+}
+
+async fn from_service(ctx: &Context<'_>, request: &Request) -> Result<Read, Trouble> {
+    // The semaphore is never closed.
+    let _turn = ctx.content_calls.acquire().await;
     if request.kind == "notebooks" {
         return notebook(ctx, &request.path).await;
     }
@@ -354,12 +438,8 @@ fn is_over_cap(failure: &Failure) -> bool {
 }
 
 fn empty() -> Result<Read, Trouble> {
-    Ok(Read {
-        content: Content::Bytes(Vec::new()),
-        size: 0,
-        format: "RAW",
-        file_type: None,
-    })
+    let content = Content::Bytes(Vec::new());
+    Ok(Read::from_service(content, 0, "RAW", None))
 }
 
 /// One JSON reply. Small ones are many at a time; a large one is asked for again when it is its turn, so that few are
@@ -401,12 +481,9 @@ fn decoded(bytes: &[u8], name: &'static str) -> Result<Exported, Trouble> {
     let (content, size) =
         window::content(bytes).map_err(|error| Trouble::Local(Error::temporary(error)))?;
     let file_type = reply.file_type.filter(|text| !text.is_empty());
-    Ok(Exported::Read(Read {
-        content,
-        size,
-        format: name,
-        file_type: file_type.map(Cow::into_owned),
-    }))
+    let file_type = file_type.map(Cow::into_owned);
+    let read = Read::from_service(content, size, name, file_type);
+    Ok(Exported::Read(read))
 }
 
 async fn download(ctx: &Context<'_>, path: &str, query: &[(&str, &str)]) -> Result<Read, Trouble> {
@@ -418,12 +495,10 @@ async fn download(ctx: &Context<'_>, path: &str, query: &[(&str, &str)]) -> Resu
         .ask(ctx.gate.client.get_to_file(path, query, cap, &mut file))
         .await
     {
-        Ok(size) => Ok(Read {
-            content: Content::File { file, size },
-            size,
-            format: "RAW",
-            file_type: None,
-        }),
+        Ok(size) => {
+            let content = Content::File { file, size };
+            Ok(Read::from_service(content, size, "RAW", None))
+        }
         Err(Failure::Service(error)) if error.is_over_cap() => Err(Trouble::TooLarge(None)),
         Err(failure) => Err(Trouble::Service(failure)),
     }
@@ -454,6 +529,14 @@ impl Sizes {
     }
 
     fn reserve(&self, request: &Request) -> u64 {
+        if let Some(held) = request.held.as_ref().filter(|_| !request.in_sample) {
+            let size = held.member.size;
+            return if size > IN_MEMORY {
+                size / 16
+            } else {
+                size.max(1)
+            };
+        }
         match request.size {
             // Goes to a file piece by piece; the share that the file will have while it waits.
             Some(size) if size > rules::JSON_LIMIT => Self::LEAST.max(size / 16),
@@ -494,6 +577,8 @@ mod tests {
             id: "".into(),
             kind: "files",
             size,
+            held: None,
+            in_sample: false,
         };
         let sizes = Sizes::new();
         assert_eq!(sizes.reserve(&request(None)), 4 * Sizes::LEAST);

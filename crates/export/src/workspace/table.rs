@@ -89,7 +89,13 @@ pub(crate) fn settle(ctx: &Context<'_>, tree: &mut Tree, refused: &HashMap<NodeI
             State::Plain if kind == "git-folders" => {}
             State::Plain => ctx.ledger.stored(kind, 0),
             State::Content(facts) => match facts.stored {
-                Some(stored) => ctx.ledger.stored(kind, stored.size),
+                Some(stored) => {
+                    ctx.ledger.captured(kind, facts.source, stored.size);
+                    if let Some(expected) = &facts.expected {
+                        let same = **expected == stored.sha256;
+                        ctx.sample.read(kind, &node.object_id, &path, same);
+                    }
+                }
                 None => {
                     let message = refused
                         .get(&id)

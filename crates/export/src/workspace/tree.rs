@@ -8,13 +8,14 @@ use std::collections::{HashMap, HashSet};
 use std::hash::{Hash as _, Hasher as _};
 use std::io;
 
-use lifeboat_archive::Stored;
 use lifeboat_archive::names::{self, Sibling};
+use lifeboat_archive::{Digest, Stored};
 use lifeboat_catalog::records::WORKSPACE_CONTENT;
 use lifeboat_catalog::{Kind, tree as rules};
 
 use super::entry::Entry;
 use crate::gate::Failure;
+use crate::ledger::Source;
 use crate::spill::{Slot, Spill};
 
 /// Index of a node.
@@ -104,6 +105,9 @@ pub(crate) struct ContentFacts {
     pub(crate) token: NodeId,
     /// Size and digest, once the writer has told them.
     pub(crate) stored: Option<Stored>,
+    pub(crate) source: Source,
+    /// Digest of the same content in the base, where this reading is to be compared with it.
+    pub(crate) expected: Option<Box<Digest>>,
 }
 
 impl Tree {

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use lifeboat_archive::{Archive, Fate, LedgerLine, ReadAt};
 use lifeboat_databricks::{Body, Client, ClientOptions, Config, Limits, Safety, Secret};
-use lifeboat_export::{Event, Observer, Options, Outcome, run};
+use lifeboat_export::{Base, Event, Observer, Options, Outcome, run_into};
 use lifeboat_sim::tree::{self, Object};
 use lifeboat_sim::{Sim, World};
 use serde_json::{Value, json};
@@ -244,6 +244,7 @@ impl Observer for Heard {
 /// An archive in memory, with what its run said.
 pub struct Written {
     pub archive: Archive,
+    pub bytes: Arc<Vec<u8>>,
     pub outcome: Outcome,
     pub heard: Heard,
 }
@@ -256,14 +257,36 @@ pub async fn try_export(
     client: &Client,
     options: &Options,
 ) -> Result<Written, lifeboat_export::Error> {
+    try_export_from(client, options, None).await
+}
+
+/// An export that takes over what it can from an earlier archive.
+pub async fn export_from(client: &Client, options: &Options, base: &Written) -> Written {
+    let bytes = Arc::clone(&base.bytes);
+    try_export_from(client, options, Some(bytes)).await.unwrap()
+}
+
+pub async fn try_export_from(
+    client: &Client,
+    options: &Options,
+    base: Option<Arc<Vec<u8>>>,
+) -> Result<Written, lifeboat_export::Error> {
     let heard = Heard::default();
-    let (bytes, outcome) = run(client, options, Vec::new(), &heard).await?;
-    let archive = Archive::from_source(Box::new(Memory(Arc::new(bytes)))).unwrap();
+    let open = async |begin: &lifeboat_export::Begin<'_>| {
+        let base = base.map(|bytes| Archive::from_source(Box::new(Memory(bytes))).unwrap());
+        let base = base.map(|base| Base::read(base, begin.workspace_id, options));
+        Ok((Vec::new(), base.transpose()?))
+    };
+    // On the heap: a test with many runs would need too large a stack.
+    let (bytes, outcome) = Box::pin(run_into(client, options, open, &heard)).await?;
+    let bytes = Arc::new(bytes);
+    let archive = Archive::from_source(Box::new(Memory(Arc::clone(&bytes)))).unwrap();
     let report = archive.verify(&mut |_, _| {}).unwrap();
     assert!(report.is_intact(), "{report:?}");
     check_counts(&outcome, &archive);
     Ok(Written {
         archive,
+        bytes,
         outcome,
         heard,
     })
