@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use lifeboat_archive::Archive;
 use lifeboat_console::Console;
-use lifeboat_storage::{Destination, Place, Region, Served, Settings, Sink, Source, resolve};
+use lifeboat_storage::{
+    Destination, Listing, Place, Region, Served, Settings, Sink, Source, resolve,
+};
 use serde_json::json;
 
 use crate::args::ArchiveArgs;
@@ -45,6 +47,13 @@ fn latest(
     let fields = json!({"archive": found.to_string()});
     console.aside("latest", fields, &format!("latest is {found}"));
     Ok(found)
+}
+
+/// What is in a folder of archives.
+pub(crate) fn list(folder: &Place, console: &Arc<Console>) -> Result<Listing, Failure> {
+    let notice = |served: &Served| tell(console, served);
+    let settings = Settings::from_env();
+    Ok(Listing::read(folder, &settings, Region::Primary, &notice)?)
 }
 
 /// Opens the archive at `place` in the region in which it was written.

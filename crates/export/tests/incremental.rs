@@ -640,7 +640,7 @@ fn edit(world: &mut lifeboat_sim::World, random: &mut fastrand::Rng) {
                 content: format!("-- Databricks notebook source\n-- {number}")
                     .into_bytes()
                     .into(),
-                jupyter: number % 2 == 0,
+                jupyter: number.is_multiple_of(2),
             };
             let before = world.tree.find(path).unwrap().object.clone();
             if matches!(before, Object::Notebook { .. }) {

@@ -110,6 +110,21 @@ impl Place {
         }
     }
 
+    /// The folder in which an archive at this place is; a folder itself.
+    #[must_use]
+    pub fn folder(&self) -> Self {
+        if self.is_folder() {
+            return self.clone();
+        }
+        match self {
+            Self::Local(path) => match path.parent() {
+                Some(parent) if !parent.as_os_str().is_empty() => Self::Local(parent.to_owned()),
+                _ => Self::Local(".".into()),
+            },
+            Self::Remote(address) => Self::Remote(address.parent()),
+        }
+    }
+
     /// The folder whose newest archive is meant, when the last part is `latest` and no local file has that name.
     #[must_use]
     pub fn folder_of_latest(&self) -> Option<Self> {
@@ -209,6 +224,16 @@ impl Address {
             folder.shown.push('/');
         }
         folder
+    }
+
+    /// The folder of this address.
+    fn parent(&self) -> Self {
+        let cut = |text: &str| text[..text.rfind('/').map_or(0, |slash| slash + 1)].to_owned();
+        Self {
+            key: cut(&self.key),
+            shown: cut(&self.shown),
+            ..self.clone()
+        }
     }
 
     /// The folder of this address, when its last part is `name`.
@@ -332,6 +357,10 @@ mod tests {
         }
         assert!(Place::parse("file:///backups/").unwrap().is_folder());
         assert!(!Place::parse("backups").unwrap().is_folder());
+        for (place, folder) in [("a/x.tar.zst", "a"), ("x.tar.zst", "."), ("a/b/", "a/b/")] {
+            let place = Place::Local(place.into());
+            assert_eq!(place.folder(), Place::Local(folder.into()));
+        }
     }
 
     #[test]
@@ -368,6 +397,13 @@ mod tests {
             Some("az://vault/nightly/7-20261122T010000Z.tar.zst.age")
         );
         assert_eq!(remote("az://vault").in_folder("x").shown, "az://vault/x");
+        let folder = Place::Remote(file).folder();
+        assert_eq!(folder, Place::Remote(address));
+        assert_eq!(
+            Place::Remote(remote("az://vault/x")).folder().to_string(),
+            "az://vault/"
+        );
+        assert_eq!(folder.folder(), folder);
     }
 
     #[test]

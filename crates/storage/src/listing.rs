@@ -277,10 +277,32 @@ impl Listing {
         })
     }
 
-    /// The newest archive of a workspace of any standing, as a base for the next one: none when there is none.
+    /// The archives of a workspace as bases for the next one, the best first. That is the newest complete one, or one that is
+    /// newer and incomplete if it holds at least as many members. Selections come last.
     #[must_use]
-    pub fn newest(&self, workspace_id: &str, now: Timestamp) -> Option<&Listed> {
-        newest(self.of_workspace(workspace_id), now)
+    pub fn bases(&self, workspace_id: &str, now: Timestamp) -> Vec<&Listed> {
+        let (mut bases, mut selections): (Vec<&Listed>, Vec<&Listed>) = self
+            .of_workspace(workspace_id)
+            .filter(|listed| !listed.is_of_the_future(now))
+            .partition(|listed| listed.standing() != Standing::Selection);
+        for archives in [&mut bases, &mut selections] {
+            archives.sort_by(|one, other| other.rank().cmp(&one.rank()));
+        }
+        let complete = bases
+            .iter()
+            .position(|listed| listed.standing() == Standing::Counting);
+        let recent = complete.map_or(bases.len(), |at| at + 1);
+        let members = |at: &usize| {
+            bases[*at]
+                .descriptor()
+                .map(|descriptor| descriptor.counts.payload_members)
+        };
+        // Of equals the last, which in this order is the newest.
+        if let Some(best) = (0..recent).rev().max_by_key(members) {
+            bases[..=best].rotate_right(1);
+        }
+        bases.append(&mut selections);
+        bases
     }
 
     /// The newest counting archive of `workspace_id`, or of the only workspace that has archives here.

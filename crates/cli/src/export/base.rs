@@ -6,18 +6,24 @@ use clap::{Args, ValueEnum};
 use lifeboat_console::Console;
 use lifeboat_export::{AclReading, Base, Begin, Options};
 use lifeboat_storage::Place;
+use serde_json::json;
 
 use crate::args::parse_share;
+use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::place;
+
+/// What `--base` says for the newest archive in the folder of `--to`.
+const LATEST: &str = "latest";
 
 /// What of the workspace need not be read again.
 #[derive(Args, Debug, Clone)]
 #[command(next_help_heading = "Incremental")]
 pub(crate) struct BaseArgs {
     /// Take over unchanged contents from this archive of the same workspace, a path or URL, instead of reading them
-    /// again. The new archive is complete in itself
-    #[arg(long, value_name = "PLACE", help_heading = "Incremental")]
+    /// again. `latest` is the newest one in the folder of --to; without one everything is read. The new archive is
+    /// complete in itself
+    #[arg(long, value_name = "PLACE|latest", help_heading = "Incremental")]
     pub(crate) base: Option<String>,
     /// Share of the unchanged contents that is read again all the same, another one each day: it shows whether contents
     /// change without their time of change
@@ -60,6 +66,7 @@ impl BaseArgs {
     /// The base that is asked for, read as far as a run needs it before it begins.
     pub(crate) async fn open(
         &self,
+        to: &Place,
         begin: &Begin<'_>,
         options: &Options,
         console: &Arc<Console>,
@@ -68,15 +75,87 @@ impl BaseArgs {
             return Ok(None);
         };
         let place = Place::parse(base)?;
+        let folder = match base.as_str() {
+            LATEST => Some(to.folder()),
+            _ => place.folder_of_latest(),
+        };
         console.phase("base", None);
-        let (workspace_id, options) = (begin.workspace_id.to_owned(), options.clone());
-        let opening = Arc::clone(console);
-        let base = place::apart(move || {
-            let archive = place::open_at(&place, &opening)?;
-            Ok::<_, Failure>(Base::read(archive, &workspace_id, &options)?)
+        let find = Find {
+            workspace_id: begin.workspace_id.to_owned(),
+            options: options.clone(),
+            console: Arc::clone(console),
+        };
+        let base = place::apart(move || match folder {
+            Some(folder) => find.latest(&folder),
+            None => find.at(&place).map(Some),
         })
         .await?;
         console.end_phase("base");
-        Ok(Some(base))
+        Ok(base)
     }
+}
+
+/// The way to a base, apart from the run, which has not begun.
+struct Find {
+    workspace_id: String,
+    options: Options,
+    console: Arc<Console>,
+}
+
+impl Find {
+    fn at(&self, place: &Place) -> Result<Base, Failure> {
+        let archive = place::open_at(place, &self.console)?;
+        Ok(Base::read(archive, &self.workspace_id, &self.options)?)
+    }
+
+    /// The best base in a folder. One that is damaged stands back for the next, so that it does not keep all later runs
+    /// from being made; anything else that is wrong with one ends the command.
+    fn latest(&self, folder: &Place) -> Result<Option<Base>, Failure> {
+        if matches!(folder, Place::Local(path) if !path.exists()) {
+            self.tell_none(folder);
+            return Ok(None);
+        }
+        let listing = place::list(folder, &self.console)?;
+        let mut damaged = None;
+        for candidate in listing.bases(&self.workspace_id, self.options.started) {
+            match self.at(&candidate.place) {
+                Err(failure) if failure.exit() == Exit::Damaged => {
+                    let text = format!(
+                        "{} is damaged and cannot be the base, an older archive is taken: {}",
+                        candidate.place,
+                        chain(&failure)
+                    );
+                    self.console.warning(&text);
+                    damaged.get_or_insert(failure);
+                }
+                result => return result.map(Some),
+            }
+        }
+        match damaged {
+            Some(failure) => Err(failure),
+            None => {
+                self.tell_none(folder);
+                Ok(None)
+            }
+        }
+    }
+
+    fn tell_none(&self, folder: &Place) {
+        let text = format!(
+            "no base: there is no archive of workspace {} in {folder} yet, so everything is read",
+            self.workspace_id
+        );
+        let fields = json!({"archive": null, "folder": folder.to_string()});
+        self.console.event("base", fields, &text);
+    }
+}
+
+fn chain(failure: &Failure) -> String {
+    let mut text = failure.to_string();
+    let mut next = std::error::Error::source(failure);
+    while let Some(cause) = next {
+        text.push_str(&format!(": {cause}"));
+        next = cause.source();
+    }
+    text
 }

@@ -29,7 +29,7 @@ use crate::show::{captured, to_json};
 #[derive(Args, Debug, Clone)]
 #[command(after_help = "Examples:
   lifeboat-export run --profile primary --to backups/
-  lifeboat-export run --profile primary --to backups/tonight.tar.zst --base backups/yesterday.tar.zst
+  lifeboat-export run --profile primary --to backups/ --base latest
   lifeboat-export run --profile primary --to abfss://vault@account.dfs.core.windows.net/nightly/")]
 pub(crate) struct RunArgs {
     /// Path or URL (az://, abfss://, https://, s3://) to write, or a folder ending in `/`: the archive is then named
@@ -128,7 +128,7 @@ pub(crate) fn run(args: &RunArgs, console: &Arc<Console>) -> Result<Exit, Failur
     let work = async {
         let mut destination = None;
         let open = async |begin: &Begin<'_>| {
-            let base = args.base.open(begin, &options, console).await?;
+            let base = args.base.open(&to, begin, &options, console).await?;
             let (opened, sink) = place::create(&to, begin.name).await?;
             destination = Some(opened);
             Ok::<_, Failure>((sink, base))

@@ -206,17 +206,21 @@ const ME: &str =
 #[tokio::test]
 async fn the_identity_names_the_caller_and_the_workspace() {
     let plain = r#"{"id":"43","userName":"s","groups":[{"display":"Admins of x"}]}"#;
-    let mock = Mock::new([ok(ME).header("X-Databricks-Org-Id", "123"), ok(plain)]).await;
+    let date = "Sun, 22 Nov 2026 01:00:00 GMT";
+    let me = ok(ME).header("X-Databricks-Org-Id", "123");
+    let mock = Mock::new([me.header("Date", date), ok(plain)]).await;
     let client = mock.client();
     let admin = Identity {
         user_name: "a@b.c".into(),
         id: "42".into(),
         workspace_id: Some("123".into()),
         is_admin: true,
+        date: Some(date.into()),
     };
     assert_eq!(client.identity().await.unwrap(), admin);
     let other = client.identity().await.unwrap();
     assert_eq!((other.is_admin, other.workspace_id), (false, None));
+    assert_eq!(other.date, None);
     assert_eq!(mock.done()[0].target, "/api/2.0/preview/scim/v2/Me");
 }
 

@@ -125,7 +125,9 @@ fn what_a_run_could_not_list_or_was_not_asked_for_does_not_count() {
         ]
     );
     assert!(listing.latest(None, at(NOW)).is_err());
-    assert!(listing.newest("1", at(NOW)).is_some());
+    let bases = listing.bases("1", at(NOW));
+    let names: Vec<&str> = bases.iter().map(|base| base.name.as_str()).collect();
+    assert_eq!(names, ["i.tar.zst", "s.tar.zst"], "selections come last");
 }
 
 #[test]
@@ -184,8 +186,10 @@ fn latest_is_the_newest_one_that_counts() {
     let name = |found: Result<&Listed, Error>| found.unwrap().name.clone();
     assert_eq!(name(listing.latest(None, now)), "2.tar.zst");
     assert_eq!(name(listing.latest(Some("1"), now)), "2.tar.zst");
-    let base = listing.newest("1", now).unwrap();
-    assert_eq!(base.name, "3.partial.tar.zst");
+    let bases = listing.bases("1", now);
+    let names: Vec<&str> = bases.iter().map(|base| base.name.as_str()).collect();
+    assert_eq!(names, ["3.partial.tar.zst", "2.tar.zst", "1.tar.zst"]);
+    assert_eq!(listing.bases("2", now).len(), 0);
     let early = listing
         .latest(None, at("2026-11-19T00:00:00Z"))
         .unwrap_err();
@@ -194,6 +198,46 @@ fn latest_is_the_newest_one_that_counts() {
         "{early}"
     );
     assert!(listing.latest(Some("2"), now).is_err());
+}
+
+#[test]
+fn a_partial_archive_is_a_base_only_when_it_holds_as_much_as_the_last_complete_one() {
+    let holding = |started, members| {
+        let mut descriptor = of("1", started, 1);
+        descriptor.counts.payload_members = members;
+        File::Of(descriptor)
+    };
+    let bases = |first: u64, second: u64| {
+        let listing = list(&[
+            ("0.tar.zst", File::Bytes(1)),
+            ("0.json", holding("2026-11-19T01:00:00Z", 500)),
+            ("1.tar.zst", File::Bytes(1)),
+            ("1.json", holding("2026-11-20T01:00:00Z", 100)),
+            ("2.partial.tar.zst", File::Bytes(1)),
+            ("2.partial.json", holding("2026-11-21T01:00:00Z", first)),
+            ("3.partial.tar.zst", File::Bytes(1)),
+            ("3.partial.json", holding("2026-11-22T01:00:00Z", second)),
+        ]);
+        let bases = listing.bases("1", at(NOW));
+        bases
+            .iter()
+            .map(|base| base.name.clone())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        bases(3, 2),
+        [
+            "1.tar.zst",
+            "3.partial.tar.zst",
+            "2.partial.tar.zst",
+            "0.tar.zst"
+        ]
+    );
+    assert_eq!(bases(3, 100)[0], "3.partial.tar.zst");
+    assert_eq!(
+        bases(101, 2)[..2],
+        ["2.partial.tar.zst", "3.partial.tar.zst"]
+    );
 }
 
 #[test]
