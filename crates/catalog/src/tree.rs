@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::kind::Kind;
 use crate::kinds;
-use crate::paths::is_below;
+use crate::paths::{self, Located, is_below};
 
 /// The largest content that export and import by JSON carry, in bytes (fact sheet, section 4.5).
 pub const JSON_LIMIT: u64 = 10_485_760;
@@ -120,6 +120,47 @@ pub fn is_builtin_directory(path: &str) -> bool {
         || path
             .strip_prefix("/Users/")
             .is_some_and(|home| !home.is_empty() && !home.contains('/'))
+}
+
+/// Directories that a folder of another name must not become: the built-in ones, and those directly below `/Repos`.
+pub fn is_protected(path: &str) -> bool {
+    let below_repos = path
+        .strip_prefix("/Repos/")
+        .is_some_and(|name| !name.contains('/'));
+    is_builtin_directory(path) || below_repos
+}
+
+/// A folder that somebody names for what is restored, without alias and final slash.
+///
+/// # Errors
+/// Why nothing can be restored there, with what would do.
+pub fn named_folder(path: &str) -> Result<&str, &'static str> {
+    let bare = path.trim_end_matches('/');
+    let folder = without_alias(bare);
+    let root = path.starts_with('/') && (bare.is_empty() || folder == "/");
+    let names = folder.strip_prefix('/').unwrap_or_default();
+    let is_name = |name: &str| !name.is_empty() && !matches!(name, "." | "..");
+    if !root && (!names.split('/').all(is_name) || paths::locate(path) == Located::Outside) {
+        return Err(
+            "no absolute path of a folder of the workspace tree: write one such as /Restored",
+        );
+    }
+    if root || is_protected(folder) {
+        return Err(
+            "stands in every workspace, or comes with its user: name a folder below it, or one of its own such as /Restored",
+        );
+    }
+    if is_below(folder, "/Repos") {
+        return Err(
+            "only git folders stand below /Repos: name a folder outside, such as /Restored",
+        );
+    }
+    if excluded(folder).is_some() {
+        return Err(
+            "lies in a trash, which the service empties: name a folder outside, such as /Restored",
+        );
+    }
+    Ok(folder)
 }
 
 /// Directories whose access control the service does not let anybody change.
@@ -258,6 +299,42 @@ mod tests {
         assert_eq!(without_alias("/Workspace/Users/a"), "/Users/a");
         assert_eq!(without_alias("/Workspace"), "/");
         assert_eq!(without_alias("/Workspaces"), "/Workspaces");
+    }
+
+    #[test]
+    fn a_folder_for_what_is_restored_is_absolute_and_nobody_elses() {
+        for (path, folder) in [
+            ("/Restored", "/Restored"),
+            ("/Restored/a b/", "/Restored/a b"),
+            ("/Workspace/Restored", "/Restored"),
+            ("/Shared/x", "/Shared/x"),
+            ("/Users/a@b.c/x", "/Users/a@b.c/x"),
+        ] {
+            assert_eq!(named_folder(path), Ok(folder));
+        }
+        for (path, why) in [
+            ("", "absolute"),
+            ("foo", "absolute"),
+            ("foo/bar", "absolute"),
+            ("/a//b", "absolute"),
+            ("/a/../b", "absolute"),
+            ("/a/.", "absolute"),
+            ("/Volumes/a/b", "absolute"),
+            ("dbfs:/a", "absolute"),
+            ("https://a/b", "absolute"),
+            ("/", "every workspace"),
+            ("/Workspace", "every workspace"),
+            ("/Users/", "every workspace"),
+            ("/Shared", "every workspace"),
+            ("/Repos", "every workspace"),
+            ("/Repos/x", "every workspace"),
+            ("/Users/a@b.c", "every workspace"),
+            ("/Repos/x/y", "git folders"),
+            ("/Users/a@b.c/Trash", "trash"),
+            ("/Workspace/Users/a@b.c/Trash/x", "trash"),
+        ] {
+            assert!(named_folder(path).unwrap_err().contains(why), "{path}");
+        }
     }
 
     #[test]

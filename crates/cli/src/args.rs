@@ -2,6 +2,7 @@
 
 mod archive;
 mod connection;
+mod names;
 mod output;
 mod selection;
 mod share;
@@ -9,6 +10,7 @@ mod size;
 
 pub(crate) use archive::ArchiveArgs;
 pub(crate) use connection::ConnectionArgs;
+pub(crate) use names::{parse_folder, parse_workspace_id};
 pub(crate) use output::{Narration, OutputArgs};
 pub(crate) use selection::SelectionArgs;
 pub(crate) use share::parse_share;

@@ -15,7 +15,10 @@ use clap::{Args, Parser, Subcommand};
 use lifeboat_console::{Console, Settings};
 use lifeboat_import::{DeleteLimit, Options, Recheck};
 
-use crate::args::{ArchiveArgs, ConnectionArgs, HELP_WIDTH, OutputArgs, SelectionArgs};
+use crate::args::{
+    ArchiveArgs, ConnectionArgs, HELP_WIDTH, OutputArgs, SelectionArgs, parse_folder,
+    parse_workspace_id,
+};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::frame;
@@ -41,7 +44,19 @@ enum Command {
     Deactivate(activate::DeactivateArgs),
 }
 
-/// Arguments of all three commands.
+/// Arguments of all commands: which target is meant, and where its journal is.
+#[derive(Args, Debug, Clone)]
+#[command(next_help_heading = "Safety")]
+pub(crate) struct PairArgs {
+    /// Workspace id that the target must have; needed for the first apply into a target unless a terminal can ask
+    #[arg(long, value_name = "WORKSPACE ID", value_parser = parse_workspace_id)]
+    target: Option<String>,
+    /// Journal of this pair of workspaces [default: lifeboat/<source>-<target>/journal.jsonl below $XDG_STATE_HOME]
+    #[arg(long, value_name = "FILE")]
+    journal: Option<PathBuf>,
+}
+
+/// Arguments of all three commands with an archive.
 #[derive(Args, Debug, Clone)]
 pub(crate) struct ImportArgs {
     #[command(flatten)]
@@ -54,9 +69,8 @@ pub(crate) struct ImportArgs {
     /// given several times
     #[arg(long, value_name = "KIND/ID or PATH", help_heading = "Selection")]
     closure: Vec<String>,
-    /// Workspace id of the target; needed for the first apply into a target unless a terminal can ask
-    #[arg(long, value_name = "WORKSPACE ID", help_heading = "Safety")]
-    target: Option<String>,
+    #[command(flatten)]
+    pair: PairArgs,
     /// Allow the workspace that the archive was made from as target: only what is absent there is created
     #[arg(long, help_heading = "Safety")]
     into_source: bool,
@@ -77,9 +91,6 @@ pub(crate) struct ImportArgs {
         help_heading = "Safety"
     )]
     failback: Option<Option<PathBuf>>,
-    /// Journal of this pair of workspaces [default: lifeboat/<source>-<target>/journal.jsonl below $XDG_STATE_HOME]
-    #[arg(long, value_name = "FILE", help_heading = "Safety")]
-    journal: Option<PathBuf>,
     /// What names of the source are called in the target: users, groups, node types, paths and more (TOML)
     ///
     /// Sections of `"left" = "right"`, where `*` on the left is carried into `*` on the right; checked against archive and
@@ -90,7 +101,7 @@ pub(crate) struct ImportArgs {
     ///
     /// Each object stands there under its whole path in the source, with its own grants: next to the original with
     /// --into-source, or in another workspace.
-    #[arg(long, value_name = "PATH", help_heading = "Import")]
+    #[arg(long, value_name = "PATH", value_parser = parse_folder, help_heading = "Import")]
     as_prefix: Option<String>,
     /// Folder for the homes of users that exist nowhere
     #[arg(
@@ -100,6 +111,7 @@ pub(crate) struct ImportArgs {
         help_heading = "Import"
     )]
     orphans: String,
+        value_parser = parse_folder,
     /// Overwrite what was changed in the target since the last import
     #[arg(long, help_heading = "Import")]
     overwrite_changed: bool,
@@ -147,12 +159,12 @@ impl ImportArgs {
         Options {
             selection: self.selection.selection(),
             closure: self.closure.clone(),
-            target: self.target.clone(),
+            target: self.pair.target.clone(),
             into_source: self.into_source,
             failback: self.failback.clone(),
             adopt: self.adopt,
             allow_incomplete: self.allow_incomplete,
-            journal: self.journal.clone(),
+            journal: self.pair.journal.clone(),
             map: self.map.clone(),
             as_prefix: self.as_prefix.clone(),
             orphans: self.orphans.clone(),

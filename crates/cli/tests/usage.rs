@@ -40,6 +40,70 @@ fn wrong_usage_is_2_and_names_the_argument() {
             &["plan", "a", "--recheck", "some"],
             "some",
         ),
+        (
+            "lifeboat-import",
+            &["apply", "a", "--orphans", "foo"],
+            "no absolute path",
+        ),
+        (
+            "lifeboat-import",
+            &["plan", "a", "--orphans", "/"],
+            "every workspace",
+        ),
+        (
+            "lifeboat-import",
+            &["plan", "a", "--orphans", "/Users"],
+            "every workspace",
+        ),
+        (
+            "lifeboat-import",
+            &["plan", "a", "--orphans", "/Users/a@b.c/Trash/x"],
+            "such as /Restored",
+        ),
+        (
+            "lifeboat-import",
+            &[
+                "apply",
+                "a",
+                "--as-prefix",
+                "Restored",
+                "--include",
+                "/Shared/**",
+            ],
+            "no absolute path",
+        ),
+        (
+            "lifeboat-import",
+            &[
+                "compare",
+                "a",
+                "--as-prefix",
+                "/Repos/x/y",
+                "--include",
+                "/Shared/**",
+            ],
+            "only git folders",
+        ),
+        (
+            "lifeboat-import",
+            &[
+                "apply",
+                "a",
+                "--target",
+                "https://adb-7405609123456789.9.azuredatabricks.net/",
+            ],
+            "that of this address is 7405609123456789",
+        ),
+        (
+            "lifeboat-import",
+            &["activate", "--target", "secondary"],
+            "a workspace id is a number",
+        ),
+        (
+            "lifeboat-import",
+            &["activate", "--source", "primary"],
+            "a workspace id is a number",
+        ),
         ("lifeboat-inspect", &["cat", "a"], "<NAME>"),
         ("lifeboat-inspect", &["extract", "a"], "--to"),
     ] {

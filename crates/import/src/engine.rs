@@ -86,8 +86,9 @@ async fn start(
     guards::may_delete(options)?;
     let mut filter = Filter::compile(&options.selection)?;
     if let Some(folder) = &options.as_prefix {
-        // Before the archive is proved, which takes long.
-        map::prefix_folder(folder)?;
+    // Before the archive is proved, which takes long.
+    map::named_folder(&options.orphans)?;
+        map::named_folder(folder)?;
         if options.selection.include.is_empty() && options.selection.users.is_none() {
             return Err(Error::Selection {
                 pattern: folder.clone(),
@@ -413,7 +414,7 @@ async fn prepare(
     map::check_target(client, options, &mut start.state, &target).await?;
     if let Some(folder) = &options.as_prefix {
         let homes = map::homes_of_selection(&start.state, &start.filter);
-        let folder = map::prefix_folder(folder)?;
+        let folder = map::named_folder(folder)?;
         map::may_be_read_by_others(client, &folder, homes.as_ref(), &target).await?;
     }
     if options.map.is_some() && options.as_prefix.is_none() {

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, IsTerminal, Write};
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
@@ -13,7 +12,8 @@ use lifeboat_import::{
 };
 use serde_json::{Value, json};
 
-use crate::args::{ConnectionArgs, OutputArgs};
+use super::PairArgs;
+use crate::args::{ConnectionArgs, OutputArgs, parse_workspace_id};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::frame::{block_on, block_on_until_stopped};
@@ -46,16 +46,13 @@ pub(crate) struct SwitchArgs {
     #[arg(
         long,
         value_name = "WORKSPACE ID",
+        value_parser = parse_workspace_id,
         conflicts_with = "journal",
         help_heading = "Safety"
     )]
     source: Option<String>,
-    /// Journal of this pair of workspaces [default: the one of this target below $XDG_STATE_HOME/lifeboat]
-    #[arg(long, value_name = "FILE", help_heading = "Safety")]
-    journal: Option<PathBuf>,
-    /// Workspace id that the target must have
-    #[arg(long, value_name = "WORKSPACE ID", help_heading = "Safety")]
-    target: Option<String>,
+    #[command(flatten)]
+    pair: PairArgs,
     #[command(flatten)]
     pub(crate) output: OutputArgs,
 }
@@ -73,8 +70,8 @@ impl SwitchArgs {
                 tags: self.tag.iter().map(tag).collect(),
             },
             source: self.source.clone(),
-            journal: self.journal.clone(),
-            target: self.target.clone(),
+            journal: self.pair.journal.clone(),
+            target: self.pair.target.clone(),
             dry_run: self.dry_run,
             ..SwitchOptions::default()
         }

@@ -4,9 +4,9 @@
 use std::collections::{BTreeSet, HashSet};
 
 use lifeboat_catalog::records::WorkspaceLine;
+use lifeboat_catalog::tree;
 use serde_json::json;
 
-use super::parse::is_protected;
 use crate::archived::ArchiveState;
 use crate::plan::directory_parents;
 
@@ -19,7 +19,7 @@ pub(super) fn add_missing(state: &mut ArchiveState) {
         .iter()
         .filter(|line| state.translation.origins.contains_key(&line.path))
         .flat_map(|line| directory_parents(&line.path))
-        .filter(|folder| !known.contains(folder) && !is_protected(folder))
+        .filter(|folder| !known.contains(folder) && !tree::is_protected(folder))
         .map(str::to_owned)
         .collect();
     let grants = state.acls.entry("directories".to_owned()).or_default();

@@ -27,7 +27,7 @@ use serde::Serialize;
 pub(crate) use check::target as check_target;
 pub(crate) use open::{check_orphans, warn_of_opened};
 use parse::{MapFile, Section};
-pub(crate) use prefix::{folder as prefix_folder, may_be_read_by_others};
+pub(crate) use prefix::{may_be_read_by_others, named_folder};
 
 use crate::archived::ArchiveState;
 use crate::error::Error;
@@ -85,7 +85,7 @@ pub(crate) fn apply(options: &Options, state: &mut ArchiveState) -> Result<(), E
         translate::translate(&map, state).map_err(|problems| refused(path, problems))?;
     }
     if let Some(folder) = &options.as_prefix {
-        prefix::place_below(&prefix_folder(folder)?, state);
+        prefix::place_below(&named_folder(folder)?, state);
     }
     Ok(())
 }

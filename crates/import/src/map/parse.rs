@@ -345,7 +345,7 @@ fn check_prefix(from: &str, to: &str) -> Result<(), String> {
             return Err(format!("{side} is no path of the workspace tree"));
         }
     }
-    if is_protected(to) {
+    if tree::is_protected(to) {
         return Err(format!(
             "{to} stands in every workspace or comes with its user: name a folder below it"
         ));
@@ -354,14 +354,6 @@ fn check_prefix(from: &str, to: &str) -> Result<(), String> {
         return Err(format!("{to} lies in a trash"));
     }
     Ok(())
-}
-
-/// Directories that a folder of another name must not become.
-pub(super) fn is_protected(path: &str) -> bool {
-    let below_repos = path
-        .strip_prefix("/Repos/")
-        .is_some_and(|name| !name.contains('/'));
-    tree::is_builtin_directory(path) || below_repos
 }
 
 /// The line of a byte, from 1.

@@ -8,7 +8,6 @@ use serde_json::Value;
 
 use super::folders;
 use super::open::{Readers, readers};
-use super::parse::is_protected;
 use crate::archived::ArchiveState;
 use crate::error::{Error, Rule};
 use crate::plan::uncaptured;
@@ -18,26 +17,14 @@ use crate::target::TargetState;
 ///
 /// # Errors
 /// [`Error::Selection`].
-pub(crate) fn folder(path: &str) -> Result<String, Error> {
-    let wrong = |what: &str| Error::Selection {
-        pattern: path.to_owned(),
-        what: what.to_owned(),
-    };
-    let folder = tree::without_alias(path.trim_end_matches('/'));
-    let named = folder.strip_prefix('/').is_some_and(|names| {
-        names
-            .split('/')
-            .all(|name| !name.is_empty() && !matches!(name, "." | ".."))
-    });
-    if !named {
-        return Err(wrong("no absolute path of a folder of the workspace tree"));
+pub(crate) fn named_folder(path: &str) -> Result<String, Error> {
+    match tree::named_folder(path) {
+        Ok(folder) => Ok(folder.to_owned()),
+        Err(what) => Err(Error::Selection {
+            pattern: path.to_owned(),
+            what: what.to_owned(),
+        }),
     }
-    if is_protected(folder) || tree::excluded(folder).is_some() {
-        return Err(wrong(
-            "stands in every workspace, or comes with its user: name a folder below it",
-        ));
-    }
-    Ok(folder.to_owned())
 }
 
 /// Puts the tree of the archive below `folder`, each object under its path in the source, and leaves out everything else.
