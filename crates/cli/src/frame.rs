@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Parser;
 use lifeboat_console::{Console, Form, Report, Settings, Verbosity};
 use lifeboat_import::Stop;
-use tokio::runtime::Builder;
+use tokio::runtime::{Builder, Runtime};
 
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -96,10 +96,7 @@ pub(crate) fn block_on<T>(
     work: impl Future<Output = Result<T, Failure>>,
     on_signal: impl FnOnce(),
 ) -> Result<T, Failure> {
-    let runtime = Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|source| Failure::Runtime { source })?;
+    let runtime = runtime()?;
     let result = runtime.block_on(async {
         let mut signals = Signals::new()?;
         tokio::pin!(work);
@@ -126,10 +123,7 @@ pub(crate) fn block_on_keeping<T>(
     work: impl Future<Output = Result<T, Failure>>,
     on_signal: impl FnOnce(),
 ) -> Result<(T, Option<Exit>), Failure> {
-    let runtime = Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|source| Failure::Runtime { source })?;
+    let runtime = runtime()?;
     let result = runtime.block_on(async {
         let mut signals = Signals::new()?;
         tokio::pin!(work);
@@ -154,6 +148,29 @@ pub(crate) fn block_on_keeping<T>(
 /// What the first signal is answered with by a run that keeps what it has.
 const KEEPING: &str = "stopping: nothing more is asked for, what was read is put into the archive; a second signal ends at once and keeps nothing";
 
+/// Runs work that writes nothing, so that nothing is lost when a signal drops it at once.
+pub(crate) fn block_on_reading<T>(
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    let runtime = runtime()?;
+    let result = runtime.block_on(async {
+        let mut signals = Signals::new()?;
+        tokio::select! {
+            result = work => result,
+            signal = signals.next() => Err(signal),
+        }
+    });
+    runtime.shutdown_background();
+    result
+}
+
+fn runtime() -> Result<Runtime, Failure> {
+    Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|source| Failure::Runtime { source })
+}
+
 /// What the first signal is answered with.
 const STOPPING: &str = "stopping: no further call is begun, those that write are finished; a second signal ends at once";
 
@@ -168,9 +185,9 @@ pub(crate) fn block_on_until_stopped<T>(
     stop: &Stop,
     work: impl Future<Output = Result<T, Failure>>,
 ) -> (Result<T, Failure>, Option<Exit>) {
-    let runtime = match Builder::new_multi_thread().enable_all().build() {
+    let runtime = match runtime() {
         Ok(runtime) => runtime,
-        Err(source) => return (Err(Failure::Runtime { source }), None),
+        Err(failure) => return (Err(failure), None),
     };
     let signalled: Arc<OnceLock<Exit>> = Arc::default();
     let (watching, stop, told) = (Arc::clone(console), stop.clone(), Arc::clone(&signalled));

@@ -2,6 +2,7 @@
 
 mod activate;
 mod apply;
+mod ask;
 mod compare;
 mod outline;
 mod plan;
@@ -12,7 +13,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
+use lifeboat_archive::Archive;
 use lifeboat_console::{Console, Settings};
+use lifeboat_databricks::Client;
 use lifeboat_import::{DeleteLimit, Options, Recheck};
 
 use crate::args::{
@@ -22,6 +25,7 @@ use crate::args::{
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::frame;
+use crate::observe::Observer;
 use crate::place::open;
 
 /// Replay an archive into an Azure Databricks workspace
@@ -107,11 +111,11 @@ pub(crate) struct ImportArgs {
     #[arg(
         long,
         value_name = "PATH",
+        value_parser = parse_folder,
         default_value = "/Restored-homes",
         help_heading = "Import"
     )]
     orphans: String,
-        value_parser = parse_folder,
     /// Overwrite what was changed in the target since the last import
     #[arg(long, help_heading = "Import")]
     overwrite_changed: bool,
@@ -180,6 +184,26 @@ impl ImportArgs {
             },
             ..Options::default()
         }
+    }
+}
+
+impl ImportArgs {
+    /// Opens the archive, reaches the target, and does what reads both and writes nothing.
+    fn reading<T>(
+        &self,
+        console: &Arc<Console>,
+        read: impl AsyncFnOnce(&Archive, &Client, &Observer<'_>) -> Result<T, lifeboat_import::Error>,
+    ) -> Result<T, Failure> {
+        let archive = open(&self.archive, console)?;
+        let client = self.connection.connect(false)?;
+        let observer = Observer::new(console);
+        let work = observer.watching(&client, async {
+            Ok(read(&archive, &client, &observer).await?)
+        });
+        let found = frame::block_on_reading(work)?;
+        observer.finish();
+        console.end_phases();
+        Ok(found)
     }
 }
 

@@ -2,11 +2,7 @@
 
 mod common;
 
-use std::io::Read as _;
-use std::process::Stdio;
-use std::time::Duration;
-
-use common::{Room, process, stderr, stdout};
+use common::{Room, process, stderr, stdout, writes};
 use lifeboat_sim::Fault;
 
 #[test]
@@ -211,21 +207,7 @@ fn a_kind_that_cannot_be_listed_is_a_gap() {
     let room = Room::filled();
     room.primary
         .fault(Fault::status("GET", "*/instance-pools/list", 403));
-    let assert = room
-        .tool(
-            "lifeboat-export",
-            &[
-                "run",
-                "--profile",
-                "primary",
-                "--limits",
-                "off",
-                "--to",
-                "a.tar.zst",
-            ],
-        )
-        .assert()
-        .code(3);
+    let assert = room.export_with("a.tar.zst", &[]).code(3);
     assert!(stdout(&assert).contains("unknown"), "{}", stdout(&assert));
     assert!(
         stderr(&assert).contains("finished with gaps"),
@@ -264,127 +246,7 @@ fn check_names_what_a_caller_may_not_read() {
         "{}",
         stdout(&assert)
     );
-    assert_eq!(
-        room.primary
-            .calls()
-            .iter()
-            .filter(|call| call.method != "GET")
-            .count(),
-        0
-    );
-}
-
-#[test]
-#[cfg(unix)]
-fn a_signal_ends_with_its_code_and_leaves_nothing() {
-    for (signal, code) in [("-INT", 130), ("-TERM", 143)] {
-        let room = Room::filled();
-        room.primary.set_latency(Duration::from_millis(300));
-        let mut child = process(
-            room.dir.path(),
-            "lifeboat-export",
-            &["run", "--profile", "primary", "--to", "out/"],
-        )
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-        // The first line says that the run has begun; the calls after it take seconds.
-        let mut begun = [0; 1];
-        child
-            .stdout
-            .as_mut()
-            .unwrap()
-            .read_exact(&mut begun)
-            .unwrap();
-        let killed = std::process::Command::new("kill")
-            .arg(signal)
-            .arg(child.id().to_string())
-            .status()
-            .unwrap();
-        assert!(killed.success());
-        let output = child.wait_with_output().unwrap();
-        assert_eq!(
-            output.status.code(),
-            Some(code),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        assert_eq!(room.files("out"), Vec::<String>::new());
-    }
-}
-
-#[test]
-#[cfg(unix)]
-fn a_signal_lets_an_apply_finish_its_calls_and_the_same_command_goes_on() {
-    // Every call that was announced was waited for, and nothing began after the signal.
-    let answered = |room: &Room| {
-        let journal = room.path("state/lifeboat/1111111111111111-2222222222222222/journal.jsonl");
-        let text = std::fs::read_to_string(journal).unwrap();
-        let lines: Vec<serde_json::Value> = text
-            .lines()
-            .map(|line| serde_json::from_str(line).unwrap())
-            .collect();
-        let numbers = |kind: &str| -> std::collections::BTreeSet<u64> {
-            let of_kind = lines.iter().filter(|line| line["line"] == kind);
-            of_kind.filter_map(|line| line["seq"].as_u64()).collect()
-        };
-        let (announced, answered) = (numbers("intent"), numbers("result"));
-        assert!(!announced.is_empty());
-        assert_eq!(announced, answered);
-    };
-    let room = Room::filled();
-    let archive = room.export("a.tar.zst");
-    room.secondary.set_latency(Duration::from_millis(300));
-    let arguments = [
-        "apply",
-        "a.tar.zst",
-        "--profile",
-        "secondary",
-        "--admins",
-        "--target",
-        "2222222222222222",
-        "--report",
-        "report.json",
-    ];
-    let child = process(room.dir.path(), "lifeboat-import", &arguments)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let writes = || {
-        let calls = room.secondary.calls();
-        calls.iter().filter(|call| call.method != "GET").count()
-    };
-    while writes() == 0 {
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    let killed = std::process::Command::new("kill")
-        .args(["-INT", &child.id().to_string()])
-        .status()
-        .unwrap();
-    assert!(killed.success());
-    let output = child.wait_with_output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(130), "{said}");
-    assert!(said.contains("stopping: no further call"), "{said}");
-    assert!(said.contains("objects were not attempted"), "{said}");
-    let report = std::fs::read_to_string(room.path("report.json")).unwrap();
-    let report: serde_json::Value = serde_json::from_str(&report).unwrap();
-    assert_eq!(report["exit_code"], 130);
-    assert!(report["writes"].as_u64().unwrap() > 0);
-    answered(&room);
-    assert_eq!(
-        said.lines().last(),
-        Some("hint: run the same command again to go on")
-    );
-    room.secondary.set_latency(Duration::ZERO);
-    room.import(
-        "apply",
-        &archive,
-        &["--admins", "--target", "2222222222222222"],
-    )
-    .success();
+    assert_eq!(writes(&room.primary), [""; 0]);
 }
 
 /// A file system of a few KiB, where the system lets us have one; else a limit on the size of files, which ends in the

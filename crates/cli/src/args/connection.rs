@@ -9,7 +9,7 @@ use lifeboat_databricks::{
 };
 
 use crate::failure::Failure;
-use crate::frame::block_on;
+use crate::frame::block_on_reading;
 
 /// How long the first call is repeated when the host does not answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -115,7 +115,7 @@ fn knock(config: &Config, options: &ClientOptions) -> Result<(), Failure> {
             ..options.clone()
         },
     )?;
-    match block_on(async { Ok(client.identity().await) }, || {})? {
+    match block_on_reading(async { Ok(client.identity().await) })? {
         Err(source) if source.is_network() => Err(Failure::Client {
             host: config.host.clone(),
             source,

@@ -1,11 +1,10 @@
 //! `lifeboat-import activate` and `deactivate`.
 
 use std::collections::BTreeSet;
-use std::io::{BufRead, IsTerminal, Write};
 use std::sync::Arc;
 
 use clap::Args;
-use lifeboat_console::{Align, Console, Table, escape};
+use lifeboat_console::{Align, Console, Table};
 use lifeboat_databricks::Client;
 use lifeboat_import::{
     Choice, Direction, Error, Move, SwitchOptions, Switched, Turn, switch, switch_contact,
@@ -13,10 +12,11 @@ use lifeboat_import::{
 use serde_json::{Value, json};
 
 use super::PairArgs;
+use super::ask::{asking, can_ask, typed};
 use crate::args::{ConnectionArgs, OutputArgs, parse_workspace_id};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::frame::{block_on, block_on_until_stopped};
+use crate::frame::block_on_until_stopped;
 use crate::observe::Observer;
 use crate::show::to_json;
 
@@ -130,9 +130,7 @@ fn run(
     let asks = direction == Direction::Activate
         && !options.source_fenced
         && !options.dry_run
-        && !console.is_json()
-        && std::io::stdin().is_terminal()
-        && std::io::stderr().is_terminal();
+        && can_ask(console);
     if asks {
         options.source_fenced = confirm(&client, &options)?;
     }
@@ -155,27 +153,18 @@ fn run(
 
 /// Somebody has to say that the source runs nothing any more.
 fn confirm(client: &Client, options: &SwitchOptions) -> Result<bool, Failure> {
-    let contact = block_on(async { Ok(switch_contact(client, options).await?) }, || {})?;
-    let ask = || -> std::io::Result<String> {
-        let mut terminal = std::io::stderr().lock();
-        writeln!(
-            terminal,
-            "Workspace {} at {} takes over from workspace {}. With both active every job runs twice.",
-            escape(&contact.target),
-            escape(&contact.host),
-            escape(&contact.source)
-        )?;
-        write!(
-            terminal,
-            "Type the id of the workspace that runs nothing any more to go on: "
-        )?;
-        terminal.flush()?;
-        let mut line = String::new();
-        std::io::stdin().lock().read_line(&mut line)?;
-        Ok(line.trim().to_owned())
-    };
-    let typed = ask().map_err(|source| Failure::Answer { source })?;
-    Ok(typed == contact.source)
+    asking(async {
+        let contact = switch_contact(client, options).await?;
+        let typed = typed(&[
+            format!(
+                "Workspace {} at {} takes over from workspace {}. With both active every job runs twice.",
+                contact.target, contact.host, contact.source
+            ),
+            "Type the id of the workspace that runs nothing any more to go on: ".to_owned(),
+        ])
+        .await?;
+        Ok(typed == contact.source)
+    })
 }
 
 fn show(console: &Console, switched: &Switched) -> Exit {

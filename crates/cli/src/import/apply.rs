@@ -1,22 +1,22 @@
 //! `lifeboat-import apply`.
 
-use std::io::{BufRead, IsTerminal, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
 use lifeboat_archive::Archive;
-use lifeboat_console::{Console, escape};
+use lifeboat_console::Console;
 use lifeboat_databricks::Client;
 use lifeboat_import::{Error, Fate, Options, Report, apply, contact};
 use serde_json::{Value, json};
 
+use super::ask::{asking, can_ask, typed};
 use super::plan::{checklist, removed};
 use super::report::ReportFile;
 use super::{ImportArgs, open};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::frame::{block_on, block_on_until_stopped};
+use crate::frame::block_on_until_stopped;
 use crate::observe::Observer;
 use crate::show::{compared, restored, to_json};
 
@@ -45,11 +45,7 @@ pub(crate) fn run(args: &ApplyArgs, console: &Arc<Console>) -> Result<Exit, Fail
         compare: !args.no_compare,
         ..args.import.options()
     };
-    let asks = options.target.is_none()
-        && !console.is_json()
-        && std::io::stdin().is_terminal()
-        && std::io::stderr().is_terminal();
-    if asks {
+    if options.target.is_none() && can_ask(console) {
         options.target = confirm(&archive, &client, &options)?;
     }
     let observer = Observer::new(console);
@@ -98,55 +94,47 @@ fn keep(file: Option<ReportFile>, report: &Report, exit: Exit) -> Result<(), Fai
     file.write(&fields)
 }
 
-/// At the first import into a target, somebody has to say that it is the right one.
+/// At the first import into a target, somebody has to say that it is the right one. Gives the id of the target when it was
+/// said, nothing when the journal knows the target.
 fn confirm(
     archive: &Archive,
     client: &Client,
     options: &Options,
 ) -> Result<Option<String>, Failure> {
-    let contact = block_on(
-        async { Ok(contact(archive, client, options).await?) },
-        || {},
-    )?;
-    if contact.known {
-        return Ok(None);
-    }
-    let ask = || -> std::io::Result<String> {
-        let mut terminal = std::io::stderr().lock();
-        writeln!(
-            terminal,
-            "This is the first import from workspace {} ({})",
-            escape(&contact.source),
-            escape(&contact.source_host)
-        )?;
-        writeln!(
-            terminal,
-            "into workspace {} ({}), as {}.",
-            escape(&contact.target),
-            escape(&contact.host),
-            escape(&contact.caller)
-        )?;
-        write!(terminal, "Type the host of the target to go on: ")?;
-        terminal.flush()?;
-        let mut line = String::new();
-        std::io::stdin().lock().read_line(&mut line)?;
-        Ok(line.trim().to_owned())
-    };
-    let typed = ask().map_err(|source| Failure::Answer { source })?;
-    let bare = |host: &str| {
-        host.trim_end_matches('/')
-            .trim_start_matches("https://")
-            .trim_start_matches("http://")
-            .to_lowercase()
-    };
-    if !typed.is_empty() && bare(&typed) == bare(&contact.host) {
-        Ok(Some(contact.target))
-    } else {
-        Err(Failure::NotConfirmed {
-            typed,
-            host: contact.host,
-        })
-    }
+    asking(async {
+        let contact = contact(archive, client, options).await?;
+        if contact.known {
+            return Ok(None);
+        }
+        let typed = typed(&[
+            format!(
+                "This is the first import from workspace {} ({})",
+                contact.source, contact.source_host
+            ),
+            format!(
+                "into workspace {} ({}), as {}.",
+                contact.target, contact.host, contact.caller
+            ),
+            "Type the host of the target to go on: ".to_owned(),
+        ])
+        .await?;
+        if !typed.is_empty() && bare(&typed) == bare(&contact.host) {
+            Ok(Some(contact.target))
+        } else {
+            Err(Failure::NotConfirmed {
+                typed,
+                host: contact.host,
+            })
+        }
+    })
+}
+
+/// A host as somebody types it.
+fn bare(host: &str) -> String {
+    host.trim_end_matches('/')
+        .trim_start_matches("https://")
+        .trim_start_matches("http://")
+        .to_lowercase()
 }
 
 pub(crate) fn show(console: &Console, report: &Report, least: Exit) -> Exit {

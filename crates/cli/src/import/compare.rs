@@ -7,11 +7,9 @@ use lifeboat_console::Console;
 use lifeboat_import::{Comparison, Difference, Verdict, compare};
 use serde_json::{Value, json};
 
-use super::{ImportArgs, open};
+use super::ImportArgs;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::frame::block_on;
-use crate::observe::Observer;
 use crate::show::{compared, to_json};
 
 /// Read the target back and compare it with the archive; nothing is written
@@ -26,16 +24,12 @@ pub(crate) struct CompareArgs {
 }
 
 pub(crate) fn run(args: &CompareArgs, console: &Arc<Console>) -> Result<Exit, Failure> {
-    let archive = open(&args.import.archive, console)?;
-    let client = args.import.connection.connect(false)?;
     let options = args.import.options();
-    let observer = Observer::new(console);
-    let work = observer.watching(&client, async {
-        Ok(compare(&archive, &client, &options, &observer).await?)
-    });
-    let comparison = block_on(work, || {})?;
-    observer.finish();
-    console.end_phases();
+    let comparison = args
+        .import
+        .reading(console, async |archive, client, observer| {
+            compare(archive, client, &options, observer).await
+        })?;
     let exit = if comparison.is_equal() {
         Exit::Done
     } else {

@@ -7,11 +7,9 @@ use lifeboat_console::{Align, Console, Table};
 use lifeboat_import::{Counts, MapEntry, Options, Plan, What, plan};
 use serde_json::{Value, json};
 
-use super::{ImportArgs, open, outline};
+use super::{ImportArgs, outline};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::frame::block_on;
-use crate::observe::Observer;
 use crate::show::to_json;
 
 /// Say what an apply would change in the target; nothing is written
@@ -30,19 +28,15 @@ pub(crate) struct PlanArgs {
 }
 
 pub(crate) fn run(args: &PlanArgs, console: &Arc<Console>) -> Result<Exit, Failure> {
-    let archive = open(&args.import.archive, console)?;
-    let client = args.import.connection.connect(false)?;
     let options = Options {
         show_values: args.show_values,
         ..args.import.options()
     };
-    let observer = Observer::new(console);
-    let work = observer.watching(&client, async {
-        Ok(plan(&archive, &client, &options, &observer).await?)
-    });
-    let plan = block_on(work, || {})?;
-    observer.finish();
-    console.end_phases();
+    let plan = args
+        .import
+        .reading(console, async |archive, client, observer| {
+            plan(archive, client, &options, observer).await
+        })?;
     let exit = if args.detailed_exitcode && !plan.is_empty() {
         Exit::Differences
     } else {

@@ -71,25 +71,24 @@ impl Room {
         tool(self.dir.path(), name, arguments)
     }
 
-    /// Runs `lifeboat-export run --profile primary --to X` and returns X.
+    /// Runs `lifeboat-export run --profile primary --limits off --to NAME` with more arguments.
+    pub fn export_with(&self, name: &str, more: &[&str]) -> Assert {
+        let arguments = [
+            "run",
+            "--profile",
+            "primary",
+            "--limits",
+            "off",
+            "--to",
+            name,
+        ];
+        self.tool("lifeboat-export", &arguments).args(more).assert()
+    }
+
+    /// The same, which succeeds; gives the path of the archive.
     pub fn export(&self, name: &str) -> PathBuf {
-        let archive = self.path(name);
-        self.tool(
-            "lifeboat-export",
-            &[
-                "run",
-                "--profile",
-                "primary",
-                "--limits",
-                "off",
-                "-q",
-                "--to",
-            ],
-        )
-        .arg(&archive)
-        .assert()
-        .success();
-        archive
+        self.export_with(name, &["-q"]).success();
+        self.path(name)
     }
 
     pub fn import(&self, command: &str, archive: &Path, more: &[&str]) -> Assert {
@@ -139,6 +138,14 @@ pub fn process(folder: &Path, name: &str, arguments: &[&str]) -> Process {
         .env("XDG_STATE_HOME", folder.join("state"))
         .env("DATABRICKS_CONFIG_FILE", folder.join("profiles"));
     process
+}
+
+/// The calls of a workspace that change something.
+pub fn writes(sim: &Sim) -> Vec<String> {
+    let calls = sim.calls().into_iter().filter(|call| call.method != "GET");
+    calls
+        .map(|call| format!("{} {}", call.method, call.path))
+        .collect()
 }
 
 pub fn stdout(assert: &Assert) -> String {
