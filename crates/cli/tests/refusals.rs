@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use assert_cmd::assert::Assert;
-use common::{Room, process, stderr, stdout};
+use common::{Room, process, stderr, stdout, writes};
 use lifeboat_import::journal::{Journal, Lock, State};
 use lifeboat_sim::{Fault, FaultKind, Fill, Sim};
 
@@ -29,13 +29,6 @@ fn apply(room: &Room, archive: &Path, more: &[&str]) -> Assert {
     let mut arguments = vec!["--target", TARGET];
     arguments.extend(more);
     room.import("apply", archive, &arguments)
-}
-
-fn writes(sim: &Sim) -> Vec<String> {
-    let calls = sim.calls().into_iter().filter(|call| call.method != "GET");
-    calls
-        .map(|call| format!("{} {}", call.method, call.path))
-        .collect()
 }
 
 /// The code, what is said, and that nothing was written: neither to a workspace nor to the usual journal.
@@ -123,10 +116,7 @@ fn an_active_target() {
 #[test]
 fn a_target_with_objects_of_the_same_names_made_by_hand() {
     let (room, archive) = room();
-    let script = room.primary_script_name();
-    room.secondary.with(|world| {
-        lifeboat_sim::init_scripts::add(world, &script, b"#!/bin/sh\necho mine\n", false);
-    });
+    let script = room.script_by_hand();
     let before = room.secondary.dump();
     let assert = apply(&room, &archive, &[]);
     refused(&room, assert, 14, &script);
@@ -134,17 +124,165 @@ fn a_target_with_objects_of_the_same_names_made_by_hand() {
 }
 
 impl Room {
-    /// The name of a global init script of the archive.
-    fn primary_script_name(&self) -> String {
+    /// Makes a global init script in the target that has the name of one of the archive; gives the name.
+    fn script_by_hand(&self) -> String {
         let twin = Sim::start(lifeboat_sim::Options::default()).unwrap();
         twin.fill(&Fill::small());
-        twin.dump()["global-init-scripts"]
+        let dump = twin.dump();
+        let name = dump["global-init-scripts"]
             .as_object()
             .unwrap()
             .keys()
             .next()
+            .unwrap();
+        self.secondary.with(|world| {
+            lifeboat_sim::init_scripts::add(world, name, b"#!/bin/sh\necho mine\n", false);
+        });
+        name.clone()
+    }
+
+    /// A user of the archive.
+    fn primary_user(&self) -> String {
+        let twin = Sim::start(lifeboat_sim::Options::default()).unwrap();
+        twin.fill(&Fill::small());
+        let dump = twin.dump();
+        let mut users = dump["users"].as_object().unwrap().keys();
+        users
+            .find(|name| !self.secondary.dump()["users"][name.as_str()].is_object())
             .unwrap()
             .clone()
+    }
+
+    /// Everything below the room's folder, by path.
+    fn everything(&self) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        let mut folders = vec![self.dir.path().to_owned()];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(&folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path.clone());
+                }
+                found.push(path);
+            }
+        }
+        found.sort();
+        found
+    }
+}
+
+#[test]
+fn a_refused_run_leaves_no_new_folder_and_no_new_file() {
+    let (room, archive) = room();
+    std::fs::write(room.path("map.toml"), "[users]\n\"nobody@x\" = \"a@x\"\n").unwrap();
+    room.script_by_hand();
+    let before = room.everything();
+    let journal = ["--journal", "mistyped/root/journal.jsonl"];
+    let report = ["--report", "report.json"];
+    let with = |more: &[&'static str]| [&journal[..], &report[..], more].concat();
+    // Before and after the lock of the journal is taken; by a guard, by the service, and by the map.
+    refused(
+        &room,
+        apply(&room, &archive, &with(&[])),
+        14,
+        "natural keys",
+    );
+    let refused_map = apply(&room, &archive, &with(&["--map", "map.toml"]));
+    refused(&room, refused_map, 14, "matches nothing in the archive");
+    room.secondary
+        .fault(Fault::status("GET", "*/scim/v2/Groups", 403));
+    refused(&room, apply(&room, &archive, &with(&[])), 12, "groups");
+    room.secondary.clear_faults();
+    assert_eq!(room.everything(), before);
+}
+
+#[test]
+fn a_map_with_a_typo_and_one_that_names_nobody() {
+    let (room, archive) = room();
+    let user = room.primary_user();
+    for (text, said) in [
+        ("[user]\n\"a\" = \"b\"\n".to_owned(), "no section is named"),
+        ("[users\n".to_owned(), "line 1: not TOML"),
+        (
+            "[users]\n\"no.such@user\" = \"b\"\n".to_owned(),
+            "matches nothing in the archive",
+        ),
+        (
+            format!("[users]\n\"{user}\" = \"nobody@nowhere.example\"\n"),
+            "\"nobody@nowhere.example\": does not exist in the target",
+        ),
+        (
+            "[node-types]\n\"Standard_DS3_v2\" = \"Standard_Typo\"\n".to_owned(),
+            "\"Standard_Typo\": the target does not offer it",
+        ),
+    ] {
+        std::fs::write(room.path("map.toml"), text).unwrap();
+        let assert = apply(&room, &archive, &["--map", "map.toml"]);
+        refused(&room, assert, 14, said);
+    }
+    let absent = apply(&room, &archive, &["--map", "no/such.toml"]);
+    refused(&room, absent, 1, "no/such.toml");
+}
+
+/// Modes of files and folders, whatever the surroundings would allow.
+#[test]
+#[cfg(unix)]
+fn journals_locks_and_reports_are_for_their_owner_only() {
+    use std::os::unix::fs::PermissionsExt;
+    let (room, archive) = room();
+    let open = |line: &str| {
+        let program = common::binary("lifeboat-import");
+        let surroundings = process(room.dir.path(), "lifeboat-import", &[]);
+        let variables = surroundings.get_envs();
+        let output = std::process::Command::new("sh")
+            .args(["-c", &format!("umask 0; exec '{program}' {line}")])
+            .current_dir(room.dir.path())
+            .env_clear()
+            .envs(variables.filter_map(|(key, value)| Some((key, value?))))
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+    };
+    let mode = |name: &str| {
+        let data = std::fs::metadata(room.path(name)).unwrap();
+        data.permissions().mode() & 0o777
+    };
+    let archive = archive.display();
+    let there = "--profile secondary --limits off";
+    open(&format!(
+        "apply {archive} {there} --admins --target {TARGET} --report report.json"
+    ));
+    let folder = format!("state/lifeboat/{SOURCE}-{TARGET}");
+    for (name, expected) in [
+        ("state", 0o700),
+        ("state/lifeboat", 0o700),
+        (&folder, 0o700),
+        (&format!("{folder}/journal.jsonl"), 0o600),
+        (&format!("{folder}/journal.jsonl.lock"), 0o600),
+        ("report.json", 0o600),
+    ] {
+        assert_eq!(
+            format!("{:o}", mode(name)),
+            format!("{expected:o}"),
+            "{name}"
+        );
+    }
+    // A journal where --journal says, in folders that are not there yet.
+    let elsewhere =
+        format!("apply {archive} {there} --admins --adopt --journal a/b/j.jsonl --target {TARGET}");
+    open(&elsewhere);
+    for (name, expected) in [("a", 0o700), ("a/b", 0o700), ("a/b/j.jsonl", 0o600)] {
+        assert_eq!(
+            format!("{:o}", mode(name)),
+            format!("{expected:o}"),
+            "{name}"
+        );
+    }
+    // An activation makes the lock again where somebody has cleaned up.
+    std::fs::remove_file(room.path(&format!("{folder}/journal.jsonl.lock"))).unwrap();
+    open(&format!("activate {there} --source-fenced"));
+    for name in ["journal.jsonl", "journal.jsonl.lock"] {
+        assert_eq!(mode(&format!("{folder}/{name}")), 0o600, "{name}");
     }
 }
 
@@ -242,20 +380,6 @@ fn an_archive_with_an_incomplete_inventory() {
     room.primary
         .fault(Fault::status("GET", "*/policies/clusters/list", 403));
     let archive = room.path("gap.tar.zst");
-    room.tool(
-        "lifeboat-export",
-        &[
-            "run",
-            "--profile",
-            "primary",
-            "--limits",
-            "off",
-            "-q",
-            "--to",
-            "gap.tar.zst",
-        ],
-    )
-    .assert()
-    .code(3);
+    room.export_with("gap.tar.zst", &["-q"]).code(3);
     refused(&room, apply(&room, &archive, &[]), 14, "cluster-policies");
 }

@@ -1,7 +1,6 @@
 //! The four commands: contact, plan, apply, compare. Guards first, then what they guard.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
 use lifeboat_archive::Archive;
 use lifeboat_databricks::{Client, Identity};
@@ -185,7 +184,6 @@ pub(crate) async fn apply(
     let source = start.state.workspace_id.clone();
     let knowledge = guards::journal_usable(Journal::read(&start.journal, &source, &start.target))?;
     guards::may_apply(&knowledge, client.host(), &start.target, options)?;
-    guards::journal_usable(make_folder(&start.journal))?;
     let lock = guards::journal_usable(Lock::take(&start.journal))?;
     // Another import may have written between the first look and the lock.
     let mut knowledge = Journal::read(&start.journal, &source, &start.target)?;
@@ -576,20 +574,6 @@ fn linked_acls(
         }
     }
     wanted
-}
-
-fn make_folder(journal: &Path) -> Result<(), Error> {
-    let Some(folder) = journal
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-    else {
-        return Ok(());
-    };
-    crate::journal::create_folder(folder).map_err(|source| Error::Io {
-        doing: "creating",
-        path: folder.to_owned(),
-        source,
-    })
 }
 
 fn report(plan: &Plan, record: Record) -> Report {

@@ -27,7 +27,8 @@ pub struct Journal {
     /// Paths of the source by those of the tree that a translation made of them.
     origins: Mutex<HashMap<String, String>>,
     inner: Mutex<Inner>,
-    _lock: Lock,
+    /// Held for as long as the journal is open.
+    lock: Lock,
 }
 
 #[derive(Debug)]
@@ -76,7 +77,7 @@ impl Journal {
     /// As [`Journal::read`], and [`Error::Io`].
     pub fn open(
         path: &Path,
-        lock: Lock,
+        mut lock: Lock,
         source: &str,
         target: &str,
         archive: &str,
@@ -98,9 +99,12 @@ impl Journal {
             file.set_len(length).map_err(io)?;
         }
         let length = file.metadata().map_err(io)?.len();
-        let journal = Self {
+        let mut journal = Self {
             path: path.to_owned(),
             archive: archive.to_owned(),
+        if !path.exists() {
+            lock.makes(path);
+        }
             part: std::sync::atomic::AtomicBool::new(false),
             elsewhere: std::sync::atomic::AtomicBool::new(false),
             origins: Mutex::default(),
@@ -111,7 +115,7 @@ impl Journal {
                 length,
                 broken: false,
             }),
-            _lock: lock,
+            lock,
         };
         let mut line = Line::new(LineKind::Open, archive);
         line.source = Some(source.to_owned());
@@ -133,6 +137,7 @@ impl Journal {
     pub fn intent(&self, mut line: Line, sync: bool) -> Result<u64, Error> {
         let mut inner = self.inner();
         let seq = inner.next;
+        journal.lock.keep();
         inner.next += 1;
         line.seq = Some(seq);
         self.write(&mut inner, &line, sync)?;

@@ -20,14 +20,6 @@ pub use line::{Line, LineKind, Made, Op, VERSION};
 pub use lock::Lock;
 pub use standing::Standing;
 
-/// Makes a folder, and those above it, for nobody but the caller.
-pub(crate) fn create_folder(folder: &std::path::Path) -> std::io::Result<()> {
-    let mut builder = std::fs::DirBuilder::new();
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.recursive(true).create(folder)
-}
-
 /// Opening for nobody but the caller: a journal names everybody and everything of a workspace.
 fn private() -> std::fs::OpenOptions {
     let mut options = std::fs::OpenOptions::new();

@@ -171,6 +171,59 @@ fn a_second_writer_is_told_who_the_first_is() {
     Lock::take(&path).unwrap();
 }
 
+/// Everything below a folder, by path.
+fn below(folder: &std::path::Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs_err::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(below(&path));
+        }
+        found.push(path);
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn a_lock_without_a_journal_takes_back_what_it_made_and_nothing_else() {
+    let (folder, _) = file();
+    let path = folder.path().join("one/two/journal.jsonl");
+    drop(Lock::take(&path).unwrap());
+    assert_eq!(below(folder.path()), Vec::<PathBuf>::new());
+
+    // What was there before stays, and so does a folder that somebody uses meanwhile.
+    fs_err::create_dir(folder.path().join("one")).unwrap();
+    let lock = Lock::take(&path).unwrap();
+    fs_err::write(folder.path().join("one/two/mine"), "").unwrap();
+    drop(lock);
+    let left = ["one", "one/two", "one/two/mine"].map(|name| folder.path().join(name));
+    assert_eq!(below(folder.path()), left);
+
+    // A lock file that was there, of a run that died, is no news either.
+    fs_err::write(
+        folder.path().join("one/two/journal.jsonl.lock"),
+        "process 1\n",
+    )
+    .unwrap();
+    drop(Lock::take(&path).unwrap());
+    assert!(folder.path().join("one/two/journal.jsonl.lock").exists());
+
+    drop(open(&path));
+    assert!(path.exists() && folder.path().join("one/two/journal.jsonl.lock").exists());
+}
+
+#[test]
+fn who_is_refused_takes_nothing_from_the_one_who_holds_the_lock() {
+    let (folder, _) = file();
+    let path = folder.path().join("one/journal.jsonl");
+    let first = Lock::take(&path).unwrap();
+    Lock::take(&path).unwrap_err();
+    assert_eq!(below(folder.path()).len(), 2);
+    drop(first);
+    assert_eq!(below(folder.path()), Vec::<PathBuf>::new());
+}
+
 #[test]
 fn an_absent_journal_knows_nothing() {
     let (_folder, path) = file();
