@@ -543,7 +543,7 @@ async fn what_an_earlier_map_made_was_moved_and_not_removed() {
     kept(&report, "/One/Old", "/Two");
     stage.target.reset_calls();
     assert_eq!(stage.apply(&second).await.unwrap().writes, 0);
-    let report = stage.apply(&deleting(&stage)).await.unwrap();
+    let report = stage.apply(&none).await.unwrap();
     kept(&report, "/Two", "/Old");
     // Gone from the source, the copies under every map are.
     let sim = &stage.source;
@@ -621,3 +621,9 @@ async fn what_was_hidden_from_the_exporter_is_not_removed() {
     );
     assert_eq!(before["jobs"]["old"], stage.target.dump()["jobs"]["old"]);
 }
+    let none = stage.folder.path().join("none.toml");
+    fs_err::write(&none, "").unwrap();
+    let none = Options {
+        map: Some(none),
+        ..deleting(&stage)
+    };

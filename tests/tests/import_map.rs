@@ -698,3 +698,170 @@ async fn homes_are_not_opened_by_the_folder_that_they_come_into() {
     let closed = stage.apply(&options("/Closed/homes")).await.unwrap();
     assert!(closed.writes > 0);
 }
+
+/// A map of a path, a group, a machine type and a host, all of them known to the target of [`stage`].
+const SMALL_MAP: &str = "[groups]\n\"night-watch\" = \"dr-watch\"\n[node-types]\n\"Standard_NC*s_v3\" = \"Standard_E8ds_v4\"\n\
+    [path-prefixes]\n\"/Shared/nightly\" = \"/Shared/dr/nightly\"\n\
+    [storage-hosts]\n\"contoso.dfs.core.windows.net\" = \"contosodr.dfs.core.windows.net\"\n";
+
+/// [`SMALL_MAP`] with the warehouse, without which the job is blocked.
+fn small_map(from_warehouse: &str, to_warehouse: &str) -> String {
+    format!("{SMALL_MAP}[sql-warehouses]\n\"{from_warehouse}\" = \"{to_warehouse}\"\n")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_import_without_the_map_of_the_last_one_is_refused_before_it_makes_anything_twice() {
+    let (stage, warehouse, standby) = stage().await;
+    let options = mapped(&stage, &small_map(&warehouse, &standby));
+    let plan = stage.plan(&options).await.unwrap();
+    let of_the_map = |text: &&String| text.contains("last import");
+    assert_eq!(
+        plan.warnings.iter().find(of_the_map),
+        None,
+        "there is no last one"
+    );
+    stage.apply(&options).await.unwrap();
+    assert_eq!(
+        stage
+            .apply(&options)
+            .await
+            .unwrap()
+            .warnings
+            .iter()
+            .find(of_the_map),
+        None
+    );
+
+    let forgotten = stage.options();
+    let (before, journal) = (stage.target.dump(), fs_err::read(stage.journal()).unwrap());
+    stage.target.reset_calls();
+    let Err(Error::Refused { rule, detail, hint }) = stage.apply(&forgotten).await else {
+        panic!("not refused");
+    };
+    assert_eq!(rule, Rule::MapLeftOut);
+    for part in [
+        "the last import used a map file and this one names none",
+        "[path-prefixes] \"/Shared/nightly\" = \"/Shared/dr/nightly\" is gone",
+        "objects to be made a second time",
+        "notebooks /Shared/nightly/deep/report",
+        "groups night-watch",
+        "objects to be written with other names",
+    ] {
+        assert!(detail.contains(part), "{part:?} is not in {detail}");
+    }
+    assert!(
+        hint.contains("--map") && hint.contains("empty file"),
+        "{hint}"
+    );
+    assert!(stage.writes().is_empty());
+    assert_eq!(before, stage.target.dump());
+    assert_eq!(journal, fs_err::read(stage.journal()).unwrap());
+
+    let plan = stage.plan(&forgotten).await.unwrap();
+    let refused: Vec<_> = plan.refusals.iter().map(|one| one.rule).collect();
+    assert_eq!(refused, [Some(Rule::MapLeftOut)]);
+    assert!(
+        plan.refusals[0].what.contains(&detail),
+        "{:?}",
+        plan.refusals
+    );
+    assert_eq!(plan.warnings.iter().find(of_the_map), None);
+    // The operator's word: names are not to be translated any more.
+    let plan = stage.plan(&mapped(&stage, "")).await.unwrap();
+    assert_eq!(plan.refusals, []);
+    assert!(plan.warnings.iter().any(|text| {
+        text.starts_with("the map file is not that of the last import")
+            && text.contains("a second time")
+    }));
+    // A restore beside everything else follows no map of places.
+    let beside = Options {
+        as_prefix: Some("/Restored".to_owned()),
+        selection: Selection {
+            include: vec!["/Shared/nightly/**".to_owned()],
+            ..Selection::default()
+        },
+        ..stage.options()
+    };
+    let plan = stage.plan(&beside).await.unwrap();
+    assert_eq!(
+        (plan.refusals.len(), plan.warnings.iter().find(of_the_map)),
+        (0, None)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_map_that_is_left_out_and_changes_nothing_is_a_warning_in_every_run() {
+    let (stage, warehouse, standby) = stage().await;
+    stage
+        .apply(&mapped(&stage, &small_map(&warehouse, &standby)))
+        .await
+        .unwrap();
+    let untouched = Options {
+        selection: Selection {
+            kinds: Some(vec!["secret-scopes".to_owned()]),
+            ..Selection::default()
+        },
+        ..stage.options()
+    };
+    for _ in 0..2 {
+        let report = stage.apply(&untouched).await.unwrap();
+        let warned = |text: &&String| {
+            text.contains("this one names none") && text.contains("no object is to be made twice")
+        };
+        assert!(
+            report.warnings.iter().any(|text| warned(&text)),
+            "{:?}",
+            report.warnings
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_map_is_said_with_what_it_rewrites_before_it_is() {
+    let (stage, warehouse, standby) = stage().await;
+    let text = small_map(&warehouse, &standby);
+    stage.apply(&mapped(&stage, &text)).await.unwrap();
+    let other = mapped(&stage, &text.replace("Standard_E8ds_v4", "Standard_DS3_v2"));
+    let plan = stage.plan(&other).await.unwrap();
+    assert_eq!(plan.refusals, []);
+    let expected = "the map file is not that of the last import: [node-types] \"Standard_NC*s_v3\" = \
+                    \"Standard_DS3_v2\" was \"Standard_E8ds_v4\"; objects to be written with other names: \
+                    jobs nightly report";
+    assert!(
+        plan.warnings.iter().any(|text| text == expected),
+        "{:?}",
+        plan.warnings
+    );
+
+    /// Notes what is said before the first write.
+    struct Before<'s>(&'s Stage, std::sync::Mutex<Vec<String>>);
+    impl lifeboat_import::Observer for Before<'_> {
+        fn event(&self, event: lifeboat_import::Event<'_>) {
+            if let lifeboat_import::Event::Warning(text) = event {
+                assert!(self.0.writes().is_empty());
+                self.1.lock().unwrap().push(text.to_owned());
+            }
+        }
+    }
+    stage.target.reset_calls();
+    let observer = Before(&stage, std::sync::Mutex::default());
+    let report = lifeboat_import::apply(&stage.open(), &stage.client, &other, &observer)
+        .await
+        .unwrap();
+    assert!(report.writes > 0);
+    assert!(
+        observer
+            .1
+            .lock()
+            .unwrap()
+            .iter()
+            .any(|text| text == expected)
+    );
+    let plan = stage.plan(&other).await.unwrap();
+    assert!(
+        !plan
+            .warnings
+            .iter()
+            .any(|text| text.contains("last import"))
+    );
+}

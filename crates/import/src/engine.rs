@@ -40,6 +40,8 @@ struct Start {
     failback: Option<Reverse>,
     /// Links of a failback that the journal does not hold yet.
     links: Vec<Line>,
+    /// The map is not that of the last import.
+    map_changed: Option<map::Changed>,
 }
 
 impl Start {
@@ -84,9 +86,9 @@ async fn start(
 ) -> Result<Start, Error> {
     guards::may_delete(options)?;
     let mut filter = Filter::compile(&options.selection)?;
-    if let Some(folder) = &options.as_prefix {
     // Before the archive is proved, which takes long.
     map::named_folder(&options.orphans)?;
+    if let Some(folder) = &options.as_prefix {
         map::named_folder(folder)?;
         if options.selection.include.is_empty() && options.selection.users.is_none() {
             return Err(Error::Selection {
@@ -135,6 +137,7 @@ async fn start(
     Ok(Start {
         failback,
         links: Vec::new(),
+        map_changed: None,
         state,
         filter,
         identity,
@@ -163,6 +166,7 @@ pub(crate) async fn plan(
         guards::identities_listed(target.nobody.take()),
         guards::no_conflicts(&knowledge, &prepared.conflicts, options),
         guards::few_deletions(&prepared.deletions, options),
+        guards::map_is_named(start.map_changed.as_ref(), options),
     ]
     .iter()
     .filter_map(|guard| guard.as_ref().err().map(Refusal::of))
@@ -199,6 +203,10 @@ pub(crate) async fn apply(
     guards::identities_listed(target.nobody.take())?;
     guards::no_conflicts(&knowledge, &prepared.conflicts, options)?;
     guards::few_deletions(&prepared.deletions, options)?;
+    guards::map_is_named(start.map_changed.as_ref(), options)?;
+    for warning in &prepared.plan.warnings {
+        observer.event(Event::Warning(warning));
+    }
     let journal = open_journal(&start, lock, options)?;
     let Prepared { plan, resolver, .. } = prepared;
     let run = Run::new(
@@ -253,12 +261,12 @@ pub(crate) async fn apply(
 
 /// Opens the journal, and tells it what this import is and the links of a failback, before anything else is written.
 fn open_journal(start: &Start, lock: Lock, options: &Options) -> Result<Journal, Error> {
-    let journal = guards::journal_usable(Journal::open(
+    let journal = guards::journal_usable(Journal::open_mapped(
         &start.journal,
         lock,
-        &start.state.workspace_id,
-        &start.target,
+        (&start.state.workspace_id, &start.target),
         &start.state.archive_id,
+        map::entries(options, &start.state),
     ))?;
     if !start.filter.is_everything() {
         journal.is_of_a_part();
@@ -360,11 +368,15 @@ pub(crate) async fn compare(
     observer: &dyn Observer,
 ) -> Result<Comparison, Error> {
     let mut start = start(archive, client, options, observer).await?;
-    // A plan and a report carry their warnings; a comparison has no place for them.
+    // A plan carries its warnings; a comparison has no place for them.
     for warning in &start.state.warnings {
         observer.event(Event::Warning(warning));
     }
     let mut knowledge = Journal::read(&start.journal, &start.state.workspace_id, &start.target)?;
+    if let Some(difference) = map::difference(options, &start.state, &knowledge) {
+        let text = format!("{difference}; so other names are expected than it wrote");
+        observer.event(Event::Warning(&text));
+    }
     start.link(&mut knowledge);
     observer.event(Event::Phase {
         name: READING,
@@ -455,7 +467,15 @@ async fn prepare(
             .acls(wanted, &mut target)
             .await?;
     }
-    let prepared = plan::build(&start.state, &target, knowledge, options, &start.filter);
+    let mut prepared = plan::build(&start.state, &target, knowledge, options, &start.filter);
+    let plan = &mut prepared.plan;
+    start.map_changed = map::changed(archive, options, &start.state, knowledge, &plan.actions)?;
+    // What an apply is refused for is no warning.
+    if let Some(changed) = &start.map_changed
+        && guards::map_is_named(Some(changed), options).is_ok()
+    {
+        plan.warnings.push(changed.text.clone());
+    }
     Ok((target, prepared))
 }
 

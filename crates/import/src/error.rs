@@ -30,6 +30,8 @@ pub enum Rule {
     Active,
     /// The archive's inventory is incomplete.
     Incomplete,
+    /// The last import had a map file, this one names none, and names would change.
+    MapLeftOut,
     /// Others could read what is restored below another folder.
     OpenFolder,
     /// Deleting was asked for together with an option with which nobody can tell what is gone.
@@ -61,6 +63,7 @@ impl std::fmt::Display for Rule {
             }
             Self::Active => "the target is active",
             Self::Incomplete => "the archive's inventory is incomplete",
+            Self::MapLeftOut => "names in the target would change",
             Self::OpenFolder => "the folder would open what is restored to others",
             Self::DeletePart => "only an import of the whole archive can tell what was removed",
             Self::DeleteLimit => "too much would be deleted",

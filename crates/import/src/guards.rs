@@ -6,6 +6,7 @@ use lifeboat_databricks::{Client, Identity};
 
 use crate::error::{Error, Rule};
 use crate::journal::{Knowledge, State};
+use crate::map::Changed;
 use crate::options::Options;
 use crate::plan::Limits;
 use crate::target::service;
@@ -210,6 +211,20 @@ pub(crate) fn few_deletions(limits: &[Limits], options: &Options) -> Result<(), 
                or a percentage"
             .to_owned(),
     })
+}
+
+/// Who forgets the map would get the same objects twice, or the names of the source into what was translated. Another map,
+/// even an empty one, is the operator's word.
+pub(crate) fn map_is_named(changed: Option<&Changed>, options: &Options) -> Result<(), Error> {
+    match changed {
+        Some(changed) if changed.writes && options.map.is_none() => Err(Error::Refused {
+            rule: Rule::MapLeftOut,
+            detail: changed.text.clone(),
+            hint: "name the map file with --map; if names are not to be translated any more, name an empty file"
+                .to_owned(),
+        }),
+        _ => Ok(()),
+    }
 }
 
 /// Where nothing can be journaled, nothing may be written.

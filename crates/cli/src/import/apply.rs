@@ -139,9 +139,6 @@ fn bare(host: &str) -> String {
 
 pub(crate) fn show(console: &Console, report: &Report, least: Exit) -> Exit {
     let mut exit = if report.has_gaps() { Exit::Gaps } else { least };
-    for warning in &report.warnings {
-        console.warning(warning);
-    }
     console.table(&restored(&report.kinds));
     if let Some(comparison) = &report.comparison {
         if !comparison.is_equal() {

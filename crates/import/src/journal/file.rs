@@ -9,7 +9,7 @@ use std::sync::Mutex;
 use fs_err as fs;
 
 use super::line::{Line, LineKind, VERSION};
-use super::{Knowledge, Lock, State};
+use super::{Knowledge, Lock, MapEntries, State};
 use crate::error::{Error, Rule};
 
 /// Source and target workspace id.
@@ -77,10 +77,24 @@ impl Journal {
     /// As [`Journal::read`], and [`Error::Io`].
     pub fn open(
         path: &Path,
-        mut lock: Lock,
+        lock: Lock,
         source: &str,
         target: &str,
         archive: &str,
+    ) -> Result<Self, Error> {
+        Self::open_mapped(path, lock, (source, target), archive, None)
+    }
+
+    /// The same for an import that names a map.
+    ///
+    /// # Errors
+    /// As [`Journal::open`].
+    pub(crate) fn open_mapped(
+        path: &Path,
+        mut lock: Lock,
+        (source, target): (&str, &str),
+        archive: &str,
+        map: Option<MapEntries>,
     ) -> Result<Self, Error> {
         let loaded = load(path, source, target)?;
         let io = |source| Error::Io {
@@ -88,6 +102,9 @@ impl Journal {
             path: path.to_owned(),
             source,
         };
+        if !path.exists() {
+            lock.makes(path);
+        }
         let file = super::private()
             .create(true)
             .append(true)
@@ -102,9 +119,6 @@ impl Journal {
         let mut journal = Self {
             path: path.to_owned(),
             archive: archive.to_owned(),
-        if !path.exists() {
-            lock.makes(path);
-        }
             part: std::sync::atomic::AtomicBool::new(false),
             elsewhere: std::sync::atomic::AtomicBool::new(false),
             origins: Mutex::default(),
@@ -120,8 +134,10 @@ impl Journal {
         let mut line = Line::new(LineKind::Open, archive);
         line.source = Some(source.to_owned());
         line.target = Some(target.to_owned());
+        line.map = map.filter(|map| *map != journal.inner().knowledge.map);
         line.tool = Some(concat!("lifeboat ", env!("CARGO_PKG_VERSION")).to_owned());
         journal.append(&line, true)?;
+        journal.lock.keep();
         Ok(journal)
     }
 
@@ -137,7 +153,6 @@ impl Journal {
     pub fn intent(&self, mut line: Line, sync: bool) -> Result<u64, Error> {
         let mut inner = self.inner();
         let seq = inner.next;
-        journal.lock.keep();
         inner.next += 1;
         line.seq = Some(seq);
         self.write(&mut inner, &line, sync)?;

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Standing, State};
+use super::{MapEntries, Standing, State};
 
 /// Version of the line format. A reader refuses a higher one and accepts every lower one. 2 brought the standings and
 /// the activations, without which a reader would take a target that runs production for one that somebody changed.
@@ -141,6 +141,9 @@ pub struct Line {
     /// For a seen line: a comparison found the object and its access control equal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proved: Option<bool>,
+    /// For the opening line of an import with a map that is not that of the last one: its entries.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub map: Option<MapEntries>,
     /// For a standing line: the standing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub standing: Option<Standing>,
@@ -176,6 +179,7 @@ impl Line {
             state: None,
             seen: None,
             proved: None,
+            map: None,
             standing: None,
         }
     }

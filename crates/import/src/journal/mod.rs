@@ -39,6 +39,9 @@ pub enum State {
     Active,
 }
 
+/// Entries of a map file: by section, left side and right side.
+pub type MapEntries = BTreeMap<String, BTreeMap<String, String>>;
+
 /// An intent without a result: its call may have taken effect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pending {
@@ -185,6 +188,8 @@ pub struct Knowledge {
     announced: bool,
     /// True once the journal was opened for writing by an import: its target was confirmed then.
     pub confirmed: bool,
+    /// The entries of the map of the last import that named one.
+    pub map: MapEntries,
 }
 
 impl Knowledge {
@@ -254,7 +259,12 @@ impl Knowledge {
     /// Adds one line to what is known.
     pub fn apply(&mut self, line: &Line) {
         match line.line {
-            LineKind::Open => self.confirmed = true,
+            LineKind::Open => {
+                self.confirmed = true;
+                if let Some(map) = &line.map {
+                    self.map.clone_from(map);
+                }
+            }
             LineKind::State => self.state = line.state.unwrap_or_default(),
             LineKind::Intent => self.intent(line),
             LineKind::Result => self.result(line),

@@ -225,6 +225,30 @@ fn who_is_refused_takes_nothing_from_the_one_who_holds_the_lock() {
 }
 
 #[test]
+fn the_map_of_the_last_import_that_named_one_is_known() {
+    let (_folder, path) = file();
+    let map = |to: &str| {
+        let entry = BTreeMap::from([("anna".to_owned(), to.to_owned())]);
+        MapEntries::from([("users".to_owned(), entry)])
+    };
+    let import = |map: Option<MapEntries>| {
+        let lock = Lock::take(&path).unwrap();
+        drop(Journal::open_mapped(&path, lock, ("1", "2"), "archive", map).unwrap());
+        Journal::read(&path, "1", "2").unwrap().map
+    };
+    assert_eq!(import(None), MapEntries::new());
+    assert_eq!(import(Some(map("berta"))), map("berta"));
+    let once = fs_err::read_to_string(&path).unwrap();
+    assert_eq!(import(Some(map("berta"))), map("berta"));
+    assert_eq!(import(None), map("berta"), "who names none says nothing");
+    let text = fs_err::read_to_string(&path).unwrap();
+    let named = |text: &str| text.matches("berta").count();
+    assert_eq!(named(&text), named(&once), "it is written when it changes");
+    assert_eq!(import(Some(map("clara"))), map("clara"));
+    assert_eq!(import(Some(MapEntries::new())), MapEntries::new());
+}
+
+#[test]
 fn an_absent_journal_knows_nothing() {
     let (_folder, path) = file();
     let knowledge = Journal::read(&path, "1", "2").unwrap();

@@ -1,10 +1,11 @@
 //! The map file and what it makes of an archive (`spec/import.md`, "Map file" and "Partial restore").
 //!
 //! A map is a translation of the records when they are loaded: [`parse`] reads the file, [`translate`] puts the records
-//! into the target's words, [`check`] asks the target whether it knows those words, [`prefix`] puts the tree below another
-//! folder. Plan, apply, compare and journal work on translated records and know nothing of it, but for the few facts of
+//! into the target's words, [`check`] asks the target whether it knows those words, [`changed`] says what follows when they are
+//! not those of the last import, [`prefix`] puts the tree below another folder. Plan, apply, compare and journal work on translated records and know nothing of it, but for the few facts of
 //! [`Translation`].
 
+mod changed;
 mod check;
 mod folders;
 mod hosts;
@@ -24,6 +25,7 @@ use std::path::Path;
 use lifeboat_catalog::Target;
 use serde::Serialize;
 
+pub(crate) use changed::{Changed, changed, difference, entries};
 pub(crate) use check::target as check_target;
 pub(crate) use open::{check_orphans, warn_of_opened};
 use parse::{MapFile, Section};

@@ -8,6 +8,7 @@ use lifeboat_catalog::{paths, tree};
 use toml::de::{DeTable, DeValue};
 
 use super::pattern::{Pattern, Rules};
+use crate::journal::MapEntries;
 
 /// What the names of an entry are names of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -137,6 +138,18 @@ pub(crate) struct MapFile {
 pub(super) type Hit = (usize, String);
 
 impl MapFile {
+    /// The map of entries that were read before. What this build has no section for is in no record that it knows.
+    pub fn of(entries: &MapEntries) -> Self {
+        let mut map = Self::default();
+        for (section, name) in SECTIONS {
+            for (from, to) in entries.get(name).into_iter().flatten() {
+                map.entries.extend(read_entry(section, from, to, 0));
+            }
+        }
+        map.index(&mut Vec::new());
+        map
+    }
+
     /// Reads the text of a map file.
     ///
     /// # Errors
