@@ -121,15 +121,12 @@ fn differences_are_13_and_a_second_run_writes_nothing() {
     let again = room
         .import("apply", &archive, &["--admins", "--no-compare"])
         .success();
-    assert!(stdout(&again).contains(": 0 writes"), "{}", stdout(&again));
-    assert_eq!(
-        room.secondary
-            .calls()
-            .iter()
-            .filter(|call| call.method != "GET")
-            .count(),
-        0
-    );
+    let said = stdout(&again);
+    assert!(said.contains(": 0 writes"), "{said}");
+    // What nobody can carry still waits to be done.
+    assert!(said.contains("to be done by hand"), "{said}");
+    assert!(said.contains("databricks secrets put-secret "), "{said}");
+    assert_eq!(writes(&room.secondary), [""; 0]);
 }
 
 #[test]

@@ -149,10 +149,7 @@ pub(crate) fn show(console: &Console, report: &Report, least: Exit) -> Exit {
         console.table(&compared(&comparison.kinds));
         super::compare::differences(console, comparison);
     }
-    // A run that found nothing to do need not repeat what the first one said.
-    if report.writes > 0 || console.is_verbose() {
-        checklist(console, &report.checklist);
-    }
+    checklist(console, &report.checklist);
     super::report::risks(console, report);
     let kept = report
         .objects
