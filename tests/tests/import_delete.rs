@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 
 use import_support::{Stage, client, client_as, troubles};
 use lifeboat_databricks::{Body, Safety};
-use lifeboat_import::{DeleteLimit, Error, Fate, Options, Report, Rule, Selection, What};
+use lifeboat_import::{
+    DeleteLimit, Error, Event, Fate, Observer, Options, Report, Rule, Selection, What,
+};
 use lifeboat_sim::{Fault, FaultKind, Fill, Sim, When};
 use serde_json::{Value, json};
 
@@ -383,6 +385,126 @@ async fn what_somebody_touched_in_the_target_stays() {
     }
 }
 
+/// Does something in the target when the plan is made and nothing is written yet.
+struct Meanwhile<F>(F);
+
+impl<F: Fn() + Send + Sync> Observer for Meanwhile<F> {
+    fn event(&self, event: Event<'_>) {
+        if let Event::Planned { .. } = event {
+            (self.0)();
+        }
+    }
+}
+
+/// What somebody does to objects of many kinds of the target.
+async fn touch(target: &Sim) {
+    let body = json!({ "path": "/Old/one", "format": "SOURCE", "language": "PYTHON", "content": "cHJpbnQoMikK",
+        "overwrite": true });
+    post(target, "/api/2.0/workspace/import", body).await;
+    let body = json!({ "path": "/FileStore/old.txt", "contents": "bWluZQ==", "overwrite": true });
+    post(target, "/api/2.0/dbfs/put", body).await;
+    target.with(|world| lifeboat_sim::secrets::put_secret(world, "old", "key", b"value"));
+    let id = async |path: &str, list: &str, name: &str, id: &str| {
+        let reply = client(target).get(path, &[]).await.unwrap();
+        let found = reply[list].as_array().unwrap().iter();
+        let mut found = found.filter(|one| one.pointer(name).unwrap() == "old");
+        found.next().unwrap()[id].clone()
+    };
+    let job = id("/api/2.2/jobs/list", "jobs", "/settings/name", "job_id").await;
+    let body = json!({ "job_id": job, "new_settings": { "max_concurrent_runs": 7 } });
+    post(target, "/api/2.2/jobs/update", body).await;
+    let policy = "/api/2.0/policies/clusters";
+    let policy_id = id(&format!("{policy}/list"), "policies", "/name", "policy_id").await;
+    let body =
+        json!({ "policy_id": policy_id, "name": "old", "definition": "{}", "description": "mine" });
+    post(target, &format!("{policy}/edit"), body).await;
+    let cluster = id(
+        "/api/2.1/clusters/list",
+        "clusters",
+        "/cluster_name",
+        "cluster_id",
+    )
+    .await;
+    post(
+        target,
+        "/api/2.1/clusters/start",
+        json!({ "cluster_id": cluster }),
+    )
+    .await;
+    target.with(|world| {
+        let admin = world.admin();
+        let content = lifeboat_sim::tree::Object::Notebook {
+            language: "PYTHON",
+            content: "# Databricks notebook source\n".into(),
+            jupyter: false,
+        };
+        lifeboat_sim::tree::put(world, "/Users/old@example.com/mine", content, &admin);
+    });
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_somebody_touches_between_the_plan_and_the_deletion_stays() {
+    let stage = with_removed().await;
+    let planned = stage.plan(&deleting(&stage)).await.unwrap();
+    let planned = planned
+        .actions
+        .iter()
+        .filter(|one| one.what == What::Delete);
+    let planned: Vec<(&str, &str)> = planned
+        .map(|one| (one.kind.as_str(), one.name.as_str()))
+        .collect();
+    let meanwhile = Meanwhile(|| {
+        tokio::task::block_in_place(|| {
+            tokio::runtime::Handle::current().block_on(touch(&stage.target));
+        });
+    });
+    let report =
+        lifeboat_import::apply(&stage.open(), &stage.client, &deleting(&stage), &meanwhile)
+            .await
+            .unwrap();
+    let since = "changed in the target since it was read for this run";
+    let touched = [
+        ("notebooks", "/Old/one", since),
+        ("dbfs", "/FileStore/old.txt", since),
+        ("secret-scopes", "old", since),
+        ("jobs", "old", since),
+        ("cluster-policies", "old", since),
+        ("clusters", "old", "running"),
+        (
+            "users",
+            "old@example.com",
+            "home in the target is not empty",
+        ),
+        ("directories", "/Old", "not empty"),
+    ];
+    for (kind, name, why) in touched {
+        assert!(
+            planned.contains(&(kind, name)),
+            "{kind} {name}: {planned:?}"
+        );
+        let mut objects = report.objects.iter();
+        let object = objects
+            .find(|object| object.removed && object.kind == kind && object.name == name)
+            .unwrap();
+        assert_eq!(object.fate, Fate::Skipped, "{object:?}");
+        assert!(object.reason.as_ref().unwrap().contains(why), "{object:?}");
+    }
+    let after = stage.target.dump();
+    for (kind, name) in [
+        ("notebooks", "/Old/one"),
+        ("jobs", "old"),
+        ("cluster-policies", "old"),
+        ("clusters", "old"),
+        ("users", "old@example.com"),
+    ] {
+        assert!(after[kind][name].is_object(), "{kind} {name}");
+    }
+    // What nobody touched is gone.
+    for (kind, name) in [("notebooks", "/Old/inner/two"), ("files", "/Old/data.txt")] {
+        assert!(after[kind].get(name).is_none(), "{kind} {name}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_adopted_or_made_by_hand_is_never_deleted() {
     let stage = Stage::new(&little()).await;
@@ -535,6 +657,12 @@ async fn what_an_earlier_map_made_was_moved_and_not_removed() {
             assert!(content(&old).is_object() && content(&format!("{to}/{name}")).is_object());
         }
     };
+    let none = stage.folder.path().join("none.toml");
+    fs_err::write(&none, "").unwrap();
+    let none = Options {
+        map: Some(none),
+        ..deleting(&stage)
+    };
     // From no map to one, to another one, and back to none.
     let report = stage.apply(&first).await.unwrap();
     kept(&report, "/Old", "/One/Old");
@@ -621,9 +749,3 @@ async fn what_was_hidden_from_the_exporter_is_not_removed() {
     );
     assert_eq!(before["jobs"]["old"], stage.target.dump()["jobs"]["old"]);
 }
-    let none = stage.folder.path().join("none.toml");
-    fs_err::write(&none, "").unwrap();
-    let none = Options {
-        map: Some(none),
-        ..deleting(&stage)
-    };

@@ -4,7 +4,7 @@
 
 mod import_support;
 
-use import_support::{SOURCE, Stage, TARGET, client, rule, troubles, workspace};
+use import_support::{SOURCE, Stage, TARGET, client, names_with, rule, troubles, workspace};
 use lifeboat_import::journal::{Journal, Lock, State};
 use lifeboat_import::{Error, Fate, Options, Rule, Silent, What};
 use lifeboat_sim::{Fault, Fill, Sim};
@@ -111,12 +111,7 @@ async fn the_source_is_refused_and_into_source_only_creates_what_is_absent() {
     let report = lifeboat_import::apply(&archive, &source, &into, &Silent)
         .await
         .unwrap();
-    let created: Vec<&str> = report
-        .objects
-        .iter()
-        .filter(|object| object.fate == Fate::Created)
-        .map(|object| object.name.as_str())
-        .collect();
+    let created = names_with(&report, Fate::Created);
     assert_eq!(created, [lost.as_str()]);
     assert_eq!(lifeboat_sim::compare(&before, &stage.source.dump()), []);
 }
@@ -198,12 +193,7 @@ async fn without_a_journal_equal_names_are_refused_and_adopted_when_equal() {
     };
     let before = stage.target.dump();
     let report = stage.apply(&adopt).await.unwrap();
-    let blocked: Vec<&str> = report
-        .objects
-        .iter()
-        .filter(|object| object.fate == Fate::Blocked)
-        .map(|object| object.name.as_str())
-        .collect();
+    let blocked = names_with(&report, Fate::Blocked);
     assert_eq!(blocked, [notebook.as_str()]);
     assert_eq!(
         lifeboat_sim::compare(&before, &stage.target.dump()),

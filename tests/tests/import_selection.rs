@@ -6,7 +6,7 @@ mod import_support;
 
 use std::collections::BTreeSet;
 
-use import_support::{SOURCE, Stage, client, troubles};
+use import_support::{SOURCE, Stage, client, names_with, troubles};
 use lifeboat_databricks::{Body, Safety};
 use lifeboat_import::{Error, Fate, Options, Selection, Silent, What};
 use lifeboat_sim::{Fill, Sim, tree};
@@ -354,12 +354,7 @@ async fn a_job_that_was_deleted_comes_back_into_the_source_and_what_is_there_sta
     let report = lifeboat_import::apply(&stage.open(), &client(&stage.source), &options, &Silent)
         .await
         .unwrap();
-    let made: Vec<&str> = report
-        .objects
-        .iter()
-        .filter(|object| object.fate == Fate::Created)
-        .map(|object| object.name.as_str())
-        .collect();
+    let made = names_with(&report, Fate::Created);
     assert_eq!(made, ["/Team/private/nightly", "nightly"]);
     let after = stage.source.dump();
     assert_eq!(

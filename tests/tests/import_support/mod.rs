@@ -221,6 +221,15 @@ pub fn troubles(report: &Report) -> Vec<String> {
         .collect()
 }
 
+/// The objects with this fate, by name.
+pub fn names_with(report: &Report, fate: lifeboat_import::Fate) -> Vec<&str> {
+    let objects = report.objects.iter();
+    objects
+        .filter(|object| object.fate == fate)
+        .map(|object| object.name.as_str())
+        .collect()
+}
+
 /// The rule that refused, with a way on.
 pub fn rule<T>(result: Result<T, Error>) -> Rule {
     match result {

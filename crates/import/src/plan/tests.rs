@@ -110,6 +110,16 @@ fn plan_of(
     )
 }
 
+/// The plan of an import into an empty target.
+fn plan_into_nothing(archive: &ArchiveState) -> Prepared {
+    plan_of(
+        archive,
+        &target(&[]),
+        &Knowledge::default(),
+        &Options::default(),
+    )
+}
+
 fn what<'p>(prepared: &'p Prepared, name: &str) -> &'p Action {
     prepared
         .plan
@@ -126,12 +136,7 @@ fn an_unresolved_id_blocks_with_its_name_and_its_place() {
         "j",
         json!({ "tasks": [{ "task_key": "t", "existing_cluster_id": "c" }] }),
     )]);
-    let prepared = plan_of(
-        &archive,
-        &target(&[]),
-        &Knowledge::default(),
-        &Options::default(),
-    );
+    let prepared = plan_into_nothing(&archive);
     let action = what(&prepared, "j");
     assert_eq!(action.what, What::Blocked);
     let reason = action.reason.as_deref().unwrap();
@@ -152,12 +157,7 @@ fn jobs_follow_the_jobs_that_they_run_and_circles_are_blocked() {
         job("14", "and round", runs(13)),
         job("15", "behind", runs(13)),
     ]);
-    let prepared = plan_of(
-        &archive,
-        &target(&[]),
-        &Knowledge::default(),
-        &Options::default(),
-    );
+    let prepared = plan_into_nothing(&archive);
     let order: Vec<&str> = prepared
         .plan
         .actions
@@ -194,12 +194,7 @@ fn a_blocked_object_blocks_what_needs_it() {
             json!({ "tasks": [{ "task_key": "t", "existing_cluster_id": "c" }] }),
         ),
     ]);
-    let prepared = plan_of(
-        &archive,
-        &target(&[]),
-        &Knowledge::default(),
-        &Options::default(),
-    );
+    let prepared = plan_into_nothing(&archive);
     assert_eq!(what(&prepared, "pooled").what, What::Blocked);
     let reason = what(&prepared, "j").reason.clone().unwrap();
     assert!(
@@ -405,12 +400,7 @@ fn built_in_policies_are_matched_by_name_and_only_their_overrides_count() {
     let other = target(&[("cluster-policies", "Q", body("Q", "{}"))]);
     let prepared = plan_of(&archive, &other, &Knowledge::default(), &Options::default());
     assert_eq!(what(&prepared, "Personal Compute").what, What::Update);
-    let prepared = plan_of(
-        &archive,
-        &target(&[]),
-        &Knowledge::default(),
-        &Options::default(),
-    );
+    let prepared = plan_into_nothing(&archive);
     assert_eq!(
         what(&prepared, "Personal Compute").what,
         What::Blocked,
@@ -433,12 +423,7 @@ fn a_kind_that_cannot_be_listed_is_not_an_empty_one() {
 fn unknown_kinds_are_named_and_not_restored() {
     let mut archive = archive(Vec::new());
     archive.unknown.insert("sql-queries".to_owned(), 3);
-    let prepared = plan_of(
-        &archive,
-        &target(&[]),
-        &Knowledge::default(),
-        &Options::default(),
-    );
+    let prepared = plan_into_nothing(&archive);
     let action = what(&prepared, "3 objects");
     assert_eq!(
         (action.what, action.reason.as_deref()),
@@ -667,12 +652,7 @@ fn inner_groups_come_first_also_where_members_do_not_say_what_they_are() {
         )
     };
     let archive = archive(vec![group("1", "outer", "2"), group("2", "inner", "9")]);
-    let prepared = plan_of(
-        &archive,
-        &target(&[]),
-        &Knowledge::default(),
-        &Options::default(),
-    );
+    let prepared = plan_into_nothing(&archive);
     let order: Vec<&str> = prepared
         .plan
         .actions
