@@ -61,7 +61,9 @@ pub async fn run<W: Write + Send + 'static>(
     sink: W,
     observer: &dyn Observer,
 ) -> Result<(W, Outcome), Error> {
-    run_into(client, options, async |_| Ok((sink, None)), observer).await
+    // On the heap: in a debug build the whole of it takes more than a thread's stack has to spare.
+    let run = run_into(client, options, async |_| Ok((sink, None)), observer);
+    Box::pin(run).await
 }
 
 /// The same into a sink that `open` makes when it is told what is known by then, with the base if there is to be one.
