@@ -408,6 +408,67 @@ async fn a_damaged_content_is_read_from_the_workspace() {
     );
 }
 
+/// A base that goes away once it was opened: reads in front of a place fail.
+struct Going {
+    bytes: common::Memory,
+    below: u64,
+}
+
+impl lifeboat_archive::ReadAt for Going {
+    fn size(&self) -> std::io::Result<u64> {
+        self.bytes.size()
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> std::io::Result<usize> {
+        // What it says of itself stands in front.
+        if (1..self.below).contains(&offset) {
+            return Err(std::io::Error::other("the store is gone"));
+        }
+        self.bytes.read_at(offset, buf)
+    }
+
+    fn name(&self) -> String {
+        "going".to_owned()
+    }
+}
+
+#[tokio::test]
+async fn a_base_that_goes_away_is_told_once_and_done_without() {
+    let sim = sim();
+    let client = client(&sim);
+    // Several frames of contents in front of the records.
+    sim.with(|world| {
+        for at in 0..8 {
+            let path = format!("/Shared/many/{at}.bin");
+            put(world, &path, Object::File(noise(700_000).into()));
+        }
+    });
+    let base = base(&sim, &client).await;
+    let full = asked(&sim).len();
+    let going = Going {
+        below: 1_500_000,
+        bytes: common::Memory(Arc::clone(&base.bytes)),
+    };
+    let archive = lifeboat_archive::Archive::from_source(Box::new(going)).unwrap();
+    let now = common::try_export_with(&client, &plain(), Some(archive)).await;
+    let now = now.unwrap();
+    assert_eq!(
+        now.outcome.sealed.content_id,
+        base.outcome.sealed.content_id
+    );
+    let warnings = now.heard.warnings.lock().unwrap();
+    let told: Vec<&String> = warnings
+        .iter()
+        .filter(|text| text.contains("the store is gone"))
+        .collect();
+    assert_eq!(told.len(), 1, "{warnings:?}");
+    assert!(told[0].starts_with("the base cannot be read any more"));
+    let read = asked(&sim).len();
+    assert!(read > 4 && read <= full, "{read} of {full}");
+    let run: serde_json::Value = serde_json::from_str(&now.text("run.json")).unwrap();
+    assert!(run["base"]["lost"].is_string());
+}
+
 #[tokio::test]
 async fn a_base_that_cannot_be_used_is_refused_before_anything_is_read() {
     let sim = sim();

@@ -271,9 +271,17 @@ pub async fn try_export_from(
     options: &Options,
     base: Option<Arc<Vec<u8>>>,
 ) -> Result<Written, lifeboat_export::Error> {
+    let base = base.map(|bytes| Archive::from_source(Box::new(Memory(bytes))).unwrap());
+    try_export_with(client, options, base).await
+}
+
+pub async fn try_export_with(
+    client: &Client,
+    options: &Options,
+    base: Option<Archive>,
+) -> Result<Written, lifeboat_export::Error> {
     let heard = Heard::default();
     let open = async |begin: &lifeboat_export::Begin<'_>| {
-        let base = base.map(|bytes| Archive::from_source(Box::new(Memory(bytes))).unwrap());
         let base = base.map(|base| Base::read(base, begin.workspace_id, options));
         Ok((Vec::new(), base.transpose()?))
     };
@@ -322,7 +330,7 @@ fn check_counts(outcome: &Outcome, archive: &Archive) {
     }
 }
 
-struct Memory(Arc<Vec<u8>>);
+pub struct Memory(pub Arc<Vec<u8>>);
 
 impl ReadAt for Memory {
     fn size(&self) -> std::io::Result<u64> {
