@@ -106,7 +106,7 @@ with_stores() { # COMMAND...: with Azurite and moto running
 
 # The tests that a plain run leaves out.
 storage() {
-  with_stores cargo test -p lifeboat-tests --test storage_conformance --test storage_failures --test storage_secondary --test storage_base -- --include-ignored
+  with_stores cargo test -p lifeboat-tests --test storage_base --test storage_conformance --test storage_failures --test storage_retention --test storage_secondary -- --include-ignored
 }
 
 storage_chain() { with_stores "$LIFEBOAT_STORAGE_PYTHON" tests/py/storage_chain.py; }

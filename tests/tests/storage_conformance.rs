@@ -236,7 +236,14 @@ fn a_folder_is_listed_by_its_descriptors(yard: &dyn Yard, under: &str) {
         let listing = yard.list(name).unwrap();
         let found = listing.archives.iter();
         let found: Vec<_> = found
-            .map(|one| (one.name.as_str(), one.standing(), one.size, one.signed))
+            .map(|one| {
+                (
+                    one.name.as_str(),
+                    one.standing(),
+                    one.size,
+                    one.signature.is_some(),
+                )
+            })
             .collect();
         let size = bytes.len() as u64;
         assert_eq!(

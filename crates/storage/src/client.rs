@@ -7,7 +7,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -25,6 +25,11 @@ const IDENTITY_HOST: &str = "169.254.169.254";
 
 /// How far behind a copy is, is nice to know and not worth a long wait.
 const STATS_TIMEOUT: Duration = Duration::from_secs(10);
+/// A request to delete has no body to wait for.
+const DELETE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Before a request is repeated; twice as long each time.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 
 /// Requests that were sent, and bytes of their bodies.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -125,25 +130,8 @@ impl HttpConnector for Connector {
 impl Connector {
     /// The reply to the question how far behind a secondary region is, which object_store has no call for.
     pub(crate) async fn stats(&self, endpoint: &str) -> object_store::Result<String> {
-        let generic =
-            |source: Box<dyn std::error::Error + Send + Sync>| object_store::Error::Generic {
-                store: "MicrosoftAzure",
-                source,
-            };
-        let mut request = HttpRequest::new(Vec::new().into());
-        *request.uri_mut() = format!("{endpoint}/?restype=service&comp=stats")
-            .parse()
-            .map_err(|error| generic(Box::new(error)))?;
-        let options = ClientOptions::new()
-            .with_allow_http(endpoint.starts_with("http:"))
-            .with_timeout(STATS_TIMEOUT);
-        let client = self.connect(&options)?;
-        if let Some(signer) = self.signer.get() {
-            let credential = signer.credentials.get_credential().await?;
-            AzureAuthorizer::new(&credential, &signer.account).try_authorize(&mut request)?;
-        }
-        let response = client.execute(request).await;
-        let response = response.map_err(|error| generic(Box::new(error)))?;
+        let url = format!("{endpoint}/?restype=service&comp=stats");
+        let response = self.send("GET", &url, None, STATS_TIMEOUT).await?;
         let status = response.status();
         let body = response.into_body().bytes().await;
         let body = body.map_err(|error| generic(Box::new(error)))?;
@@ -151,6 +139,74 @@ impl Connector {
             return Err(generic(format!("{status}").into()));
         }
         Ok(String::from_utf8_lossy(&body).into_owned())
+    }
+
+    /// Removes a blob, only while it has this tag. object_store deletes in batches alone, whose answers do not say why a
+    /// blob was refused, and knows no condition. Repeated like any other request.
+    pub(crate) async fn delete(
+        &self,
+        url: &url::Url,
+        e_tag: Option<&str>,
+        patience: Duration,
+    ) -> object_store::Result<()> {
+        let begun = Instant::now();
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let sent = self
+                .send("DELETE", url.as_str(), e_tag, DELETE_TIMEOUT)
+                .await;
+            let error = match sent {
+                Ok(response) if response.status().is_success() => return Ok(()),
+                Ok(response) => {
+                    let status = response.status();
+                    let error = generic(format!("{status}").into());
+                    if status.as_u16() < 500 && !matches!(status.as_u16(), 408 | 429) {
+                        return Err(error);
+                    }
+                    error
+                }
+                Err(error) => error,
+            };
+            if begun.elapsed() + pause > patience {
+                return Err(error);
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    async fn send(
+        &self,
+        method: &str,
+        url: &str,
+        if_match: Option<&str>,
+        timeout: Duration,
+    ) -> object_store::Result<HttpResponse> {
+        let mut request = HttpRequest::new(Vec::new().into());
+        *request.method_mut() = method.parse().map_err(|error| generic(Box::new(error)))?;
+        *request.uri_mut() = url.parse().map_err(|error| generic(Box::new(error)))?;
+        if let Some(tag) = if_match {
+            let tag = HeaderValue::from_str(&format!("\"{tag}\""));
+            let tag = tag.map_err(|error| generic(Box::new(error)))?;
+            request.headers_mut().insert("if-match", tag);
+        }
+        let options = ClientOptions::new()
+            .with_allow_http(url.starts_with("http:"))
+            .with_timeout(timeout);
+        let client = self.connect(&options)?;
+        if let Some(signer) = self.signer.get() {
+            let credential = signer.credentials.get_credential().await?;
+            AzureAuthorizer::new(&credential, &signer.account).try_authorize(&mut request)?;
+        }
+        let response = client.execute(request).await;
+        response.map_err(|error| generic(Box::new(error)))
+    }
+}
+
+fn generic(source: Box<dyn std::error::Error + Send + Sync>) -> object_store::Error {
+    object_store::Error::Generic {
+        store: "MicrosoftAzure",
+        source,
     }
 }
 

@@ -170,7 +170,7 @@ impl Remote {
             }) => {
                 if !may_be_there && self.is_ours(&beside, &text) {
                     // What cannot be removed is litter, which the next run of this name clears away.
-                    let _ = self.store.delete(&beside);
+                    let _ = self.store.delete(&beside, None);
                 }
                 Err(error)
             }

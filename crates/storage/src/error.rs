@@ -9,6 +9,7 @@ use thiserror::Error;
 
 use crate::client::{Trouble, What};
 use crate::refusal::Refusal;
+use crate::removal::REMOVE;
 
 /// Why a place cannot be read or written.
 #[derive(Debug, Error)]
@@ -127,7 +128,7 @@ pub enum Error {
         refusal: Box<Refusal>,
     },
     /// The object is not the one that was opened.
-    #[error("{url} was changed while it was read")]
+    #[error("{url} was changed meanwhile")]
     Changed {
         /// The address.
         url: String,
@@ -217,7 +218,8 @@ impl Error {
     }
 
     /// Whether the store itself is away or has a bad moment, so that its copy may be asked instead.
-    pub(crate) fn is_outage(&self) -> bool {
+    #[must_use]
+    pub fn is_outage(&self) -> bool {
         match self {
             Self::Unreachable { .. } | Self::Throttled { .. } => true,
             Self::Service { refusal, .. } => refusal.status >= 500,
@@ -325,6 +327,7 @@ impl Attempt {
                 signature_until,
             },
             412 if doing == READ => Error::Changed { url },
+            412 if doing == REMOVE && refusal.is_existing() => Error::Changed { url },
             409 | 412 if refusal.is_existing() => Error::Exists { place: url },
             _ => Error::Service {
                 doing,

@@ -8,8 +8,8 @@ use std::path::Path;
 
 use jiff::{SignedDuration, Timestamp};
 use lifeboat_archive::{
-    Descriptor, DescriptorError, ENCRYPTED_EXTENSION, EXTENSION, Inventory, SIGNATURE_EXTENSION,
-    Scope,
+    Descriptor, DescriptorError, ENCRYPTED_EXTENSION, EXTENSION, Inventory, PARTIAL,
+    SIGNATURE_EXTENSION, Scope,
 };
 
 use crate::address::{Address, Place};
@@ -51,10 +51,23 @@ pub struct Listed {
     pub size: u64,
     /// When it was stored, by the clock of the store.
     pub modified: Timestamp,
-    /// A signature is beside it; whether it fits is not looked at.
-    pub signed: bool,
+    /// The signature beside it; whether it fits is not looked at.
+    pub signature: Option<Place>,
     /// What its descriptor says of it.
     pub state: State,
+    pub(crate) identity: Identity,
+    /// What is named like its descriptor.
+    pub(crate) document: Option<(Place, Identity)>,
+}
+
+/// Which state of an object was seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Identity {
+    pub(crate) size: u64,
+    /// Without quotes: listings and objects write them differently.
+    pub(crate) e_tag: Option<String>,
+    /// The time of the last change, where there is no tag.
+    pub(crate) modified: Option<Timestamp>,
 }
 
 /// What is known of an archive without opening it.
@@ -112,6 +125,10 @@ pub struct Litter {
     pub modified: Timestamp,
     /// The archive that it describes.
     pub descriptor: Box<Descriptor>,
+    pub(crate) identity: Identity,
+    pub(crate) signature: Option<Place>,
+    /// Where its archive would be.
+    pub(crate) archives: Vec<Place>,
 }
 
 impl Listed {
@@ -146,7 +163,7 @@ impl Listed {
     }
 
     /// Newer ones are greater.
-    fn rank(&self) -> Option<(Timestamp, Timestamp, &str)> {
+    pub(crate) fn rank(&self) -> Option<(Timestamp, Timestamp, &str)> {
         let descriptor = self.descriptor()?;
         Some((descriptor.started, descriptor.finished, &self.name))
     }
@@ -156,7 +173,8 @@ impl Listed {
 fn is_partial(name: &str) -> bool {
     let stem = name.strip_suffix(EXTENSION);
     stem.or_else(|| name.strip_suffix(ENCRYPTED_EXTENSION))
-        .is_some_and(|stem| stem.ends_with(".partial"))
+        .unwrap_or(name)
+        .ends_with(PARTIAL)
 }
 
 /// The name alone says that it is an archive's.
@@ -213,6 +231,19 @@ impl Listing {
         }
     }
 
+    /// The same in the primary region alone, whatever it answers.
+    ///
+    /// # Errors
+    /// Those of [`Self::read`].
+    pub fn of_primary(place: &Place, settings: &Settings) -> Result<Self, Error> {
+        match place {
+            Place::Local(path) => Self::of_folder(path),
+            Place::Remote(address) => {
+                Self::in_store(&Store::open(address, settings)?, &address.as_folder())
+            }
+        }
+    }
+
     /// The same in a store that is open.
     ///
     /// # Errors
@@ -224,7 +255,7 @@ impl Listing {
         Self::of(place, objects, |wanted| {
             let addresses = wanted
                 .iter()
-                .map(|object| (folder.in_folder(&object.name), object.size));
+                .map(|object| (folder.in_folder(&object.name), object.identity.size));
             store.get_all(addresses.collect())
         })
     }
@@ -248,7 +279,7 @@ impl Listing {
         let wanted: Vec<Object> = names
             .documents
             .values()
-            .filter(|document| (1..=MOST_BYTES).contains(&document.size))
+            .filter(|document| (1..=MOST_BYTES).contains(&document.identity.size))
             .cloned()
             .collect();
         let contents = read(&wanted)?;
@@ -305,6 +336,20 @@ impl Listing {
         bases
     }
 
+    /// The newest archive of a workspace that counts.
+    #[must_use]
+    pub fn newest_counting(&self, workspace_id: &str, now: Timestamp) -> Option<&Listed> {
+        newest(self.counting(workspace_id), now)
+    }
+
+    fn counting<'l, 'w>(
+        &'l self,
+        workspace_id: &'w str,
+    ) -> impl Iterator<Item = &'l Listed> + use<'l, 'w> {
+        self.of_workspace(workspace_id)
+            .filter(|listed| listed.standing() == Standing::Counting)
+    }
+
     /// The newest counting archive of `workspace_id`, or of the only workspace that has archives here.
     ///
     /// # Errors
@@ -328,10 +373,7 @@ impl Listing {
                 });
             }
         };
-        let counting = || {
-            self.of_workspace(workspace_id)
-                .filter(|listed| listed.standing() == Standing::Counting)
-        };
+        let counting = || self.counting(workspace_id);
         newest(counting(), now).ok_or_else(|| Error::NoLatest {
             place: place(),
             what: format!(
@@ -379,8 +421,8 @@ pub(crate) const LIST: &str = "list";
 pub(crate) struct Object {
     /// Its name in the folder.
     pub(crate) name: String,
-    pub(crate) size: u64,
     pub(crate) modified: Timestamp,
+    pub(crate) identity: Identity,
 }
 
 /// What the names in a folder say.
@@ -452,17 +494,18 @@ impl Names {
                 listing.foreign += 1;
                 continue;
             }
-            taken.insert(beside.clone());
             listing.archives.push(Listed {
                 place: listing.folder.child(&object.name),
-                signed: self
-                    .signatures
-                    .remove(&format!("{beside}{SIGNATURE_EXTENSION}")),
+                signature: take_signature(&mut self.signatures, &listing.folder, &beside),
                 state: state(&object, parsed),
+                document: document
+                    .map(|document| (listing.folder.child(&beside), document.identity.clone())),
                 name: object.name,
-                size: object.size,
+                size: object.identity.size,
                 modified: object.modified,
+                identity: object.identity,
             });
+            taken.insert(beside);
         }
         for (name, document) in self.documents {
             if taken.contains(&name) {
@@ -470,12 +513,17 @@ impl Names {
             }
             match parse(&document, contents.get(&name)) {
                 Document::Descriptor(descriptor) => {
-                    self.signatures
-                        .remove(&format!("{name}{SIGNATURE_EXTENSION}"));
+                    let stem = name.strip_suffix(".json").unwrap_or(&name);
+                    let archives = ["", EXTENSION, ENCRYPTED_EXTENSION];
                     listing.litter.push(Litter {
                         place: listing.folder.child(&name),
+                        signature: take_signature(&mut self.signatures, &listing.folder, &name),
+                        archives: archives
+                            .map(|end| listing.folder.child(&format!("{stem}{end}")))
+                            .into(),
                         modified: document.modified,
                         descriptor,
+                        identity: document.identity,
                         name,
                     });
                 }
@@ -486,6 +534,11 @@ impl Names {
         listing.foreign += self.signatures.len() as u64;
         listing
     }
+}
+
+fn take_signature(names: &mut BTreeSet<String>, folder: &Place, document: &str) -> Option<Place> {
+    let name = format!("{document}{SIGNATURE_EXTENSION}");
+    names.remove(&name).then(|| folder.child(&name))
 }
 
 /// What a file that is named like a descriptor is.
@@ -500,7 +553,7 @@ fn parse(document: &Object, content: Option<&Option<Vec<u8>>>) -> Document {
     match content {
         None => Document::Unusable(format!(
             "a file of {} bytes is no descriptor",
-            document.size
+            document.identity.size
         )),
         Some(None) => Document::Gone,
         Some(Some(bytes)) => match Descriptor::parse(bytes) {
@@ -517,11 +570,11 @@ fn state(archive: &Object, document: Option<Document>) -> State {
     match document {
         None | Some(Document::Gone) => State::Undescribed,
         Some(Document::Unusable(what)) => State::Unclear { what },
-        Some(Document::Descriptor(descriptor)) if descriptor.size != archive.size => {
+        Some(Document::Descriptor(descriptor)) if descriptor.size != archive.identity.size => {
             State::Unclear {
                 what: format!(
                     "the descriptor is of an archive of {} bytes, this one has {}",
-                    descriptor.size, archive.size
+                    descriptor.size, archive.identity.size
                 ),
             }
         }

@@ -4,15 +4,17 @@
 //! error, a cancelled run, a panic - the growing file is removed (spec, "Local files").
 
 use std::ffi::OsStr;
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, Read as _, Write};
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
 use lifeboat_archive::Descriptor;
 use tempfile::NamedTempFile;
 
 use crate::error::Error;
-use crate::listing::{LIST, Object};
+use crate::listing::{Identity, LIST, Object};
+use crate::removal::REMOVE;
 
 /// An archive file on its way.
 #[derive(Debug)]
@@ -148,17 +150,47 @@ pub(crate) fn list(folder: &Path) -> Result<Vec<Object>, Error> {
         if !facts.is_file() {
             continue;
         }
-        let modified = facts.modified().map_err(io_error("look at", &path))?;
-        let modified = jiff::Timestamp::try_from(modified)
-            .map_err(|error| io_error("look at", &path)(io::Error::other(error)))?;
+        let modified = modified(&path, &facts)?;
         found.push(Object {
             // A name that is no text is none of ours, whatever is put in the place of its bytes.
             name: entry.file_name().to_string_lossy().into_owned(),
-            size: facts.len(),
             modified,
+            identity: Identity {
+                size: facts.len(),
+                e_tag: None,
+                modified: Some(modified),
+            },
         });
     }
     Ok(found)
+}
+
+fn modified(path: &Path, facts: &Metadata) -> Result<Timestamp, Error> {
+    let modified = facts.modified().map_err(io_error("look at", path))?;
+    Timestamp::try_from(modified)
+        .map_err(|error| io_error("look at", path)(io::Error::other(error)))
+}
+
+/// Which state of a file is there now; none when it is not there.
+pub(crate) fn identity(path: &Path) -> Result<Option<Identity>, Error> {
+    let facts = match std::fs::metadata(path) {
+        Ok(facts) => facts,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(io_error("look at", path)(error)),
+    };
+    Ok(Some(Identity {
+        size: facts.len(),
+        e_tag: None,
+        modified: Some(modified(path, &facts)?),
+    }))
+}
+
+/// Removes a file; a link, not what it points to.
+pub(crate) fn remove(path: &Path) -> Result<(), Error> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error(REMOVE, path)(error)),
+        _ => Ok(()),
+    }
 }
 
 /// The first `most` bytes of a file; none when it is not there.

@@ -21,8 +21,9 @@ use tokio::task::AbortHandle;
 use crate::address::{Address, Service};
 use crate::client::{AccountSigner, Connector, NOTE, Note, Traffic};
 use crate::error::{Attempt, Error, READ};
-use crate::listing::{LIST, Object};
+use crate::listing::{Identity, LIST, Object};
 use crate::region::Region;
+use crate::removal::REMOVE;
 use crate::settings::Settings;
 
 /// The secondary region of an account whose endpoint was given.
@@ -51,6 +52,8 @@ struct Inner {
     endpoint: Option<String>,
     container: String,
     signature_until: Option<String>,
+    /// How long a request is repeated.
+    patience: Duration,
 }
 
 impl Drop for Inner {
@@ -165,6 +168,7 @@ impl Store {
             endpoint: Some(endpoint),
             container: address.container.clone(),
             signature_until: sas.and_then(expiry),
+            patience: settings.patience(),
         })
     }
 
@@ -180,6 +184,7 @@ impl Store {
             endpoint: None,
             container: address.container.clone(),
             signature_until: None,
+            patience: settings.patience(),
         })
     }
 
@@ -196,6 +201,7 @@ impl Store {
             endpoint: None,
             container: String::new(),
             signature_until: None,
+            patience: Duration::ZERO,
         })
     }
 
@@ -408,12 +414,12 @@ impl Store {
                 .strip_prefix(address.key.as_str())
                 .filter(|name| !name.is_empty() && !name.contains('/'))
                 .ok_or_else(|| unexpected(format!("{name} is not in it")))?;
-            let modified = Timestamp::from_second(meta.last_modified.timestamp())
-                .map_err(|error| unexpected(error.to_string()))?;
+            let modified = modified(&meta).map_err(unexpected)?;
+            let name = name.to_owned();
             found.push(Object {
-                name: name.to_owned(),
-                size: meta.size,
+                name,
                 modified,
+                identity: Identity::of(meta.size, meta.e_tag, modified),
             });
         }
         Ok(found)
@@ -458,14 +464,41 @@ impl Store {
         }
     }
 
-    /// Removes an object.
-    pub(crate) fn delete(&self, address: &Address) -> Result<(), Error> {
+    /// Which state of an object is there now; none when there is no such object.
+    pub(crate) fn identity(&self, address: &Address) -> Result<Option<Identity>, Error> {
         let (objects, path) = (self.objects(), path(address)?);
-        self.run(
-            "remove",
-            address,
-            async move { objects.delete(&path).await },
-        )
+        let looked = self.run("look at", address, async move { objects.head(&path).await });
+        let meta = match looked {
+            Ok(meta) => meta,
+            Err(Error::NotFound { .. }) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let modified = modified(&meta).map_err(|what| Error::Unexpected {
+            doing: "look at",
+            url: address.shown.clone(),
+            what,
+        })?;
+        Ok(Some(Identity::of(meta.size, meta.e_tag, modified)))
+    }
+
+    /// Removes an object; where the store knows conditions, only in this state.
+    pub(crate) fn delete(&self, address: &Address, state: Option<&Identity>) -> Result<(), Error> {
+        let path = path(address)?;
+        let Some(endpoint) = &self.inner.endpoint else {
+            let objects = self.objects();
+            return self.run(REMOVE, address, async move { objects.delete(&path).await });
+        };
+        let url = blob_url(endpoint, &address.container, path.as_ref());
+        let url = url.ok_or_else(|| Error::Unexpected {
+            doing: REMOVE,
+            url: address.shown.clone(),
+            what: "its URL cannot be made".to_owned(),
+        })?;
+        let e_tag = state.and_then(|state| state.e_tag.clone());
+        let (connector, patience) = (self.inner.connector.clone(), self.inner.patience);
+        self.run(REMOVE, address, async move {
+            connector.delete(&url, e_tag.as_deref(), patience).await
+        })
     }
 }
 
@@ -497,6 +530,32 @@ impl<T> Pending<T> {
             abort.abort();
         }
     }
+}
+
+impl Identity {
+    fn of(size: u64, e_tag: Option<String>, modified: Timestamp) -> Self {
+        let e_tag = e_tag.map(|tag| tag.trim_matches('"').to_owned());
+        Self {
+            size,
+            modified: e_tag.is_none().then_some(modified),
+            e_tag,
+        }
+    }
+}
+
+fn modified(meta: &object_store::ObjectMeta) -> Result<Timestamp, String> {
+    Timestamp::from_second(meta.last_modified.timestamp()).map_err(|error| error.to_string())
+}
+
+/// Where Azure has a blob.
+fn blob_url(endpoint: &str, container: &str, key: &str) -> Option<url::Url> {
+    let mut url = url::Url::parse(endpoint).ok()?;
+    url.path_segments_mut()
+        .ok()?
+        .pop_if_empty()
+        .push(container)
+        .extend(key.split('/'));
+    Some(url)
 }
 
 pub(crate) fn path(address: &Address) -> Result<Path, Error> {
@@ -587,6 +646,8 @@ fn s3(address: &Address, settings: &Settings, connector: &Connector) -> AmazonS3
     }
     builder
         .with_bucket_name(&address.container)
+        // One object per request: its answer then says why it was refused.
+        .with_disable_bulk_delete(true)
         .with_retry(retry(settings))
         .with_http_connector(connector.clone())
 }

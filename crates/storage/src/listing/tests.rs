@@ -35,11 +35,15 @@ fn list(files: &[(&str, File<'_>)]) -> Listing {
     };
     let objects = files.iter().map(|(name, file)| Object {
         name: (*name).to_owned(),
-        size: match file {
-            File::Bytes(size) => *size,
-            other => content(other).unwrap().len() as u64,
-        },
         modified: at(NOW),
+        identity: Identity {
+            size: match file {
+                File::Bytes(size) => *size,
+                other => content(other).unwrap().len() as u64,
+            },
+            e_tag: None,
+            modified: None,
+        },
     });
     Listing::of(Place::Local("b".into()), objects.collect(), |wanted| {
         let find = |object: &Object| files.iter().find(|(name, _)| *name == object.name).unwrap();
@@ -89,7 +93,11 @@ fn what_belongs_together_is_put_together() {
             ("named-by-hand", Standing::Counting),
         ]
     );
-    let signed: Vec<bool> = listing.archives.iter().map(|one| one.signed).collect();
+    let signed: Vec<bool> = listing
+        .archives
+        .iter()
+        .map(|one| one.signature.is_some())
+        .collect();
     assert_eq!(signed, [true, false, false, false, false]);
     let litter: Vec<&str> = listing.litter.iter().map(|one| one.name.as_str()).collect();
     assert_eq!(litter, ["alone.json"]);

@@ -1,0 +1,291 @@
+//! Which archives of a folder stay and which go: a pure function of their descriptors, the policy and the clock
+//! (spec/retention.md).
+//!
+//! Owns the rules and the reason for each keep and each delete. Listing is left to `listing`, deleting to `removal`.
+
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+
+use crate::listing::{Listed, Listing, Litter, Standing};
+
+/// How many archives stay. Only those that count are counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Policy {
+    /// The newest so many.
+    pub last: u32,
+    /// The newest one of each of the last so many days (UTC) that have one.
+    pub daily: u32,
+    /// The same for weeks from Monday to Sunday.
+    pub weekly: u32,
+    /// The same for months.
+    pub monthly: u32,
+    /// The same for years.
+    pub yearly: u32,
+    /// Days for which archives stay that do not count, and descriptors without an archive.
+    pub others_days: u32,
+}
+
+impl Policy {
+    /// It asks for no archive at all.
+    #[must_use]
+    pub fn keeps_nothing(&self) -> bool {
+        let Self {
+            last,
+            daily,
+            weekly,
+            monthly,
+            yearly,
+            others_days: _,
+        } = *self;
+        [last, daily, weekly, monthly, yearly] == [0; 5]
+    }
+}
+
+/// What becomes of an archive.
+#[derive(Debug, Clone)]
+pub struct Judged<'l> {
+    /// The archive.
+    pub archive: &'l Listed,
+    /// Keep or delete, and why.
+    pub verdict: Verdict,
+}
+
+/// Keep or delete.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// It stays, for at least one reason.
+    Keep(Vec<Reason>),
+    /// It goes.
+    Delete(Why),
+}
+
+impl Verdict {
+    /// It goes.
+    #[must_use]
+    pub fn is_delete(&self) -> bool {
+        matches!(self, Self::Delete(_))
+    }
+
+    /// The reasons in words.
+    #[must_use]
+    pub fn reasons(&self) -> Vec<String> {
+        match self {
+            Self::Keep(reasons) => reasons.iter().map(ToString::to_string).collect(),
+            Self::Delete(why) => vec![why.to_string()],
+        }
+    }
+}
+
+/// Why an archive stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// The newest one that counts.
+    Newest,
+    /// One of the newest: the first, the second, ...
+    Last(u32),
+    /// The newest of this day.
+    Daily(Date),
+    /// The newest of this week: year and number by ISO 8601.
+    Weekly(i16, i8),
+    /// The newest of this month.
+    Monthly(i16, i8),
+    /// The newest of this year.
+    Yearly(i16),
+    /// It does not count and is not old enough to go.
+    Young {
+        /// From then on it goes.
+        until: Timestamp,
+    },
+    /// It does not count, but no archive of the workspace does, and it is the newest of its sort.
+    NothingBetter,
+    /// Dated in the future: a clock is wrong, so its age is not known.
+    Future,
+    /// No usable descriptor: not known what it is.
+    Unknown,
+}
+
+impl std::fmt::Display for Reason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Newest => f.write_str("newest"),
+            Self::Last(number) => write!(f, "last {number}"),
+            Self::Daily(date) => write!(f, "day {date}"),
+            Self::Weekly(year, week) => write!(f, "week {year}-W{week:02}"),
+            Self::Monthly(year, month) => write!(f, "month {year}-{month:02}"),
+            Self::Yearly(year) => write!(f, "year {year}"),
+            Self::Young { until } => {
+                write!(f, "until {}", until.to_zoned(TimeZone::UTC).date())
+            }
+            Self::NothingBetter => f.write_str("no archive of the workspace is complete"),
+            Self::Future => f.write_str("dated in the future"),
+            Self::Unknown => f.write_str("not known what it is"),
+        }
+    }
+}
+
+/// Why an archive goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// No rule keeps it.
+    Outlived,
+    /// It does not count and is older than so many days.
+    Aged(u32),
+}
+
+impl std::fmt::Display for Why {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Outlived => f.write_str("no rule keeps it"),
+            Self::Aged(days) => write!(f, "does not count and is older than {days} days"),
+        }
+    }
+}
+
+/// What becomes of every archive of the folder: by workspace, newest first, unknown ones last. Of `workspace_id` alone when
+/// it is given; what is unknown belongs to nobody and is told in either case.
+#[must_use]
+pub fn judge<'l>(
+    listing: &'l Listing,
+    workspace_id: Option<&str>,
+    policy: &Policy,
+    now: Timestamp,
+) -> Vec<Judged<'l>> {
+    let mut judged = Vec::with_capacity(listing.archives.len());
+    for id in listing.workspaces() {
+        if workspace_id.is_none_or(|wanted| wanted == id) {
+            let archives = listing.of_workspace(id).collect();
+            judged.extend(judge_workspace(archives, policy, now));
+        }
+    }
+    let unknown = listing
+        .archives
+        .iter()
+        .filter(|archive| archive.standing() == Standing::Unknown);
+    judged.extend(unknown.map(|archive| Judged {
+        archive,
+        verdict: Verdict::Keep(vec![Reason::Unknown]),
+    }));
+    judged
+}
+
+/// The descriptors without an archive that are old enough to go.
+pub fn old_litter<'l>(
+    listing: &'l Listing,
+    workspace_id: Option<&str>,
+    policy: &Policy,
+    now: Timestamp,
+) -> impl Iterator<Item = &'l Litter> {
+    let (wanted, limit) = (workspace_id.map(str::to_owned), days(policy.others_days));
+    listing.litter.iter().filter(move |litter| {
+        // A copy of an old descriptor is new: its archive may be on its way.
+        let written = litter.modified.max(litter.descriptor.finished);
+        wanted
+            .as_ref()
+            .is_none_or(|wanted| *wanted == litter.descriptor.workspace_id)
+            && now.duration_since(written) > limit
+    })
+}
+
+/// The age of an archive: from the begin of its run, because it shows the workspace as of then.
+#[must_use]
+pub fn age(archive: &Listed, now: Timestamp) -> Option<SignedDuration> {
+    let descriptor = archive.descriptor()?;
+    Some(now.duration_since(descriptor.started))
+}
+
+fn days(count: u32) -> SignedDuration {
+    SignedDuration::from_hours(24 * i64::from(count))
+}
+
+fn judge_workspace<'l>(
+    mut archives: Vec<&'l Listed>,
+    policy: &Policy,
+    now: Timestamp,
+) -> Vec<Judged<'l>> {
+    archives.sort_by(|one, other| other.rank().cmp(&one.rank()));
+    let certain = |archive: &&Listed| !archive.is_of_the_future(now);
+    let counting: Vec<&Listed> = archives
+        .iter()
+        .copied()
+        .filter(|archive| archive.standing() == Standing::Counting)
+        .filter(certain)
+        .collect();
+    let mut kept = kept(&counting, policy).into_iter();
+    let mut seen = Vec::new();
+    let verdict = |archive: &'l Listed| match archive.standing() {
+        _ if archive.is_of_the_future(now) => Verdict::Keep(vec![Reason::Future]),
+        Standing::Unknown => Verdict::Keep(vec![Reason::Unknown]),
+        // In the order of `counting`.
+        Standing::Counting => match kept.next() {
+            Some(reasons) if !reasons.is_empty() => Verdict::Keep(reasons),
+            _ => Verdict::Delete(Why::Outlived),
+        },
+        standing => {
+            let best = counting.is_empty() && !seen.contains(&standing);
+            seen.push(standing);
+            other(archive, best, policy, now)
+        }
+    };
+    let verdicts: Vec<Verdict> = archives.iter().copied().map(verdict).collect();
+    archives
+        .into_iter()
+        .zip(verdicts)
+        .map(|(archive, verdict)| Judged { archive, verdict })
+        .collect()
+}
+
+/// An archive that does not count.
+fn other(archive: &Listed, best: bool, policy: &Policy, now: Timestamp) -> Verdict {
+    let finished = archive.descriptor().map(|descriptor| descriptor.finished);
+    let until = finished.and_then(|time| time.checked_add(days(policy.others_days)).ok());
+    match until {
+        Some(until) if until < now && !best => Verdict::Delete(Why::Aged(policy.others_days)),
+        Some(until) if until >= now => Verdict::Keep(vec![Reason::Young { until }]),
+        _ => Verdict::Keep(vec![Reason::NothingBetter]),
+    }
+}
+
+/// The reasons to keep each of the archives that count, newest first.
+fn kept(counting: &[&Listed], policy: &Policy) -> Vec<Vec<Reason>> {
+    let dates: Vec<Date> = counting
+        .iter()
+        .filter_map(|archive| archive.descriptor())
+        .map(|descriptor| descriptor.started.to_zoned(TimeZone::UTC).date())
+        .collect();
+    let mut reasons = vec![Vec::new(); dates.len()];
+    if let Some(newest) = reasons.first_mut() {
+        newest.push(Reason::Newest);
+    }
+    for (number, reasons) in (1..=policy.last).zip(&mut reasons) {
+        reasons.push(Reason::Last(number));
+    }
+    type Rule = (u32, fn(Date) -> Reason);
+    let periods: [Rule; 4] = [
+        (policy.daily, Reason::Daily),
+        (policy.weekly, |date| {
+            let week = date.iso_week_date();
+            Reason::Weekly(week.year(), week.week())
+        }),
+        (policy.monthly, |date| {
+            Reason::Monthly(date.year(), date.month())
+        }),
+        (policy.yearly, |date| Reason::Yearly(date.year())),
+    ];
+    for (count, period) in periods {
+        let mut left = count;
+        let mut last = None;
+        for (date, reasons) in dates.iter().zip(&mut reasons) {
+            let reason = period(*date);
+            if last != Some(reason) && left > 0 {
+                left -= 1;
+                reasons.push(reason);
+            }
+            last = Some(reason);
+        }
+    }
+    reasons
+}
+
+#[cfg(test)]
+pub(crate) mod tests;
