@@ -7,139 +7,18 @@ mod import_support;
 
 use std::time::Duration;
 
-use import_support::{SOURCE, Stage, TARGET, client, client_with, rule, troubles};
-use lifeboat_databricks::{Body, Safety};
-use lifeboat_import::journal::{Journal, State};
-use lifeboat_import::{
-    Choice, Direction, Error, Rule, Silent, SwitchOptions, Switched, Turn, switch,
+use import_support::standby::{
+    add_job, job, options, passive_differences, send, small, standby, standby_of, state, turn,
+    turn_with,
 };
-use lifeboat_sim::{Fault, FaultKind, Fill, Sim, Strictness, When, compare_all};
+use import_support::{SOURCE, Stage, TARGET, client, client_with, rule};
+use lifeboat_databricks::{Body, Safety};
+use lifeboat_import::journal::State;
+use lifeboat_import::{
+    Choice, Direction, Error, Rule, Silent, SwitchOptions, Turn, Verdict, switch,
+};
+use lifeboat_sim::{Fault, FaultKind, Fill, When};
 use serde_json::{Value, json};
-
-fn small() -> Fill {
-    Fill {
-        notebooks: 4,
-        folders: 2,
-        files: 1,
-        others: 0,
-        users: 3,
-        service_principals: 1,
-        groups: 2,
-        clusters: 2,
-        jobs: 13,
-        pools: 2,
-        policies: 1,
-        init_scripts: 2,
-        scopes: 1,
-        git_folders: 0,
-        dbfs_files: 1,
-        ..Fill::small()
-    }
-}
-
-fn options(stage: &Stage) -> SwitchOptions {
-    SwitchOptions {
-        source_fenced: true,
-        state_home: Some(stage.folder.path().join("state")),
-        ..SwitchOptions::default()
-    }
-}
-
-async fn turn(stage: &Stage, direction: Direction) -> Switched {
-    turn_with(stage, direction, &options(stage)).await
-}
-
-async fn turn_with(stage: &Stage, direction: Direction, options: &SwitchOptions) -> Switched {
-    switch(direction, &client(&stage.target), options, &Silent)
-        .await
-        .unwrap()
-}
-
-fn state(stage: &Stage) -> State {
-    Journal::read(&stage.journal(), SOURCE, TARGET)
-        .unwrap()
-        .state
-}
-
-/// What differs in passive state alone: kind, name, place.
-fn passive_differences(stage: &Stage) -> Vec<String> {
-    let strict = Strictness {
-        passive: true,
-        secrets: false,
-    };
-    let (a, b) = (stage.source.dump(), stage.target.dump());
-    let lax = compare_all(&a, &b, Strictness::default()).differences;
-    let mut differences: Vec<String> = compare_all(&a, &b, strict)
-        .differences
-        .into_iter()
-        .filter(|one| !lax.contains(one))
-        .map(|one| format!("{} {}: {}", one.kind, one.key, one.what))
-        .collect();
-    differences.sort();
-    differences
-}
-
-async fn send(sim: &Sim, path: &str, body: &Value) -> Value {
-    client(sim)
-        .send("POST", path, &[], Body::Json(body), Safety::Create)
-        .await
-        .unwrap()
-}
-
-async fn job(sim: &Sim, name: &str) -> Value {
-    let query = [("name", name)];
-    let list = client(sim).get("/api/2.2/jobs/list", &query).await.unwrap();
-    let id = list["jobs"][0]["job_id"].to_string();
-    let query = [("job_id", id.as_str())];
-    client(sim).get("/api/2.2/jobs/get", &query).await.unwrap()
-}
-
-async fn add_job(sim: &Sim, name: &str, more: Value) -> String {
-    let mut body = json!({
-        "name": name,
-        "tasks": [{"task_key": "a", "notebook_task": {"notebook_path": "/Shared"}}],
-    });
-    for (key, value) in more.as_object().unwrap() {
-        body[key] = value.clone();
-    }
-    send(sim, "/api/2.2/jobs/create", &body).await["job_id"].to_string()
-}
-
-/// A source whose jobs start in every way there is, and a standby of it.
-async fn standby() -> Stage {
-    standby_of(&small()).await
-}
-
-async fn standby_of(fill: &Fill) -> Stage {
-    let stage = Stage::new(fill).await;
-    let cron = |pause: Option<&str>| {
-        let mut schedule = json!({"quartz_cron_expression": "0 0 3 * * ?", "timezone_id": "UTC"});
-        if let Some(pause) = pause {
-            schedule["pause_status"] = json!(pause);
-        }
-        json!({ "schedule": schedule, "tags": {"team": "ops", "tier": "1"} })
-    };
-    let source = &stage.source;
-    add_job(source, "paused", cron(Some("PAUSED"))).await;
-    add_job(source, "unpaused", cron(Some("UNPAUSED"))).await;
-    add_job(source, "absent", cron(None)).await;
-    let table = json!({"trigger": {"pause_status": "UNPAUSED", "table_update":
-        {"table_names": ["main.sales.orders"], "condition": "ANY_UPDATED"}}, "tags": {"team": "sales"}});
-    add_job(source, "table", table).await;
-    let clusters = client(source)
-        .get("/api/2.1/clusters/list", &[])
-        .await
-        .unwrap();
-    let pinned = clusters["clusters"].as_array().unwrap().iter();
-    let mut pinned = pinned.filter(|cluster| cluster.get("pinned_by_user_name").is_some());
-    let unpinned = json!({"cluster_id": pinned.next().unwrap()["cluster_id"]});
-    send(source, "/api/2.1/clusters/unpin", &unpinned).await;
-    stage.export().await;
-    let report = stage.apply(&stage.options()).await.unwrap();
-    assert_eq!(troubles(&report), Vec::<String>::new());
-    assert!(stage.target.costs().is_passive());
-    stage
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn activated_the_standby_has_the_state_of_the_source_and_a_second_time_nothing_is_written() {
@@ -156,7 +35,13 @@ async fn activated_the_standby_has_the_state_of_the_source_and_a_second_time_not
     assert_eq!(state(&stage), State::Standby);
 
     let done = turn(&stage, Direction::Activate).await;
-    assert_eq!(done.moves, planned.moves, "what was said is what was done");
+    let mut said = done.moves.clone();
+    for one in &mut said {
+        let read = one.read_back.take();
+        let changed = one.turn == Turn::Change;
+        assert_eq!(read, changed.then_some(Verdict::Equal), "{one:?}");
+    }
+    assert_eq!(said, planned.moves, "what was said is what was done");
     assert!(!done.has_gaps(), "{:?}", done.moves);
     assert_eq!((done.after, state(&stage)), (State::Active, State::Active));
     assert_eq!(passive_differences(&stage), Vec::<String>::new());
@@ -523,165 +408,79 @@ async fn a_deactivation_killed_at_any_call_goes_on_where_it_stopped() {
     killed(Direction::Deactivate).await;
 }
 
-async fn write_notebook(sim: &Sim, path: &str, base64: &str) {
-    // The clock of a change must be another than that of the last one.
-    sim.advance(Duration::from_secs(1));
-    let body = json!({"path": path, "format": "SOURCE", "language": "PYTHON", "overwrite": true, "content": base64});
-    send(sim, "/api/2.0/workspace/import", &body).await;
-}
-
-fn notebooks(sim: &Sim) -> Vec<String> {
-    let dump = sim.dump();
-    let all = dump["notebooks"].as_object().unwrap().iter();
-    all.filter(|(_, facts)| facts["language"] == "PYTHON" && facts["jupyter"] != true)
-        .map(|(path, _)| path.clone())
-        .collect()
-}
-
-#[expect(clippy::too_many_lines, reason = "one story, told in order")]
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_old_primary_gets_back_what_the_secondary_did_and_nothing_twice() {
-    let fill = Fill {
-        notebooks: 9,
-        ..small()
-    };
-    let stage = standby_of(&fill).await;
-    turn(&stage, Direction::Activate).await;
-    let jobs = stage.source.dump()["jobs"].as_object().unwrap().len();
-    // "# Databricks notebook source\nprint('new')\n", and the same with other words.
-    let (new, mine) = (
-        "IyBEYXRhYnJpY2tzIG5vdGVib29rIHNvdXJjZQpwcmludCgnbmV3JykK",
-        "IyBEYXRhYnJpY2tzIG5vdGVib29rIHNvdXJjZQpwcmludCgnbWluZScpCg==",
-    );
-    let known = notebooks(&stage.target);
-    let (edited, deleted, both) = (&known[0], &known[1], &known[2]);
-    write_notebook(&stage.target, edited, new).await;
-    write_notebook(&stage.target, both, new).await;
-    write_notebook(&stage.target, "/Shared/made in the secondary", new).await;
-    send(
-        &stage.target,
-        "/api/2.0/workspace/delete",
-        &json!({"path": deleted, "recursive": false}),
-    )
-    .await;
-    for name in ["unpaused", "table"] {
-        let job = job(&stage.target, name).await;
-        let change = json!({"job_id": job["job_id"], "new_settings": {"description": "edited in the secondary"}});
-        send(&stage.target, "/api/2.2/jobs/update", &change).await;
+/// Answers as if it had been done.
+fn pretends(path: &str) -> Fault {
+    Fault {
+        body: Some("{}".to_owned()),
+        times: 1,
+        ..Fault::status("POST", path, 200)
     }
-    let schedule =
-        json!({"schedule": {"quartz_cron_expression": "0 0 4 * * ?", "timezone_id": "UTC"}});
-    add_job(&stage.target, "made in the secondary", schedule).await;
-    // After its last archive somebody still worked in the primary.
-    write_notebook(&stage.source, both, mine).await;
-    let late = job(&stage.source, "table").await;
-    let change =
-        json!({"job_id": late["job_id"], "new_settings": {"description": "edited in the primary"}});
-    send(&stage.source, "/api/2.2/jobs/update", &change).await;
-
-    let path = stage.folder.path().join("back.tar.zst");
-    let mut export = lifeboat_export::Options::new("2026-11-23T01:00:00Z".parse().unwrap());
-    export.dbfs = vec!["/".to_owned()];
-    let sink = fs_err::File::create(&path).unwrap().into_parts().0;
-    lifeboat_export::run(&client(&stage.target), &export, sink, &Unheard)
-        .await
-        .unwrap();
-    let archive = lifeboat_archive::Archive::open(&path).unwrap();
-    let primary = client(&stage.source);
-    let back = lifeboat_import::Options {
-        target: Some(SOURCE.to_owned()),
-        failback: Some(None),
-        ..stage.options()
-    };
-    let elsewhere = lifeboat_import::Options {
-        failback: Some(Some(stage.folder.path().join("none.jsonl"))),
-        ..back.clone()
-    };
-    let refused = lifeboat_import::apply(&archive, &primary, &elsewhere, &Silent).await;
-    assert_eq!(rule(refused), Rule::NoLedger);
-    let report = lifeboat_import::apply(&archive, &primary, &back, &Silent)
-        .await
-        .unwrap();
-    assert_eq!(troubles(&report), Vec::<String>::new());
-    let off = |warnings: &[String]| warnings.iter().any(|one| one.contains("switched off"));
-    assert!(!off(&report.warnings), "{:?}", report.warnings);
-    let kept: Vec<&str> = report
-        .objects
-        .iter()
-        .filter(|one| one.fate == lifeboat_import::Fate::Skipped && one.kind != "workspace-objects")
-        .map(|one| one.name.as_str())
-        .collect();
-    assert_eq!(kept, [both.as_str(), "table"]);
-    // As in `Stage::differences`: an absent run_as is said, and a notebook that was read as source loses its outputs.
-    let primary_now = stage.source.dump();
-    let mut left: Vec<String> = lifeboat_sim::compare(&stage.target.dump(), &primary_now)
-        .iter()
-        .filter(|one| one.kind != "other-objects" && !one.what.starts_with("run_as: "))
-        .filter(|one| primary_now[&one.kind][&one.key]["jupyter"] != true)
-        .map(|one| format!("{} {}: {}", one.kind, one.key, one.what))
-        .collect();
-    left.retain(|one| !one.contains(both.as_str()) && !one.starts_with("jobs table: "));
-    assert!(
-        left.iter().all(|one| one.contains(deleted.as_str())),
-        "{left:?}"
-    );
-    assert_eq!(
-        stage.source.dump()["jobs"].as_object().unwrap().len(),
-        jobs + 1,
-        "nothing twice"
-    );
-    assert!(
-        stage
-            .source
-            .costs()
-            .jobs_armed
-            .iter()
-            .all(|name| name == "table"),
-        "it lands passive"
-    );
-
-    stage.source.reset_calls();
-    let again = lifeboat_import::apply(&archive, &primary, &back, &Silent)
-        .await
-        .unwrap();
-    assert_eq!(again.writes, 0);
-    let overwrite = lifeboat_import::Options {
-        overwrite_changed: true,
-        failback: None,
-        ..back
-    };
-    lifeboat_import::apply(&archive, &primary, &overwrite, &Silent)
-        .await
-        .unwrap();
-    assert_eq!(
-        job(&stage.source, "table").await["settings"]["description"],
-        "edited in the secondary"
-    );
-    turn(&stage, Direction::Deactivate).await;
-    let late = lifeboat_import::Options {
-        failback: Some(None),
-        ..overwrite
-    };
-    let plan = lifeboat_import::plan(&archive, &primary, &late, &Silent)
-        .await
-        .unwrap();
-    assert!(off(&plan.warnings), "{:?}", plan.warnings);
-    // Now the other way round: what was made in the secondary is known there.
-    stage.export().await;
-    let forth = lifeboat_import::Options {
-        failback: Some(None),
-        ..stage.options()
-    };
-    let report = stage.apply(&forth).await.unwrap();
-    assert_eq!(troubles(&report), Vec::<String>::new());
-    assert_eq!(
-        stage.target.dump()["jobs"].as_object().unwrap().len(),
-        jobs + 1
-    );
 }
 
-struct Unheard;
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_an_activation_wrote_is_read_again_and_what_differs_is_said() {
+    let stage = standby().await;
+    let only = SwitchOptions {
+        choice: Choice {
+            names: vec!["unpaused".to_owned()],
+            ..Choice::default()
+        },
+        ..options(&stage)
+    };
+    stage.target.fault(pretends("/api/2.2/jobs/update"));
+    let done = turn_with(&stage, Direction::Activate, &only).await;
+    assert_eq!(done.moves[0].turn, Turn::Change);
+    assert_eq!(done.moves[0].read_back, Some(Verdict::Different));
+    let reason = done.moves[0].reason.as_deref().unwrap();
+    assert!(
+        reason.contains("schedule PAUSED instead of UNPAUSED"),
+        "{reason}"
+    );
+    assert!(done.differs() && !done.has_gaps());
+    assert_eq!(state(&stage), State::Active);
+    let again = turn_with(&stage, Direction::Activate, &only).await;
+    assert_eq!((again.writes, again.differs()), (1, false));
+    assert_eq!(stage.target.costs().jobs_armed, ["unpaused"]);
 
-impl lifeboat_export::Observer for Unheard {
-    fn event(&self, _: lifeboat_export::Event<'_>) {}
+    // A standby is what was seen to be passive.
+    stage.target.fault(pretends("/api/2.2/jobs/update"));
+    let back = turn_with(&stage, Direction::Deactivate, &only).await;
+    assert_eq!(back.moves[0].read_back, Some(Verdict::Different));
+    assert_eq!((back.after, state(&stage)), (State::Active, State::Active));
+    let back = turn_with(&stage, Direction::Deactivate, &only).await;
+    assert_eq!((back.differs(), state(&stage)), (false, State::Standby));
+    assert!(stage.target.costs().is_passive());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stale_read_after_an_activation_is_no_difference_and_a_refused_one_is_unknown() {
+    let stage = standby().await;
+    for path in ["/api/2.2/jobs/get", "/api/2.1/clusters/list"] {
+        stage.target.fault(Fault {
+            kind: FaultKind::Stale,
+            path: path.to_owned(),
+            ..Fault::default()
+        });
+    }
+    let done = turn(&stage, Direction::Activate).await;
+    let changed = done.moves.iter().filter(|one| one.turn == Turn::Change);
+    for one in changed {
+        assert_eq!(one.read_back, Some(Verdict::Equal), "{one:?}");
+    }
+    stage.target.clear_faults();
+    let refused = Fault::status("GET", "/api/2.0/instance-pools/get", 403);
+    stage.target.fault(refused);
+    let pools = SwitchOptions {
+        choice: Choice {
+            kinds: Some(vec!["instance-pools".to_owned()]),
+            ..Choice::default()
+        },
+        ..options(&stage)
+    };
+    let back = turn_with(&stage, Direction::Deactivate, &pools).await;
+    let changed = back.moves.iter().filter(|one| one.turn == Turn::Change);
+    let read: Vec<Option<Verdict>> = changed.map(|one| one.read_back).collect();
+    assert_eq!(read, [Some(Verdict::Unknown)], "{:?}", back.moves);
+    assert!(back.differs());
+    assert_eq!(state(&stage), State::Active);
 }

@@ -164,3 +164,119 @@ async fn a_grantee_that_the_service_does_not_know_is_named_again_and_not_granted
     assert_eq!(report.writes, 1);
     assert!(!report.has_gaps(), "{:?}", self::gaps(&report));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_target_without_access_control_is_not_asked_for_it_every_night() {
+    let stage = Stage::new(&Fill::small()).await;
+    stage
+        .target
+        .switch(|switches| switches.acls_disabled = true);
+    let gaps = twice(&stage).await;
+    for kind in [
+        "jobs",
+        "clusters",
+        "directories",
+        "notebooks",
+        "instance-pools",
+    ] {
+        let lacks =
+            |gap: &String| gap.starts_with(kind) && gap.contains("not available in the target");
+        assert!(gaps.iter().any(lacks), "{kind}: {gaps:#?}");
+    }
+    // What is there is compared and proved without it, so the next night reads nothing of it either.
+    stage.target.reset_calls();
+    let report = stage.apply(&stage.options()).await.unwrap();
+    assert!(report.comparison.unwrap().is_equal());
+    let asked = stage.target.calls();
+    let asked = asked
+        .iter()
+        .filter(|call| call.path.contains("/permissions/"));
+    assert_eq!(asked.count(), 0);
+
+    stage
+        .target
+        .switch(|switches| switches.acls_disabled = false);
+    let options = Options {
+        recheck: Recheck::Acls,
+        ..stage.options()
+    };
+    let report = stage.apply(&options).await.unwrap();
+    assert!(!report.has_gaps(), "{:?}", self::gaps(&report));
+    assert_eq!(stage.differences(), Vec::<String>::new());
+}
+
+/// Objects that a report calls blocked.
+fn blocked(report: &Report) -> BTreeSet<(&str, &str)> {
+    let objects = report.objects.iter();
+    let blocked = objects.filter(|object| object.fate == Fate::Blocked);
+    blocked
+        .map(|object| (object.kind.as_str(), object.name.as_str()))
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_home_that_never_appeared_is_neither_waited_for_nor_made_every_night() {
+    let stage = Stage::new(&Fill {
+        users: 4,
+        ..Fill::small()
+    })
+    .await;
+    stage
+        .target
+        .switch(|switches| switches.home_after_seconds = 1_000_000);
+    let first = stage.apply(&stage.options()).await.unwrap();
+    assert!(!blocked(&first).is_empty());
+    stage.target.reset_calls();
+    let started = std::time::Instant::now();
+    let patient = Options {
+        home_wait: std::time::Duration::from_secs(3600),
+        ..stage.options()
+    };
+    let second = stage.apply(&patient).await.unwrap();
+    assert!(started.elapsed().as_secs() < 3600);
+    assert_eq!(second.writes, 0, "{:?}", stage.writes());
+    assert_eq!(blocked(&first), blocked(&second));
+    let home = second
+        .objects
+        .iter()
+        .find(|object| object.kind == "directories" && object.fate == Fate::Blocked);
+    let why = home.unwrap().reason.as_deref().unwrap();
+    assert!(
+        why.contains("did not appear") && why.contains("--recheck"),
+        "{why}"
+    );
+
+    // One that is there by then is filled without a word.
+    let late = std::time::Duration::from_secs(1_000_000);
+    stage.target.advance(late);
+    let third = stage.apply(&stage.options()).await.unwrap();
+    assert_eq!(blocked(&third), BTreeSet::new());
+    assert_eq!(stage.differences(), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_group_of_the_account_that_may_not_be_assigned_is_tried_again_only_when_asked() {
+    let stage = Stage::new(&Fill::small()).await;
+    let path = "/api/2.0/preview/permissionassignments/principals/*";
+    stage.target.fault(Fault::status("PUT", path, 403));
+    let gaps = twice(&stage).await;
+    assert!(
+        named(&gaps, "groups", "not assigned to the target"),
+        "{gaps:#?}"
+    );
+    let plan = stage.plan(&stage.options()).await.unwrap();
+    let todo = plan.checklist.iter().find(|todo| todo.kind == "groups");
+    assert!(
+        todo.unwrap()
+            .command
+            .contains("workspace-assignment update")
+    );
+    stage.target.clear_faults();
+    let options = Options {
+        recheck: Recheck::All,
+        ..stage.options()
+    };
+    let report = stage.apply(&options).await.unwrap();
+    assert!(!report.has_gaps(), "{:?}", self::gaps(&report));
+    assert_eq!(stage.differences(), Vec::<String>::new());
+}

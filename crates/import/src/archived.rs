@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::error::{Error, Rule};
 use crate::events::{Event, Observer};
+use crate::failback::Gone;
 use crate::map::Translation;
 
 /// The records of an archive.
@@ -56,6 +57,8 @@ pub struct ArchiveState {
     pub warnings: Vec<String>,
     /// What a map file made of the records.
     pub translation: Translation,
+    /// Of a failback: what stands in the old primary and was deleted or moved in the secondary.
+    pub(crate) gone: Vec<Gone>,
 }
 
 impl ArchiveState {

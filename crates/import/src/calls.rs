@@ -30,6 +30,22 @@ pub(crate) struct Stopped {
 }
 
 impl Stopped {
+    /// Why what was written was not read back to the end.
+    ///
+    /// # Errors
+    /// The error itself, when it is neither the service's nor a request to stop.
+    pub fn reading_back(error: Error) -> Result<Self, Error> {
+        match error {
+            Error::Interrupted => Ok(Self::asked("reading back")),
+            Error::Service { doing, source } => Ok(Self {
+                doing,
+                cause: source.to_string(),
+                credentials: source.is_auth(),
+            }),
+            other => Err(other),
+        }
+    }
+
     /// Somebody asked for it.
     pub fn asked(doing: &str) -> Self {
         Self {
@@ -312,6 +328,7 @@ impl<'a> Calls<'a> {
                 line.ok = Some(false);
                 // The error is that of the last try; an earlier one may have taken effect.
                 line.certain = Some(!error.is_uncertain() && error.tries() <= 1);
+                line.off = error.is_feature_off().then_some(true);
                 line.error = Some(error.to_string());
             }
         }

@@ -131,9 +131,10 @@ async fn start(
     )?;
     let journal = guards::journal_path(options, &state.workspace_id, &target);
     let failback = Reverse::read(options, &state.workspace_id, &target)?;
-    state
-        .warnings
-        .extend(failback.as_ref().and_then(Reverse::warning));
+    if let Some(reverse) = &failback {
+        reverse.restore_states(&mut state);
+        reverse.find_gone(&mut state, options, &filter);
+    }
     Ok(Start {
         failback,
         links: Vec::new(),
@@ -340,20 +341,10 @@ async fn read_back(
     let comparing = compare_with(&comparing, &mut start.state, Some(before));
     let comparison = match options.stop.unless(comparing).await {
         Ok(comparison) => comparison,
-        Err(Error::Interrupted) => {
-            let stopped = Stopped::asked("reading back");
+        Err(error) => {
+            let stopped = Stopped::reading_back(error)?;
             return Err(stopped_error(stopped, std::mem::take(report)));
         }
-        Err(Error::Service { doing, source }) => {
-            let (cause, credentials) = (source.to_string(), source.is_auth());
-            let stopped = Stopped {
-                doing,
-                cause,
-                credentials,
-            };
-            return Err(stopped_error(stopped, std::mem::take(report)));
-        }
-        Err(error) => return Err(error),
     };
     let seconds = clock.elapsed().as_secs_f64();
     report.phases.push((READING_BACK.to_owned(), seconds));

@@ -34,7 +34,7 @@ use lifeboat_databricks::Client;
 
 pub use activation::{
     Choice, Chosen, Direction, Move, SwitchContact, SwitchOptions, Switched, Transition, Turn,
-    contact as switch_contact, plan as switch_plan, switch,
+    contact as switch_contact, plan as switch_plan, read_back_word, switch,
 };
 pub use difference::Change;
 pub use error::{Error, Refusal, Rule};

@@ -7,7 +7,8 @@ use clap::Args;
 use lifeboat_console::{Align, Console, Table};
 use lifeboat_databricks::Client;
 use lifeboat_import::{
-    Choice, Direction, Error, Move, SwitchOptions, Switched, Turn, switch, switch_contact,
+    Choice, Direction, Error, Move, SwitchOptions, Switched, Turn, read_back_word, switch,
+    switch_contact,
 };
 use serde_json::{Value, json};
 
@@ -81,8 +82,8 @@ impl SwitchArgs {
 /// Cut over: give jobs, pools, init scripts and pins the state that they had in the source
 ///
 /// Needs no archive. What was paused in the source stays paused. Objects that were not fully restored are blocked, those
-/// that the last archive does not contain any more stay passive; both are listed. From then on `apply` refuses until
-/// `deactivate`.
+/// that the last archive does not contain any more stay passive; both are listed. What was written is read back. From
+/// then on `apply` refuses until `deactivate`.
 #[derive(Args, Debug, Clone)]
 #[command(after_help = "Examples:
   lifeboat-import activate --profile secondary --dry-run
@@ -171,7 +172,8 @@ fn show(console: &Console, switched: &Switched) -> Exit {
     for one in &switched.moves {
         let text = describe(one);
         match one.turn {
-            Turn::Change | Turn::Unchanged if one.remarks.is_empty() => {
+            // What was read back otherwise has a reason.
+            Turn::Change | Turn::Unchanged if one.remarks.is_empty() && one.reason.is_none() => {
                 console.detail("object", to_json(one), &text);
             }
             _ => console.warning_with("object", to_json(one), &text),
@@ -191,7 +193,7 @@ fn show(console: &Console, switched: &Switched) -> Exit {
         console.line("");
     }
     console.table(&counts(switched));
-    let exit = if switched.moves.is_empty() {
+    let mut exit = if switched.moves.is_empty() {
         console.warning("the selection matches nothing in the ledger: nothing was done");
         Exit::Gaps
     } else if switched.has_gaps() {
@@ -199,6 +201,9 @@ fn show(console: &Console, switched: &Switched) -> Exit {
     } else {
         Exit::Done
     };
+    if switched.differs() {
+        exit = exit.and(Exit::Differences);
+    }
     console.line("");
     let word = |state| to_json(&state).as_str().unwrap_or_default().to_owned();
     let after = if switched.dry_run {
@@ -270,19 +275,31 @@ fn counts(switched: &Switched) -> Table {
         Turn::Missing,
         Turn::Failed,
     ];
+    // A dry run writes nothing that could be read back.
+    let read: &[&str] = match switched.dry_run {
+        true => &[],
+        false => &["verified", "different"],
+    };
     let mut header = vec![("kind", Align::Left)];
     header.extend(turns.iter().map(|turn| (turn.word(), Align::Right)));
+    header.extend(read.iter().map(|word| (*word, Align::Right)));
     let mut table = Table::new(&header);
     let mut told = BTreeSet::new();
     for kind in switched.moves.iter().map(|one| &one.kind) {
         if !told.insert(kind) {
             continue;
         }
-        let of_kind = |turn: Turn| {
-            let same = |one: &&Move| one.kind == *kind && one.turn == turn;
-            switched.moves.iter().filter(same).count().to_string()
-        };
-        table.row(std::iter::once(kind.clone()).chain(turns.iter().map(|turn| of_kind(*turn))));
+        let of_kind = || switched.moves.iter().filter(|one| one.kind == *kind);
+        let turned = turns.iter().map(|turn| {
+            let same = of_kind().filter(|one| one.turn == *turn);
+            same.count().to_string()
+        });
+        let compared = read.iter().map(|word| {
+            let read = of_kind().filter_map(|one| one.read_back);
+            let same = read.filter(|verdict| read_back_word(*verdict) == *word);
+            same.count().to_string()
+        });
+        table.row(std::iter::once(kind.clone()).chain(turned).chain(compared));
     }
     table
 }

@@ -122,7 +122,7 @@ fn mapped(entry: &MapEntry) -> String {
 pub(crate) fn removed(console: &Console, kept: usize) {
     if kept > 0 {
         console.line(&format!(
-            "{kept} objects were removed at the source and are kept; `-v` names them, `--delete-removed` deletes them"
+            "{kept} objects were removed at the source and are kept; `-v` names them, `--delete-removed` deletes those that an import made"
         ));
     }
 }

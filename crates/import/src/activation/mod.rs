@@ -2,16 +2,19 @@
 //! runs that give it back (`spec/import.md`, "Activation").
 //!
 //! Owns which objects take part and in which order. The ledger is written by `record`, the journal of a target found by
-//! `find`, the decisions made by `plan`, and the calls by `run`. It knows no archive.
+//! `find`, the decisions made by `plan`, the calls by `run`, and what they wrote read again by `readback`. It knows no
+//! archive.
 
 mod change;
 mod find;
 mod plan;
+mod readback;
 mod record;
 mod run;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use lifeboat_catalog::Kind;
@@ -19,6 +22,7 @@ use serde::Serialize;
 
 use crate::error::Error;
 use crate::journal::{Standing, State};
+use crate::report::Verdict;
 use crate::stop::Stop;
 
 pub use plan::plan;
@@ -124,6 +128,8 @@ pub struct SwitchOptions {
     pub concurrency: usize,
     /// Asks the run to stop.
     pub stop: Stop,
+    /// As in [`crate::Options::second`].
+    pub second: Duration,
 }
 
 impl Default for SwitchOptions {
@@ -138,6 +144,7 @@ impl Default for SwitchOptions {
             dry_run: false,
             concurrency: 32,
             stop: Stop::default(),
+            second: Duration::from_secs(1),
         }
     }
 }
@@ -200,7 +207,7 @@ pub struct Move {
     pub target: Option<String>,
     /// What is done.
     pub turn: Turn,
-    /// Why, for everything but changes.
+    /// Why, for everything but changes that were read back as they were written.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// The fields that change, or that would if it were not blocked or orphaned.
@@ -209,6 +216,10 @@ pub struct Move {
     /// What is worth knowing: that somebody changed it in the target.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub remarks: Vec<String>,
+    /// How the state of what was changed compared with the wanted one when it was read again; absent where nothing was
+    /// written, and where the run ended before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub read_back: Option<Verdict>,
 }
 
 /// What came of an activation or deactivation.
@@ -248,14 +259,33 @@ impl Switched {
         })
     }
 
-    /// Number of objects per turn.
+    /// True when something that was changed was not read back with the state that was written: exit code 13.
+    #[must_use]
+    pub fn differs(&self) -> bool {
+        let mut read = self.moves.iter().filter_map(|one| one.read_back);
+        read.any(|verdict| verdict != Verdict::Equal)
+    }
+
+    /// Number of objects per turn, and of those that were changed and read back as `verified` or `different`.
     #[must_use]
     pub fn counts(&self) -> BTreeMap<&'static str, u64> {
         let mut counts = BTreeMap::new();
         for one in &self.moves {
             *counts.entry(one.turn.word()).or_default() += 1;
+            if let Some(verdict) = one.read_back {
+                *counts.entry(read_back_word(verdict)).or_default() += 1;
+            }
         }
         counts
+    }
+}
+
+/// The word for what was read back: what is gone, or was not shown, is not as it was written either.
+#[must_use]
+pub fn read_back_word(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Equal => "verified",
+        Verdict::Different | Verdict::Missing | Verdict::Unknown => "different",
     }
 }
 

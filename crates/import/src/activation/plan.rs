@@ -34,6 +34,7 @@ pub fn plan(
                     reason: None,
                     changes: Vec::new(),
                     remarks: Vec::new(),
+                    read_back: None,
                 };
                 moves.extend(decide(direction, kind, target, &entry, &standing, blank));
             }

@@ -120,7 +120,11 @@ fn tell(
     name: &str,
     standing: Standing,
 ) -> Result<(), Error> {
-    if journal.standing(kind.name, id).as_ref() == Some(&standing) {
+    // After it was switched, that an import found it in order is news.
+    let switched = journal
+        .entry(kind.name, id)
+        .is_some_and(|entry| entry.switched && standing.bars.is_empty());
+    if !switched && journal.standing(kind.name, id).as_ref() == Some(&standing) {
         return Ok(());
     }
     let mut line = journal.line(LineKind::Standing);

@@ -4,17 +4,19 @@ use std::path::PathBuf;
 
 use lifeboat_catalog::Kind;
 use lifeboat_databricks::{Body, Client, Safety};
+use serde_json::{Map, Value};
 
 use super::change::{call, changes, is_active, wanted};
 use super::find::{Found, find};
 use super::{Chosen, Direction, Move, SwitchOptions, Switched, Turn, kinds, plan};
 use crate::archived::ArchiveState;
-use crate::calls::{Calls, Fail, Step};
+use crate::calls::{Calls, Fail, Step, Stopped};
 use crate::error::{Error, Rule};
 use crate::events::{Event, Observer};
 use crate::guards;
 use crate::journal::{Journal, Knowledge, LineKind, Lock, Op, State};
 use crate::options::Options;
+use crate::report::Verdict;
 use crate::target::{Reader, TargetState, concurrently};
 
 /// What is known before an activation: enough to ask the operator.
@@ -125,19 +127,9 @@ pub async fn switch(
         target: &target,
         observer,
     };
-    let moves = std::mem::take(&mut switched.moves);
-    switched.moves = work.all(moves, options.concurrency).await;
-    switched.writes = calls.writes();
-    if direction == Direction::Deactivate
-        && known.state == State::Active
-        && calls.stopped().is_none()
-        && nothing_left(&journal.knowledge(), &target, &switched.moves)
-    {
-        journal.set_state(State::Standby)?;
-        switched.after = State::Standby;
-    }
+    let stopped = work.carry_out(&mut switched, options).await?;
     journal.sync()?;
-    match calls.stopped() {
+    match stopped {
         None => Ok(switched),
         Some(stopped) => Err(Error::Switch {
             doing: stopped.doing,
@@ -234,22 +226,52 @@ pub(super) fn nothing_left(known: &Knowledge, target: &TargetState, done: &[Move
         .filter(|one| one.kind != "clusters")
         .filter(|one| matches!(one.turn, Turn::Change | Turn::Blocked))
         .all(|one| {
-            done.iter()
-                .any(|done| (&done.kind, &done.id, done.turn) == (&one.kind, &one.id, Turn::Change))
+            let mut same = done
+                .iter()
+                .filter(|done| (&done.kind, &done.id) == (&one.kind, &one.id));
+            same.any(|done| done.turn == Turn::Change && done.read_back == Some(Verdict::Equal))
         })
 }
 
-struct Work<'a> {
-    direction: Direction,
-    client: &'a Client,
+pub(super) struct Work<'a> {
+    pub direction: Direction,
+    pub client: &'a Client,
     journal: &'a Journal,
     calls: &'a Calls<'a>,
     known: &'a Knowledge,
     target: &'a TargetState,
-    observer: &'a dyn Observer,
+    pub observer: &'a dyn Observer,
 }
 
 impl Work<'_> {
+    /// The calls, what they wrote read again, and the state that follows from it. Gives why it ended early.
+    async fn carry_out(
+        &self,
+        switched: &mut Switched,
+        options: &SwitchOptions,
+    ) -> Result<Option<Stopped>, Error> {
+        let moves = std::mem::take(&mut switched.moves);
+        switched.moves = self.all(moves, options.concurrency).await;
+        switched.writes = self.calls.writes();
+        let mut stopped = self.calls.stopped();
+        if stopped.is_none() {
+            // On the heap: in a debug build the whole of it takes more than a thread's stack has to spare.
+            let reading = Box::pin(self.read_back(&mut switched.moves, options));
+            if let Err(error) = options.stop.unless(reading).await {
+                stopped = Some(Stopped::reading_back(error)?);
+            }
+        }
+        if self.direction == Direction::Deactivate
+            && self.known.state == State::Active
+            && stopped.is_none()
+            && nothing_left(&self.journal.knowledge(), self.target, &switched.moves)
+        {
+            self.journal.set_state(State::Standby)?;
+            switched.after = State::Standby;
+        }
+        Ok(stopped)
+    }
+
     /// Kind after kind, in the order of the plan; the objects of a kind beside each other.
     async fn all(&self, moves: Vec<Move>, concurrency: usize) -> Vec<Move> {
         let mut done = Vec::with_capacity(moves.len());
@@ -292,20 +314,23 @@ impl Work<'_> {
         one
     }
 
+    /// The state that an object of the ledger should have, as `body` is in the target.
+    pub fn wanted(&self, kind: &Kind, id: &str, body: &Value) -> Map<String, Value> {
+        let entry = self.known.entry(kind.name, id);
+        let ours = entry.is_some_and(crate::journal::Entry::is_ours);
+        let standing = self.known.standing(kind.name, id);
+        let active = standing.map(|standing| standing.active.clone());
+        let active = active.unwrap_or_default();
+        wanted(kind, body, &active, self.direction, ours)
+    }
+
     async fn change(&self, one: &Move) -> Result<(), Fail> {
         let (Some(kind), Some(id)) = (lifeboat_catalog::kind(&one.kind), &one.target) else {
             return Err(Fail::Other("it has no id in the target".to_owned()));
         };
         let object = self.target.by_id(kind.name, id);
         let object = object.ok_or_else(|| Fail::Other("it is not in the target".to_owned()))?;
-        let entry = self.known.entry(kind.name, &one.id);
-        let ours = entry.is_some_and(crate::journal::Entry::is_ours);
-        let standing = self
-            .known
-            .standing(kind.name, &one.id)
-            .cloned()
-            .unwrap_or_default();
-        let state = wanted(kind, &object.body, &standing.active, self.direction, ours);
+        let state = self.wanted(kind, &one.id, &object.body);
         let pointers: Vec<String> = changes(kind, &object.body, &state)
             .into_iter()
             .map(|(pointer, _)| pointer)

@@ -73,8 +73,7 @@ pub(super) async fn put(
             return Err(fail);
         };
         if error.is_feature_off() {
-            done.notes
-                .push("access control is not available in the target".to_owned());
+            done.notes.push(crate::plan::ACCESS_OFF.to_owned());
             return Ok(());
         }
         // The service names a grantee that it does not know: the others are granted.

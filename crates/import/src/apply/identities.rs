@@ -11,8 +11,8 @@ use super::run::{Done, Fail, Run, Step};
 use super::{create, of_kind};
 use crate::journal::{Made, Op};
 use crate::plan::{
-    Action, Members, Plan, What, assignment_command, entitlement_changes, member_changes,
-    of_the_account,
+    Action, Members, Plan, What, another_name, assignment_digest, entitlement_changes,
+    member_changes, of_the_account, unassigned,
 };
 use crate::resolve::digest;
 use crate::target::{Asked, TargetObject, concurrently, list_whole, read_object};
@@ -311,17 +311,11 @@ async fn assign(run: &Run<'_>, action: &Action) -> Result<Done, Fail> {
         Some(known) => known.clone(),
         None => Some(action.id.clone()),
     };
-    let command = assignment_command(&run.target.workspace_id, id.as_deref());
     let blocked = |why: &str| {
-        run.todo(
-            "groups",
-            &action.name,
-            "the group of the account is not assigned to the workspace",
-            command.clone(),
-        );
-        Fail::Blocked(format!(
-            "group of the account, not assigned to the target: {why}; run: {command}"
-        ))
+        let workspace = &run.target.workspace_id;
+        let (reason, todo) = unassigned(workspace, &action.name, id.as_deref(), why);
+        run.todo(&todo.kind, &todo.name, &todo.what, todo.command);
+        Fail::Blocked(reason)
     };
     let Some(id) = &id else {
         return Err(blocked("the account does not know it"));
@@ -331,7 +325,8 @@ async fn assign(run: &Run<'_>, action: &Action) -> Result<Done, Fail> {
         segment(id)
     );
     let body = json!({ "permissions": ["USER"] });
-    let step = Step::new(Op::Update, "groups", &action.id, &action.name);
+    let step =
+        Step::new(Op::Update, "groups", &action.id, &action.name).writing(assignment_digest(id));
     let call = run
         .client
         .send("PUT", &path, &[], Body::Json(&body), Safety::Idempotent);
@@ -346,9 +341,7 @@ async fn assign(run: &Run<'_>, action: &Action) -> Result<Done, Fail> {
         Err(fail) => return Err(blocked(&fail.text())),
     }
     let Some(object) = assigned_group(run, kind, &action.name).await? else {
-        return Err(blocked(&format!(
-            "principal {id} of the account has another name"
-        )));
+        return Err(blocked(&another_name(id)));
     };
     run.adopt(
         "groups",

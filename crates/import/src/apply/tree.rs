@@ -18,7 +18,7 @@ use super::readback::Written;
 use super::run::{Done, Fail, Run, Step};
 use super::{access, files, git};
 use crate::journal::Op;
-use crate::plan::{Action, Plan, What, directory_parents};
+use crate::plan::{Action, Plan, What, directory_parents, no_home};
 use crate::resolve::Access;
 use crate::target::{TreeInfo, Wanted, concurrently, list_directory};
 
@@ -358,10 +358,7 @@ async fn appears(
     }
     match create(run, forest, item, path).await {
         Ok(()) => status(run, path).await,
-        Err(Fail::Service(error)) => Err(Fail::Blocked(format!(
-            "the home {path} did not appear within {} s and cannot be made: {error}",
-            run.options.home_wait.as_secs()
-        ))),
+        Err(Fail::Service(error)) => Err(Fail::Blocked(no_home(path, &error.to_string()))),
         Err(fail) => Err(fail),
     }
 }

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::archived::ArchiveState;
 use crate::difference::differing;
-use crate::journal::Knowledge;
+use crate::journal::{Knowledge, Op};
 use crate::options::Options;
 use crate::plan::{self, Action, Prepared};
 use crate::report::Verdict;
@@ -382,6 +382,8 @@ impl Judge<'_> {
                 if acl::same(&acl::grants(read), &expected.grants)
                     && (!self.alone || expected.notes.is_empty()) => {}
             Some(_) => decide(judged, false, plan::ACCESS_CONTROL),
+            // An import beside it names that as a gap.
+            None if !self.alone && is_access_off(self.knowledge, kind, action, &expected) => {}
             None if judged.verdict == Verdict::Equal => {
                 judged.verdict = Verdict::Unknown;
                 judged
@@ -391,6 +393,21 @@ impl Judge<'_> {
             None => {}
         }
     }
+}
+
+/// Whether the target said, when this access control was to be written, that it has none.
+pub(super) fn is_access_off(
+    knowledge: &Knowledge,
+    kind: &Kind,
+    action: &Action,
+    expected: &Access,
+) -> bool {
+    let entry = knowledge.entry(kind.name, &action.id);
+    entry.is_some_and(|entry| {
+        entry
+            .refusal(Op::Access, Some(&expected.digest()))
+            .is_some()
+    })
 }
 
 fn decide(judged: &mut Judged, equal: bool, place: &str) {

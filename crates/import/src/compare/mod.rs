@@ -13,7 +13,7 @@ use lifeboat_archive::Archive;
 use lifeboat_catalog::tree;
 use lifeboat_databricks::{Client, Identity};
 
-use self::judge::{Judge, Judged, expected_access, target_id};
+use self::judge::{Judge, Judged, expected_access, is_access_off, target_id};
 use self::scope::{Keys, Scope};
 use crate::apply::ReadBack;
 use crate::archived::ArchiveState;
@@ -25,12 +25,13 @@ use crate::journal::{Entry, Journal, Knowledge, LineKind};
 use crate::options::Options;
 use crate::plan::{self, Action, Prepared};
 use crate::report::{Comparison, Difference, Fate, Report, Verdict, Verdicts};
+use crate::resolve::Access;
 use crate::target::{
     Content, TargetState, Wanted, account_groups, missing_account_groups, read_contents,
 };
 
 /// Pauses before differing objects are read again, in seconds.
-const AGAIN: [f64; 2] = [0.3, 1.0];
+pub(crate) const AGAIN: [f64; 2] = [0.3, 1.0];
 
 /// What is compared.
 pub(crate) struct Comparing<'a> {
@@ -120,7 +121,7 @@ pub(crate) async fn compare_with(
         scope.only = Some(doubtful);
     }
     if let Some(journal) = comparing.journal {
-        record(journal, comparing.knowledge, &judged)?;
+        record(journal, comparing.knowledge, state, &judged)?;
     }
     Ok(summed(judged, &explained))
 }
@@ -164,9 +165,11 @@ fn summed(
 fn record(
     journal: &Journal,
     knowledge: &Knowledge,
+    state: &ArchiveState,
     judged: &BTreeMap<(String, String), Judged>,
 ) -> Result<(), Error> {
-    for ((kind, id), one) in judged {
+    for (key, one) in judged {
+        let (kind, id) = key;
         let Some(entry) = knowledge.entry(kind, id) else {
             continue;
         };
@@ -187,6 +190,12 @@ fn record(
         line.id = Some(id.clone());
         line.digest = form.cloned();
         line.proved = proved.then_some(true);
+        line.archived = state
+            .translation
+            .forms
+            .get(key)
+            .filter(|_| settled)
+            .cloned();
         journal.append(&line, false)?;
     }
     Ok(())
@@ -218,7 +227,7 @@ async fn pass(
     let (contents, jupyter) = contents_to_read(state, target, filter, &homes, &wants);
     state.normalise(comparing.archive, &jupyter)?;
     let prepared = plan::build_to_compare(state, target, knowledge, options, filter);
-    let mut acls = acls_to_read(state, target, &prepared, &wants);
+    let mut acls = acls_to_read(comparing, state, target, &prepared, &wants);
     acls.retain(|key| !already.acls.contains_key(key));
     let reader = reader(client, options, state, knowledge);
     let mut granted = TargetState {
@@ -341,6 +350,7 @@ fn contents_to_read(
 }
 
 fn acls_to_read(
+    comparing: &Comparing<'_>,
     state: &ArchiveState,
     target: &TargetState,
     prepared: &Prepared,
@@ -359,7 +369,12 @@ fn acls_to_read(
         let Some(permissions) = kind.permissions else {
             continue;
         };
-        if expected_access(state, target, prepared, kind, action).is_some()
+        // What was refused a moment ago, because there is none, need not be asked for.
+        let off = |access: &Access| {
+            comparing.report.is_some() && is_access_off(comparing.knowledge, kind, action, access)
+        };
+        if expected_access(state, target, prepared, kind, action)
+            .is_some_and(|access| !off(&access))
             && let Some(id) = target_id(prepared, kind, action)
         {
             wanted.insert((permissions.segment.to_owned(), id));

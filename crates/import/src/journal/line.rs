@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 use super::{MapEntries, Standing, State};
 
 /// Version of the line format. A reader refuses a higher one and accepts every lower one. 2 brought the standings and
-/// the activations, without which a reader would take a target that runs production for one that somebody changed.
-pub const VERSION: u32 = 2;
+/// the activations, without which a reader would take a target that runs production for one that somebody changed; 3 the
+/// operation `own`.
+pub const VERSION: u32 = 3;
 
 /// What a line says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,7 +29,7 @@ pub enum LineKind {
 }
 
 /// What an intent announces.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Op {
     /// The object is made.
@@ -45,6 +46,8 @@ pub enum Op {
     Pin,
     /// A cluster is unpinned.
     Unpin,
+    /// A cluster gets another owner.
+    Own,
     /// The access control list is written.
     Access,
     /// The object is deleted.
@@ -129,6 +132,9 @@ pub struct Line {
     /// For a failed result: whether it is certain that nothing was written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certain: Option<bool>,
+    /// For a failed result: the service has the feature switched off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub off: Option<bool>,
     /// For a failed result: the error. For access control that was written in part: who was left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
@@ -144,6 +150,9 @@ pub struct Line {
     /// For the opening line of an import with a map that is not that of the last one: its entries.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub map: Option<MapEntries>,
+    /// For a seen line of an object that a map file translated: digest of its form in the words of the source.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub archived: Option<String>,
     /// For a standing line: the standing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub standing: Option<Standing>,
@@ -175,11 +184,13 @@ impl Line {
             modified_at: None,
             ok: None,
             certain: None,
+            off: None,
             error: None,
             state: None,
             seen: None,
             proved: None,
             map: None,
+            archived: None,
             standing: None,
         }
     }

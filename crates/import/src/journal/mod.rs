@@ -56,8 +56,6 @@ pub struct Pending {
 /// A call that the service refused for certain: nothing was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused {
-    /// What was refused.
-    pub op: Op,
     /// Digest of what would have been written.
     pub digest: Option<String>,
     /// What the service said.
@@ -81,6 +79,9 @@ pub struct Entry {
     pub modified_at: Option<i64>,
     /// Digest of the target's form as it was last read back.
     pub seen: Option<String>,
+    /// Digest of the form that the archived object has in the words of the source, where a map file translated it and it
+    /// was read back.
+    pub archived: Option<String>,
     /// True when a comparison found it and its access control equal, and nothing of it was written since.
     pub proved: bool,
     /// True once a new cluster was seen terminated and got its archived specification.
@@ -91,8 +92,9 @@ pub struct Entry {
     pub pending: Option<Pending>,
     /// The intent before it, when that one has no result either: the last one may turn out to have written nothing.
     pub earlier: Option<Pending>,
-    /// The last create or update, if it was refused for certain.
-    pub refused: Option<Refused>,
+    /// Creates, updates and changes of the owner that were refused for certain, and access control that the target has
+    /// switched off; nothing of the kind was done since.
+    pub refused: BTreeMap<Op, Refused>,
     /// Who was left out when its access control was written last, because the service does not know them.
     pub ungranted: Option<String>,
     /// True when an import of a part of an archive made it or wrote it last.
@@ -105,6 +107,9 @@ pub struct Entry {
     pub activated: bool,
     /// The same before the last activation was announced: what holds when it certainly failed.
     activated_before: bool,
+    /// True once it was activated or made passive again, until an import tells its standing: who switched it last is
+    /// not the import.
+    pub switched: bool,
 }
 
 impl Entry {
@@ -131,7 +136,8 @@ impl Entry {
     /// True when an earlier run made the object, or may have, and did not get to its access control.
     #[must_use]
     pub fn is_without_access(&self) -> bool {
-        self.access.is_none() && (self.is_ours() || self.is_create_pending())
+        let said = self.access.is_some() || self.refused.contains_key(&Op::Access);
+        !said && (self.is_ours() || self.is_create_pending())
     }
 
     /// True when another object stands where the one that was written stood: what was granted went with that one.
@@ -141,7 +147,8 @@ impl Entry {
     }
 
     /// What is in doubt counts as active: it must be deactivated before the target is a standby again.
-    fn switched(&mut self, op: Op, line: &Line) {
+    fn switch(&mut self, op: Op, line: &Line) {
+        self.switched = true;
         match (op, line.ok, line.certain) {
             (Op::Activate, Some(true), _) => self.activated = true,
             (Op::Activate, _, Some(true)) => self.activated = self.activated_before,
@@ -151,20 +158,37 @@ impl Entry {
     }
 
     /// Notes that the service refused the pending call for certain.
-    fn was_refused(&mut self, op: Op, error: Option<&str>) {
+    fn was_refused(&mut self, op: Op, line: &Line) {
         let digest = self.pending.take().and_then(|pending| pending.digest);
-        if matches!(op, Op::Create | Op::Update) {
-            let error = error.unwrap_or_default().to_owned();
-            self.refused = Some(Refused { op, digest, error });
+        let lasts = match op {
+            Op::Create | Op::Update | Op::Own => true,
+            Op::Access => line.off == Some(true),
+            _ => false,
+        };
+        if lasts {
+            let error = line.error.clone().unwrap_or_default();
+            self.refused.insert(op, Refused { digest, error });
+        }
+    }
+
+    /// Forgets what was refused before it was done.
+    fn was_done(&mut self, op: Op) {
+        match op {
+            Op::Create | Op::Adopt => self.refused.clear(),
+            Op::Update => self
+                .refused
+                .retain(|op, _| !matches!(op, Op::Create | Op::Update)),
+            done => {
+                self.refused.remove(&done);
+            }
         }
     }
 
     /// What the service said when it refused, as the last call of its kind, to do this with the same content.
     #[must_use]
-    pub fn refusal(&self, op: Op, digest: &str) -> Option<&str> {
-        let refused = self.refused.as_ref()?;
-        let same = refused.op == op && refused.digest.as_deref() == Some(digest);
-        same.then_some(refused.error.as_str())
+    pub fn refusal(&self, op: Op, digest: Option<&str>) -> Option<&str> {
+        let refused = self.refused.get(&op)?;
+        (refused.digest.as_deref() == digest).then_some(refused.error.as_str())
     }
 
     /// True when a create may have happened whose answer was lost.
@@ -271,6 +295,11 @@ impl Knowledge {
             LineKind::Standing => {
                 if let (Some((kind, id)), Some(standing)) = (line.object(), &line.standing) {
                     let name = line.name.clone().unwrap_or_default();
+                    let entry = self.entries.get_mut(kind).and_then(|of| of.get_mut(id));
+                    if let Some(entry) = entry {
+                        // With a bar it may be that somebody changed it, and the import did not touch it.
+                        entry.switched &= !standing.bars.is_empty();
+                    }
                     let kind = self.ledger.entry(kind.to_owned()).or_default();
                     kind.insert(id.to_owned(), (name, standing.clone()));
                 }
@@ -279,6 +308,9 @@ impl Knowledge {
                 if let Some((kind, id)) = line.object() {
                     let entry = self.entry_mut(kind, id);
                     entry.proved |= line.proved == Some(true);
+                    if line.archived.is_some() {
+                        entry.archived.clone_from(&line.archived);
+                    }
                     if line.modified_at.is_some() {
                         entry.modified_at = line.modified_at;
                     }
@@ -309,9 +341,13 @@ impl Knowledge {
             Op::Activate => {
                 entry.activated_before = entry.activated;
                 entry.activated = true;
+                entry.switched = true;
                 return;
             }
-            Op::Deactivate => return,
+            Op::Deactivate => {
+                entry.switched = true;
+                return;
+            }
             _ => {}
         }
         entry.proved = false;
@@ -338,22 +374,20 @@ impl Knowledge {
         }
         let entry = self.entry_mut(kind, id);
         if matches!(op, Op::Activate | Op::Deactivate) {
-            entry.switched(op, line);
+            entry.switch(op, line);
             return;
         }
         if line.ok != Some(true) {
             // A certain failure wrote nothing. An uncertain one may have: its intent stays open.
             if line.certain == Some(true) {
-                entry.was_refused(op, line.error.as_deref());
+                entry.was_refused(op, line);
                 entry.pending = entry.earlier.take();
             }
             return;
         }
         entry.earlier = None;
         entry.proved = false;
-        if matches!(op, Op::Create | Op::Adopt | Op::Update) {
-            entry.refused = None;
-        }
+        entry.was_done(op);
         let digest = entry
             .pending
             .take()
@@ -375,10 +409,12 @@ impl Knowledge {
                 entry.ungranted = None;
                 entry.modified_at = None;
                 entry.seen.clone_from(&line.seen);
+                entry.archived = None;
                 entry.part = line.part == Some(true);
                 entry.elsewhere = line.elsewhere == Some(true);
                 entry.origin.clone_from(&line.origin);
                 entry.activated = false;
+                entry.switched = false;
                 entry.configured = false;
                 entry.pinned = false;
             }
@@ -388,6 +424,7 @@ impl Knowledge {
                 entry.digest = digest;
                 entry.modified_at = None;
                 entry.seen = None;
+                entry.archived = None;
                 if is_identity(kind) && entry.is_replaced(line.target.as_deref()) {
                     // Somebody else has the name that was looked for: not of this tool's making.
                     entry.made = Some(Made::Found);
@@ -405,7 +442,7 @@ impl Knowledge {
             }
             Op::Pin => entry.pinned = true,
             Op::Unpin => entry.pinned = false,
-            Op::Delete | Op::Terminate | Op::Activate | Op::Deactivate => {}
+            Op::Delete | Op::Terminate | Op::Own | Op::Activate | Op::Deactivate => {}
         }
     }
 }

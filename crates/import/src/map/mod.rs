@@ -22,8 +22,9 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::Path;
 
-use lifeboat_catalog::Target;
+use lifeboat_catalog::{Kind, Target};
 use serde::Serialize;
+use serde_json::Value;
 
 pub(crate) use changed::{Changed, changed, difference, entries};
 pub(crate) use check::target as check_target;
@@ -35,6 +36,7 @@ use crate::archived::ArchiveState;
 use crate::error::Error;
 use crate::filter::Filter;
 use crate::options::Options;
+use crate::resolve::digest;
 
 /// An entry of the map file and what it did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -60,6 +62,8 @@ pub struct Translation {
     pub(crate) origins: HashMap<String, String>,
     /// Folders that are made on the way and stand at no path of the source.
     pub(crate) folders: BTreeSet<String>,
+    /// Digests of the forms that objects have in the words of the source, by kind and id ([`source_form`]).
+    pub(crate) forms: HashMap<(String, String), String>,
     /// What is said with an object, by kind and id.
     pub(crate) remarks: HashMap<(String, String), Vec<String>>,
     /// Users, service principals and groups that are somebody of the target by the operator's word, by kind and id.
@@ -84,12 +88,35 @@ pub(crate) fn apply(options: &Options, state: &mut ArchiveState) -> Result<(), E
             source,
         })?;
         let map = MapFile::parse(&text).map_err(|problems| refused(path, problems))?;
+        state.translation.forms = source_forms(state);
         translate::translate(&map, state).map_err(|problems| refused(path, problems))?;
     }
     if let Some(folder) = &options.as_prefix {
         prefix::place_below(&named_folder(folder)?, state);
     }
     Ok(())
+}
+
+/// Digest of the form of an object, passive and in the words of its own workspace: by it a failback knows whether somebody
+/// changed the object in the source since.
+pub(crate) fn source_form(kind: &Kind, body: &Value) -> String {
+    let mut request = kind.request_form(body);
+    kind.land_passive(&mut request);
+    digest(&kind.compare_form(&request))
+}
+
+fn source_forms(state: &ArchiveState) -> HashMap<(String, String), String> {
+    let mut forms = HashMap::new();
+    for kind in lifeboat_catalog::kinds()
+        .iter()
+        .filter(|kind| kind.update.is_some())
+    {
+        for record in state.of_kind(kind.name) {
+            let key = (kind.name.to_owned(), record.id.clone());
+            forms.insert(key, source_form(kind, &record.body));
+        }
+    }
+    forms
 }
 
 /// The owners of the homes from which a selection takes everything, in lower case; `None` when it also takes something

@@ -14,7 +14,7 @@ use crate::journal::{Entry, Knowledge, Op};
 use crate::options::Options;
 use crate::preflight;
 use crate::report::Todo;
-use crate::resolve::{Link, Resolver};
+use crate::resolve::{Access, Link, Resolver};
 use crate::target::{Listed, TargetObject, TargetState};
 
 /// A plan with what an apply needs besides.
@@ -307,11 +307,32 @@ impl<'a> Builder<'a> {
             action.notes.push(not_known(names));
         }
         action.writes_access = changed;
+        self.without_feature(entry, &access, action);
+    }
+
+    /// Does not ask again for access control that the target has switched off, while the same is wanted for the same object.
+    pub fn without_feature(&self, entry: Option<&Entry>, access: &Access, action: &mut Action) {
+        let Some(entry) = entry.filter(|_| action.writes_access) else {
+            return;
+        };
+        let target = action.target.as_deref();
+        let asked = entry.refusal(Op::Access, Some(&access.digest())).is_some();
+        let again = target.is_none_or(|target| self.options.recheck.acls(target));
+        if asked && !again && !entry.is_replaced(target) {
+            action.writes_access = false;
+            action.notes.push(ACCESS_OFF.to_owned());
+        }
     }
 
     /// What the service said when it refused this very write in an earlier run: it is not asked again, unless the run
     /// reads again what the journal calls known.
-    pub fn refused_before(&self, kind: &str, id: &str, op: Op, digest: &str) -> Option<String> {
+    pub fn refused_before(
+        &self,
+        kind: &str,
+        id: &str,
+        op: Op,
+        digest: Option<&str>,
+    ) -> Option<String> {
         let entry = self.journal.entry(kind, id)?;
         let error = entry.refusal(op, digest)?;
         let again = self.options.recheck.contents(id) || entry.pending.is_some();
@@ -415,6 +436,9 @@ fn source_ids(archive: &ArchiveState, target: &TargetState) -> std::collections:
 pub(super) fn catalog_kind(name: &str) -> &'static Kind {
     lifeboat_catalog::kind(name).expect("kinds named in this crate are kinds of the catalog")
 }
+
+/// What an object lacks where the target has no access control.
+pub(crate) const ACCESS_OFF: &str = "access control is not available in the target";
 
 /// That the service refused to grant something to somebody.
 pub(crate) fn not_known(names: &str) -> String {

@@ -9,7 +9,9 @@ use serde_json::Value;
 use super::build::{Builder, catalog_kind, label};
 use super::{Action, What};
 use crate::difference::Change;
-use crate::resolve::{Link, Resolver};
+use crate::journal::Op;
+use crate::report::Todo;
+use crate::resolve::{Link, Resolver, digest};
 use crate::target::{Asked, TargetObject};
 
 const USERS: &str = "/api/2.0/preview/scim/v2/Users";
@@ -251,18 +253,16 @@ impl Builder<'_> {
         calls: &mut Vec<(&'static str, &'static str, u64)>,
     ) -> Action {
         let asked = self.target.offer.account_groups.get(name);
-        if asked.and_then(Asked::known) == Some(&None) {
-            let command = assignment_command(&self.target.workspace_id, None);
-            self.todo(
-                "groups",
-                name,
-                "the group of the account is not assigned to the workspace",
-                command.clone(),
-            );
-            self.resolver.remove_principal("groups", name);
-            return Action::new("groups", &record.id, name, What::Blocked).because(format!(
-                "group of the account, not assigned to the target: the account does not know it; run: {command}"
-            ));
+        let known = asked.and_then(Asked::known);
+        if known == Some(&None) {
+            return self.not_assigned(record, name, None, "the account does not know it");
+        }
+        let principal = known
+            .cloned()
+            .flatten()
+            .unwrap_or_else(|| record.id.clone());
+        if let Some(why) = self.refused_assignment(record, &principal) {
+            return self.not_assigned(record, name, Some(&principal), &why);
         }
         calls.push(("PUT", ASSIGNMENTS, 1));
         let mut action = Action::new("groups", &record.id, name, What::Create)
@@ -272,6 +272,30 @@ impl Builder<'_> {
             action.remarks.push(what.to_owned());
         }
         action
+    }
+
+    /// Why an earlier run could not assign a group, where nothing changed since.
+    fn refused_assignment(&self, record: &ObjectRecord, principal: &str) -> Option<String> {
+        let form = assignment_digest(principal);
+        let refused = self.refused_before("groups", &record.id, Op::Update, Some(&form));
+        let entry = self.journal.entry("groups", &record.id)?;
+        let again = self.options.recheck.contents(&record.id);
+        // It was assigned, and the workspace did not show it afterwards.
+        let taken = !entry.is_linked() && !again && entry.digest.as_deref() == Some(&form);
+        refused.or_else(|| taken.then(|| another_name(principal)))
+    }
+
+    fn not_assigned(
+        &mut self,
+        record: &ObjectRecord,
+        name: &str,
+        principal: Option<&str>,
+        why: &str,
+    ) -> Action {
+        let (reason, todo) = unassigned(&self.target.workspace_id, name, principal, why);
+        self.checklist.push(todo);
+        self.resolver.remove_principal("groups", name);
+        Action::new("groups", &record.id, name, What::Blocked).because(reason)
     }
 
     /// Built-in groups and groups of the account: entitlements, and members of `admins` when asked for.
@@ -381,12 +405,35 @@ impl Builder<'_> {
     }
 }
 
-/// The command that assigns a group of the account to a workspace.
-pub(crate) fn assignment_command(workspace_id: &str, principal: Option<&str>) -> String {
-    let principal = principal.unwrap_or("PRINCIPAL_ID");
-    format!(
-        "databricks account workspace-assignment update {workspace_id} {principal} --json '{{\"permissions\": [\"USER\"]}}'"
-    )
+/// That a group of the account is not assigned to the target, and what a person has to do.
+pub(crate) fn unassigned(
+    workspace_id: &str,
+    name: &str,
+    principal: Option<&str>,
+    why: &str,
+) -> (String, Todo) {
+    let id = principal.unwrap_or("PRINCIPAL_ID");
+    let command = format!(
+        "databricks account workspace-assignment update {workspace_id} {id} --json '{{\"permissions\": [\"USER\"]}}'"
+    );
+    let reason = format!("group of the account, not assigned to the target; run: {command}; {why}");
+    let todo = Todo {
+        kind: "groups".to_owned(),
+        name: name.to_owned(),
+        what: "the group of the account is not assigned to the workspace".to_owned(),
+        command,
+    };
+    (reason, todo)
+}
+
+/// What the journal holds of an assignment.
+pub(crate) fn assignment_digest(principal: &str) -> String {
+    digest(&Value::String(principal.to_owned()))
+}
+
+/// Why a principal that was assigned is not the group.
+pub(crate) fn another_name(principal: &str) -> String {
+    format!("principal {principal} of the account has another name")
 }
 
 /// Whether the target says that a group is one of its own. Not every server says.

@@ -22,12 +22,13 @@ use crate::error::Refusal;
 use crate::journal::Made;
 use crate::preflight::Finding;
 
+pub(crate) use build::{ACCESS_OFF, build_to_compare, not_known};
 pub use build::{Prepared, build};
-pub(crate) use build::{build_to_compare, not_known};
 pub(crate) use contents::wanted_contents;
 pub use cost::Cost;
 pub(crate) use identities::{
-    Members, assignment_command, entitlement_changes, member_changes, of_the_account,
+    Members, another_name, assignment_digest, entitlement_changes, member_changes, of_the_account,
+    unassigned,
 };
 pub(crate) use libraries::{library_changes, no_libraries};
 pub(crate) use objects::{
@@ -37,7 +38,9 @@ pub(crate) use objects::{
 pub use removed::Limits;
 pub(crate) use removed::{ORDER as REMOVED_ORDER, delete_call, home_of, removed_paths};
 pub(crate) use secrets::{VAULT_NEEDS, acl_changes, vault_todo};
-pub(crate) use tree::{GIT_CONTENT, ON_THE_WAY, directory_parents, parent, wanted_directories};
+pub(crate) use tree::{
+    GIT_CONTENT, ON_THE_WAY, directory_parents, no_home, parent, wanted_directories,
+};
 
 /// What is done with one object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]

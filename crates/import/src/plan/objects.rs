@@ -422,7 +422,7 @@ impl Builder<'_> {
             return None;
         }
         let form = digest(&kind.compare_form(&wanted.body));
-        let why = self.refused_before(kind.name, &record.id, Op::Create, &form)?;
+        let why = self.refused_before(kind.name, &record.id, Op::Create, Some(&form))?;
         let (what, command) = clone_todo(&wanted.body);
         let name = label(kind, &record.body, &record.id);
         self.todo(kind.name, &name, what, command);
@@ -461,7 +461,7 @@ impl Builder<'_> {
         let form = digest(&wanted_form);
         if kind.name == "git-folders"
             && wanted_form != target_form
-            && let Some(why) = self.refused_before(kind.name, &action.id, Op::Update, &form)
+            && let Some(why) = self.refused_before(kind.name, &action.id, Op::Update, Some(&form))
         {
             action.notes.push(not_checked_out(&wanted.body, &why));
             return action;

@@ -11,6 +11,7 @@ use super::objects::is_as_seen;
 use super::tree::directory_parents;
 use super::{Action, What, is_terminated};
 use crate::archived::ArchiveState;
+use crate::failback::Gone;
 use crate::filter::Filter;
 use crate::journal::{Entry, Knowledge, Op};
 use crate::options::Options;
@@ -97,6 +98,13 @@ pub(crate) fn removed_paths(
         .filter(|(path, entry)| entry.is_ours() && !entry.elsewhere && !present.contains(path))
         .flat_map(|(path, _)| std::iter::once(path.to_owned()).chain(orphaned(path, options)))
         .chain(homes)
+        .chain(
+            archive
+                .gone
+                .iter()
+                .filter(|gone| matches!(gone.kind, "directories" | "notebooks" | "files"))
+                .map(|gone| gone.target.clone()),
+        )
         .collect()
 }
 
@@ -149,6 +157,66 @@ impl Builder<'_> {
         let mut deleted: BTreeSet<String> = BTreeSet::new();
         for kind in ORDER {
             self.removed_of(kind, &mut deleted);
+        }
+        for kind in ORDER {
+            let archive = self.archive;
+            let mut of_kind = archive
+                .gone
+                .iter()
+                .filter(|gone| gone.kind == kind)
+                .peekable();
+            if of_kind.peek().is_some() {
+                let used = self.used(kind);
+                of_kind.for_each(|gone| self.gone(gone, &used));
+            }
+        }
+    }
+
+    /// Names what was deleted in the secondary and stands here still: no import made it, so none deletes it.
+    fn gone(&mut self, gone: &Gone, used: &HashSet<String>) {
+        let Some((place, runs)) = self.stands(gone, used) else {
+            return;
+        };
+        let happened = match &gone.moved {
+            Some(path) => format!("moved to {path} in the secondary, and this copy is kept"),
+            None => "deleted in the secondary, and kept".to_owned(),
+        };
+        let why = match runs {
+            true => format!(
+                "{happened}; it is active, and starts when nothing fences this workspace any more"
+            ),
+            false => happened,
+        };
+        self.todo(gone.kind, &gone.name, &why, delete_command(gone));
+        let mut action = Action::new(gone.kind, &gone.id, &gone.name, What::Skip)
+            .because(why)
+            .at(Some(place));
+        action.removed = true;
+        self.push(action, &[]);
+    }
+
+    /// The id of such an object in the target, and whether it runs or costs something there; `None` when it is not there,
+    /// another object of the archive stands for it, or nobody deletes it at all.
+    fn stands(&self, gone: &Gone, used: &HashSet<String>) -> Option<(String, bool)> {
+        match gone.kind {
+            "directories" | "notebooks" | "files" => {
+                let info = self.target.tree.get(&gone.target)?;
+                let same = tree_kind(&info.object_type).name == gone.kind;
+                same.then(|| (info.object_id.clone(), false))
+            }
+            "dbfs" => {
+                self.target.dbfs.get(&gone.target)?;
+                Some((gone.target.clone(), false))
+            }
+            _ => {
+                let kind = catalog_kind(gone.kind);
+                let object = self.target.by_id(gone.kind, &gone.target)?;
+                let kept = (kind.builtin)(&object.body)
+                    || object.id == self.target.caller_id
+                    || (gone.kind == "groups" && groups::is_account_group(&object.body))
+                    || used.contains(&object.id);
+                (!kept).then(|| (object.id.clone(), kind.is_active(&object.body)))
+            }
         }
     }
 
@@ -482,7 +550,22 @@ impl Builder<'_> {
 /// A write without an answer, other than the deletion itself.
 fn is_in_doubt(entry: &Entry) -> bool {
     let pending = entry.pending.as_ref();
-    pending.is_some_and(|pending| !matches!(pending.op, Op::Delete | Op::Access | Op::Unpin))
+    pending
+        .is_some_and(|pending| !matches!(pending.op, Op::Delete | Op::Access | Op::Own | Op::Unpin))
+}
+
+/// The command that deletes an object of the target by hand.
+fn delete_command(gone: &Gone) -> String {
+    let target = &gone.target;
+    match gone.kind {
+        "directories" => format!("databricks workspace delete --recursive '{target}'"),
+        "notebooks" | "files" => format!("databricks workspace delete '{target}'"),
+        "dbfs" => format!("databricks fs rm 'dbfs:{target}'"),
+        "git-folders" => format!("databricks repos delete {target}"),
+        "secret-scopes" => format!("databricks secrets delete-scope '{target}'"),
+        "clusters" => format!("databricks clusters permanent-delete {target}"),
+        kind => format!("databricks {kind} delete {target}"),
+    }
 }
 
 /// The call that deletes an object of a kind.

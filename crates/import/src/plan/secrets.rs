@@ -87,7 +87,7 @@ impl Builder<'_> {
         }
         let kind = catalog_kind("secret-scopes");
         let body = kind.create_body(&kind.request_form(&record.body))?;
-        self.refused_before(kind.name, &record.id, Op::Create, &digest(&body))
+        self.refused_before(kind.name, &record.id, Op::Create, Some(&digest(&body)))
     }
 
     fn existing_scope(

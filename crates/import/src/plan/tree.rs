@@ -10,9 +10,9 @@ use super::contents::{Side, decide};
 use super::{Action, What};
 use crate::archived::ArchiveState;
 use crate::filter::Filter;
-use crate::journal::Entry;
+use crate::journal::{Entry, Op};
 use crate::options::Options;
-use crate::resolve::Resolver;
+use crate::resolve::{Access, Resolver};
 
 const IMPORT: &str = "/api/2.0/workspace/import";
 const MKDIRS: &str = "/api/2.0/workspace/mkdirs";
@@ -209,7 +209,10 @@ impl<'a> Builder<'a> {
             }
             None if path == "/" => action(What::Unchanged),
             None if catalog_tree::home_owner(&path).is_some() && builtin => {
-                action(What::Unchanged).because("made by the service with its user")
+                match self.never_appeared(&line.path, &path) {
+                    Some(why) => action(What::Blocked).because(why),
+                    None => action(What::Unchanged).because("made by the service with its user"),
+                }
             }
             None => action(What::Create),
         };
@@ -238,6 +241,21 @@ impl<'a> Builder<'a> {
         self.push(action, &[("POST", MKDIRS, 2)]);
     }
 
+    /// Why a home is not waited for that an earlier run waited for, and could not make. A user who is made now gets one.
+    fn never_appeared(&self, id: &str, path: &str) -> Option<String> {
+        let owner = catalog_tree::home_owner(path)?.to_lowercase();
+        let person =
+            |action: &Action| matches!(action.kind.as_str(), "users" | "service-principals");
+        let is_made = self.actions.iter().any(|action| {
+            action.what == What::Create && person(action) && action.name.to_lowercase() == owner
+        });
+        if is_made {
+            return None;
+        }
+        let why = self.refused_before("directories", id, Op::Create, None)?;
+        Some(no_home(path, &why))
+    }
+
     fn directory_access(&self, line: &WorkspaceLine, path: &str, action: &mut Action) {
         // A folder of somebody else's that stands on the way.
         if action.reason.as_deref() == Some(ON_THE_WAY) {
@@ -249,12 +267,12 @@ impl<'a> Builder<'a> {
             return;
         }
         if orphaned {
-            let written = self
-                .journal
-                .entry("directories", &line.path)
-                .and_then(|entry| entry.access.clone());
+            let entry = self.journal.entry("directories", &line.path);
+            let written = entry.and_then(|entry| entry.access.as_deref());
+            let none = Access::default();
             action.writes_access = !matches!(action.what, What::Skip | What::Blocked)
-                && written.as_deref() != Some(crate::resolve::Access::default().digest().as_str());
+                && written != Some(none.digest().as_str());
+            self.without_feature(entry, &none, action);
             return;
         }
         self.access(
@@ -421,6 +439,11 @@ impl<'a> Builder<'a> {
             }
         }
     }
+}
+
+/// That a home is not there.
+pub(crate) fn no_home(path: &str, why: &str) -> String {
+    format!("the home {path} did not appear and cannot be made: {why}")
 }
 
 fn decided(base: Action, decision: (What, Option<String>, bool), target: Option<String>) -> Action {

@@ -15,7 +15,7 @@ pub use offer::{Asked, NodeType, Offer};
 pub(crate) use offer::{account_groups, missing_account_groups, read as read_offer};
 pub(crate) use read::{
     Reader, concurrently, dbfs_info, integer, is_identity, is_listed, list_directory, list_whole,
-    read_object, service, tree_info,
+    read_now, read_object, service, tree_info,
 };
 
 /// An object of the target.

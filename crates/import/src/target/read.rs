@@ -1,6 +1,6 @@
 //! Listing of the target.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::future::Future;
 
 use futures_util::stream::{self, FuturesUnordered, StreamExt as _};
@@ -113,6 +113,7 @@ impl Reader<'_> {
         is_identity(kind)
             || !self.archive.of_kind(kind).is_empty()
             || self.journal.of_kind(kind).any(|(_, entry)| entry.is_ours())
+            || self.archive.gone.iter().any(|gone| gone.kind == kind)
     }
 
     /// The objects of a kind; the inner error is that of a refused listing, which the rest can do without.
@@ -300,7 +301,10 @@ impl Reader<'_> {
         let archived = self.archive.dbfs.iter().map(|line| line.path.as_str());
         let made = self.journal.of_kind("dbfs");
         let made = made.filter(|(_, entry)| entry.is_ours());
-        let paths = archived.chain(made.map(|(path, _)| path));
+        let gone = self.archive.gone.iter().filter(|gone| gone.kind == "dbfs");
+        let paths = archived
+            .chain(made.map(|(path, _)| path))
+            .chain(gone.map(|gone| gone.target.as_str()));
         let paths: BTreeSet<&str> = paths.filter(|path| wanted(path)).collect();
         let replies = concurrently(paths, self.concurrency, |path| async move {
             let reply = self
@@ -504,6 +508,49 @@ pub(crate) fn service(doing: &str, source: lifeboat_databricks::Error) -> Error 
         doing: doing.to_owned(),
         source,
     }
+}
+
+/// Objects of a kind as they are at this moment, in the order of their ids: `None` for what is gone, text for what the
+/// service did not show. One listing where only that shows everything, else one call each.
+///
+/// # Errors
+/// [`Error::Service`] when nothing else would be answered either.
+pub(crate) async fn read_now(
+    client: &Client,
+    kind: &Kind,
+    ids: Vec<String>,
+    concurrency: usize,
+) -> Result<Vec<Result<Option<Value>, String>>, Error> {
+    let tell = |error: lifeboat_databricks::Error| {
+        if fatal(&error) {
+            return Err(service(
+                &format!("reading back the target's {}", kind.name),
+                error,
+            ));
+        }
+        Ok(error.to_string())
+    };
+    let listing = kind.list.is_some_and(|list| !list.only_listed.is_empty());
+    if ids.is_empty() || !listing {
+        let read = |id: String| async move { read_object(client, kind, &id).await };
+        let read = concurrently(ids, concurrency, read).await.into_iter();
+        return read
+            .map(|read| read.map_or_else(|error| tell(error).map(Err), |body| Ok(Ok(body))))
+            .collect();
+    }
+    Ok(match list(client, kind).await {
+        Ok(listed) => {
+            let mut by_id: HashMap<String, Value> = listed
+                .into_iter()
+                .filter_map(|body| Some((kind.id_of(&body)?, body)))
+                .collect();
+            ids.iter().map(|id| Ok(by_id.remove(id))).collect()
+        }
+        Err(error) => {
+            let why = tell(error)?;
+            ids.iter().map(|_| Err(why.clone())).collect()
+        }
+    })
 }
 
 /// Whether the listing of a kind shows the object with this id.

@@ -1,24 +1,27 @@
 //! The way back: which objects of the old primary those of the secondary came from (`spec/import.md`, "Failback").
 //!
 //! The journal of the pair, read in reverse, links what the archive of the secondary holds. Such links are *found*: what
-//! they name was made by nobody's import, and nothing is ever taken away from it.
+//! they name was made by nobody's import, and nothing is ever taken away from it. `states` gives back what was passive
+//! in the secondary because of the import there, `gone` finds what was deleted there.
+
+mod gone;
+mod states;
 
 use std::collections::HashMap;
 
 use lifeboat_catalog::{Layout, places, tree};
-use serde_json::Value;
 
 use crate::archived::ArchiveState;
 use crate::error::{Error, Rule};
 use crate::guards::journal_path;
-use crate::journal::{Entry, Journal, Knowledge, Line, LineKind, Made, Op};
+use crate::journal::{Journal, Knowledge, Line, LineKind, Made, Op};
+use crate::map::source_form;
 use crate::options::Options;
 use crate::plan::desired;
 use crate::resolve::{Link, Resolver, digest};
 use crate::target::TargetState;
 
-/// Objects that a warning names; the rest is counted.
-const NAMED: usize = 10;
+pub(crate) use gone::Gone;
 
 /// The journal of imports from the target of this run into its source.
 #[derive(Debug)]
@@ -65,44 +68,6 @@ impl Reverse {
             }
         }
         Ok(Some(Self { known, origins }))
-    }
-
-    /// Says what the imports left passive in the secondary and nobody activated there: its archive holds such an object as
-    /// switched off, although it ran in the old primary.
-    pub fn warning(&self) -> Option<String> {
-        let mut names = Vec::new();
-        for kind in lifeboat_catalog::kinds() {
-            let is_passive = |value: &Value| {
-                let value = value.to_string();
-                kind.passive.iter().any(|passive| passive.value == value)
-            };
-            for (id, name, standing) in self.known.ledger(kind.name) {
-                let activated = self
-                    .known
-                    .entry(kind.name, id)
-                    .is_some_and(|entry| entry.activated);
-                let ran = !kind.passive.is_empty() && !standing.active.values().all(is_passive);
-                if ran && !activated && !standing.gone {
-                    names.push(format!("{} {name}", kind.singular));
-                }
-            }
-        }
-        let more = names.len().checked_sub(NAMED);
-        let named = names
-            .iter()
-            .take(NAMED)
-            .cloned()
-            .collect::<Vec<_>>()
-            .join(", ");
-        let and = more
-            .filter(|more| *more > 0)
-            .map_or(String::new(), |more| format!(" and {more} more"));
-        (!names.is_empty()).then(|| {
-            format!(
-                "not active in the secondary now, so an archive made like this holds them as switched off, and activating \
-                 the old primary will not switch them on: {named}{and}; export while the secondary is wholly active"
-            )
-        })
     }
 
     /// Lines that link what `knowledge` does not know yet.
@@ -179,15 +144,23 @@ impl Reverse {
             if kind.layout == Layout::Tree || kind.update.is_none() {
                 continue;
             }
-            let written = self
-                .known
-                .entry(kind.name, &id)
-                .and_then(|entry: &Entry| entry.digest.clone());
-            let (Some(written), Some(object)) = (written, target.by_id(kind.name, &id)) else {
+            let entry = self.known.entry(kind.name, &id);
+            let written = entry.and_then(|entry| entry.digest.clone());
+            let (Some(entry), Some(written)) = (entry, written) else {
                 continue;
             };
-            let there = desired(kind, &object.body, &words);
-            if digest(&kind.compare_form(&there.body)) == written {
+            let Some(object) = target.by_id(kind.name, &id) else {
+                continue;
+            };
+            let unchanged = match &entry.archived {
+                // A map file translated what was written there.
+                Some(archived) => source_form(kind, &object.body) == *archived,
+                None => {
+                    let there = desired(kind, &object.body, &words);
+                    digest(&kind.compare_form(&there.body)) == written
+                }
+            };
+            if unchanged {
                 line.digest = Some(digest(&kind.compare_form(&object.body)));
             } else {
                 line.seen = Some(written);
