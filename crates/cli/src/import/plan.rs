@@ -73,7 +73,7 @@ pub(crate) fn show(console: &Console, plan: &Plan, exit: Exit) {
     let changes = plan
         .actions
         .iter()
-        .filter(|action| action.writes_object || action.writes_access)
+        .filter(|action| action.writes_object || action.writes_access || action.writes_owner)
         .count();
     console.line("");
     let kept = plan

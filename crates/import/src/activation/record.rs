@@ -14,8 +14,13 @@ use crate::journal::{Journal, LineKind, Standing};
 use crate::plan;
 use crate::report::{Difference, Fate, ObjectResult, Report, Verdict};
 
-/// Notes that name no lack of the object itself: who may see it, and how long the service keeps it.
-const HARMLESS: [&str; 3] = ["not granted", "access control", "not pinned"];
+/// Notes that name no lack of the object itself: who may see it, who owns it, and how long the service keeps it.
+const HARMLESS: [&str; 4] = [
+    "not granted",
+    "access control",
+    plan::NOT_OWNED,
+    "not pinned",
+];
 
 /// What an import can speak of.
 pub(crate) struct Covered<'a> {

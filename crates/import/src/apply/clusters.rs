@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use lifeboat_catalog::Kind;
+use lifeboat_catalog::{Kind, places};
 use lifeboat_databricks::{Body, Safety};
 use serde_json::{Value, json};
 
@@ -11,7 +11,9 @@ use super::objects::{update, wanted};
 use super::run::{Done, Fail, Run, Step};
 use super::{access, create, of_kind};
 use crate::journal::Op;
-use crate::plan::{Action, Plan, What, is_terminated, landing};
+use crate::plan::{
+    Action, CHANGE_OWNER, NOT_OWNED, Plan, What, is_terminated, landing, owner_digest, owner_to_set,
+};
 use crate::resolve::digest;
 use crate::target::concurrently;
 
@@ -65,14 +67,88 @@ async fn cluster(run: &Run<'_>, action: &Action) -> Result<Done, Fail> {
     if entry.is_ours() && !entry.configured {
         configure(run, kind, action, &id, &wanted.body).await?;
     } else if action.writes_object && !is_as_wanted(run, kind, &id, &wanted.body) {
-        let form = digest(&kind.compare_form(&wanted.body));
-        update(run, kind, action, &id, &wanted.body, form).await?;
+        edit(run, kind, action, &id, &wanted.body).await?;
     }
     if entry.is_ours() && !entry.pinned {
         pin(run, action, &id, &mut done).await?;
     }
+    if action.writes_owner {
+        hand_over(run, kind, action, &record.body, &id, &mut done).await?;
+    }
     access::apply(run, kind, action, &action.id, &id, &mut done).await?;
     Ok(done)
+}
+
+/// Edits a cluster. Only its owner may change the secrets that it names: then the caller owns it for that call.
+async fn edit(
+    run: &Run<'_>,
+    kind: &'static Kind,
+    action: &Action,
+    id: &str,
+    wanted: &Value,
+) -> Result<(), Fail> {
+    let form = digest(&kind.compare_form(wanted));
+    let refused = update(run, kind, action, id, wanted, form.clone()).await;
+    let object = run.target.by_id(kind.name, id);
+    let owner = object.and_then(|object| places::text(&object.body, "creator_user_name"));
+    match (refused, owner) {
+        (Err(fail), Some(owner)) if is_the_owners(&fail) && owner != run.target.caller => {
+            own(run, action, id, &run.target.caller).await?;
+            let edited = update(run, kind, action, id, wanted, form).await;
+            // Whatever came of it, the cluster is not the caller's to keep.
+            own(run, action, id, &owner).await.and(edited)
+        }
+        (outcome, _) => outcome,
+    }
+}
+
+/// Whether the service leaves something to the owner of a cluster.
+fn is_the_owners(fail: &Fail) -> bool {
+    fail.error().is_some_and(|error| {
+        let refused = matches!(error.status(), Some(400 | 403));
+        refused && error.message().to_lowercase().contains("cluster owner")
+    })
+}
+
+/// Gives a cluster at rest to its creator in the source. That the service refuses is no failure.
+async fn hand_over(
+    run: &Run<'_>,
+    kind: &Kind,
+    action: &Action,
+    archived: &Value,
+    id: &str,
+    done: &mut Done,
+) -> Result<(), Fail> {
+    let owner = owner_to_set(kind, archived, None, None, &run.resolver());
+    let Some(owner) = owner else {
+        // Whoever was to be made could not be made, and is named.
+        return Ok(());
+    };
+    match own(run, action, id, &owner).await {
+        Err(Fail::Service(error)) if error.is_unknown_endpoint() || error.is_not_implemented() => {
+            done.remarks.push(format!("{NOT_OWNED}: {error}"));
+            Ok(())
+        }
+        Err(Fail::Service(error)) => {
+            done.notes.push(format!("{NOT_OWNED}: {error}"));
+            Ok(())
+        }
+        other => other,
+    }
+}
+
+async fn own(run: &Run<'_>, action: &Action, id: &str, owner: &str) -> Result<(), Fail> {
+    let body = json!({ "cluster_id": id, "owner_username": owner });
+    let step =
+        Step::new(Op::Own, "clusters", &action.id, &action.name).writing(owner_digest(owner));
+    let call = run.client.send(
+        "POST",
+        CHANGE_OWNER,
+        &[],
+        Body::Json(&body),
+        Safety::Idempotent,
+    );
+    run.write(&step, call, |_| None).await.map(|_| ())
 }
 
 fn is_as_wanted(run: &Run<'_>, kind: &Kind, id: &str, wanted: &Value) -> bool {

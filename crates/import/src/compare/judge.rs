@@ -308,6 +308,13 @@ impl Judge<'_> {
                 .into_iter()
                 .map(|change| change.place),
         );
+        let resolver = &self.prepared.resolver;
+        let entry = self.knowledge.entry(kind.name, &action.id);
+        if let Some(owner) = plan::owner_to_set(kind, archived, Some(target), entry, resolver)
+            && !plan::is_owner_refused(entry, &owner)
+        {
+            judged.places.push(plan::OWNER.to_owned());
+        }
         if self.alone
             && wanted
                 .notes

@@ -252,13 +252,17 @@ impl Translator<'_> {
             self.remark(kind.name, id, &found.value, &new);
             Some(new)
         });
-        // As whom a job of an older interface runs; the request form takes it over.
-        if kind.name == "jobs"
-            && let Some(Value::String(runs_as)) = body.get_mut("run_as_user_name")
-            && let Some(new) = self.principal(runs_as)
+        // As whom a job of an older interface runs, which the request form takes over, and who made a cluster.
+        let person = match kind.name {
+            "jobs" => Some("run_as_user_name"),
+            "clusters" => Some("creator_user_name"),
+            _ => None,
+        };
+        if let Some(Value::String(name)) = person.and_then(|field| body.get_mut(field))
+            && let Some(new) = self.principal(name)
         {
-            self.remark(kind.name, id, runs_as, &new);
-            *runs_as = new;
+            self.remark(kind.name, id, name, &new);
+            *name = new;
         }
         if kind.name == "git-folders"
             && let Some(Value::String(path)) = body.get_mut("path")

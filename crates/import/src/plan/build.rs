@@ -6,6 +6,7 @@ use lifeboat_catalog::{Kind, acl, tree as catalog_tree};
 use lifeboat_databricks::{Family, family_of};
 use serde_json::Value;
 
+use super::owner::OWNER;
 use super::{Action, Cost, Limits, Plan, What, homes};
 use crate::archived::ArchiveState;
 use crate::difference::Change;
@@ -150,11 +151,18 @@ impl<'a> Builder<'a> {
 
     fn finish(mut self) -> Prepared {
         for action in &mut self.actions {
+            if action.what == What::Unchanged && action.writes_owner {
+                action.what = What::Update;
+                action.reason.get_or_insert_with(|| OWNER.to_owned());
+            }
             if action.what == What::Unchanged && action.writes_access {
                 action.what = What::Update;
                 action
                     .reason
                     .get_or_insert_with(|| "access control".to_owned());
+            }
+            if action.what == What::Update && action.writes_owner {
+                action.changes.push(Change::at(OWNER));
             }
             if action.what == What::Update && action.writes_access {
                 action.changes.push(Change::at("access control"));
@@ -292,6 +300,7 @@ impl<'a> Builder<'a> {
         }
         let written = entry.and_then(|entry| entry.access.as_deref());
         let mut changed = matches!(action.what, What::Create | What::Adopt)
+            || action.writes_owner
             || written != Some(access.digest().as_str())
             || entry.is_some_and(|entry| entry.is_replaced(action.target.as_deref()));
         if !changed

@@ -8,6 +8,7 @@ pub(crate) mod homes;
 mod identities;
 mod libraries;
 mod objects;
+mod owner;
 mod removed;
 mod secrets;
 mod tree;
@@ -34,6 +35,9 @@ pub(crate) use libraries::{library_changes, no_libraries};
 pub(crate) use objects::{
     STAND_IN, clone_todo, desired, desired_active, is_as_seen, is_offered_name, is_terminated,
     landing, not_checked_out, overrides_digest, same_form, same_overrides, target_form,
+};
+pub(crate) use owner::{
+    CHANGE_OWNER, NOT_OWNED, OWNER, is_owner_refused, owner_digest, owner_to_set,
 };
 pub use removed::Limits;
 pub(crate) use removed::{ORDER as REMOVED_ORDER, delete_call, home_of, removed_paths};
@@ -99,6 +103,9 @@ pub struct Action {
     pub writes_object: bool,
     /// True when its access control list is written.
     pub writes_access: bool,
+    /// True when it gets another owner: clusters, of which the importer is the creator.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub writes_owner: bool,
     /// What will be missing from the restored object.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
@@ -148,6 +155,7 @@ impl Action {
             target: None,
             writes_object: matches!(what, What::Create | What::Update | What::Delete),
             writes_access: false,
+            writes_owner: false,
             notes: Vec::new(),
             remarks: Vec::new(),
             removed: false,
@@ -174,7 +182,7 @@ impl Action {
     /// True when an apply has something to do for it.
     #[must_use]
     pub fn has_work(&self) -> bool {
-        self.writes_object || self.writes_access || self.what == What::Adopt
+        self.writes_object || self.writes_access || self.writes_owner || self.what == What::Adopt
     }
 }
 

@@ -5,6 +5,7 @@ use lifeboat_catalog::{Kind, NaturalKey, Target, order, places};
 use serde_json::{Value, json};
 
 use super::build::{Builder, catalog_kind, label};
+use super::owner::CHANGE_OWNER;
 use super::{Action, What};
 use crate::difference::differing;
 use crate::journal::{Entry, Op};
@@ -244,6 +245,7 @@ impl Builder<'_> {
             action.remarks = wanted.remarks;
             action.remarks.extend(offered.doubtful);
         }
+        self.owner(kind, record, &mut action);
         self.access(kind, &record.id, &record.id, &mut action);
         self.link_action(kind.name, &record.id, &action);
         let calls = self.object_calls(kind, &action);
@@ -654,6 +656,9 @@ impl Builder<'_> {
 
     fn object_calls(&self, kind: &Kind, action: &Action) -> Vec<(&'static str, &'static str, u64)> {
         let mut calls = Vec::new();
+        if action.writes_owner {
+            calls.push(("POST", CHANGE_OWNER, 1));
+        }
         let write = match action.what {
             What::Create => kind.create,
             _ => kind.update,

@@ -201,6 +201,12 @@ fn replace(
     let prepared = prepare(world, body, &request.caller.name)?;
     let (now, timing) = (world.clock.now_ms(), world.clusters.timing);
     let cluster = world.clusters.find(id, now)?;
+    let owner = cluster.creator == request.caller.name;
+    if !owner && secrets_of(&cluster.spec) != secrets_of(&prepared.spec) {
+        return Err(ApiError::denied(
+            "Only Cluster Owner is allowed to change the secrets.",
+        ));
+    }
     let previous = std::mem::replace(&mut cluster.spec, prepared.spec);
     cluster.asked = prepared.asked;
     let details = json!({"user": request.caller.name, "previous_attributes": previous, "attributes": cluster.spec});
@@ -209,6 +215,25 @@ fn replace(
         cluster.restart(now, timing, &request.caller.name);
     }
     Ok(Reply::empty_object())
+}
+
+/// The settings of a specification that name secrets.
+fn secrets_of(spec: &Map<String, Value>) -> Vec<String> {
+    let settings = ["spark_conf", "spark_env_vars"];
+    let settings = settings
+        .iter()
+        .filter_map(|field| spec.get(*field)?.as_object());
+    let mut secrets: Vec<String> = settings
+        .flatten()
+        .filter(|(_, value)| {
+            value
+                .as_str()
+                .is_some_and(|text| text.contains("{{secrets/"))
+        })
+        .map(|(key, value)| format!("{key}={value}"))
+        .collect();
+    secrets.sort();
+    secrets
 }
 
 fn update(world: &mut World, request: &Request) -> Result<Reply, ApiError> {
