@@ -4,12 +4,14 @@
 
 mod import_support;
 
+use std::collections::BTreeMap;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use import_support::{Stage, client, troubles};
 use lifeboat_databricks::{Body, Safety, segment};
-use lifeboat_import::Fate;
-use lifeboat_sim::{Fill, Sim};
+use lifeboat_import::{Fate, Options, Recheck, Silent, compare};
+use lifeboat_sim::{ADMIN, Fault, Fill, Sim, tree};
 use serde_json::{Map, Value, json};
 
 async fn get(sim: &Sim, path: &str) -> Value {
@@ -367,4 +369,145 @@ async fn git_folders_follow_the_branch() {
     assert_eq!(calls.len(), 1, "{calls:?}");
     assert!(calls[0].starts_with("PATCH /api/2.0/repos/"), "{calls:?}");
     assert!(again(&stage).await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn byte_order_marks_and_line_ends_are_no_drift_and_no_write_every_night() {
+    let sources = [
+        "# Databricks notebook source\r\na = 1\r\nb = 2\r\n",
+        "# Databricks notebook source\r\nmixed = 1\nends = 2\r\n",
+        "\u{feff}# Databricks notebook source\nmarked = 1\n",
+        "\u{feff}marked and without a header\r\n",
+    ];
+    for rewrites in [false, true] {
+        let stage = Stage::new(&Fill::small()).await;
+        stage.source.with(|world| {
+            let admin = world.admin();
+            for (at, content) in sources.iter().enumerate() {
+                let notebook = tree::Object::Notebook {
+                    language: "PYTHON",
+                    content: (*content).into(),
+                    jupyter: false,
+                };
+                tree::put(world, &format!("/Shared/source {at}"), notebook, &admin);
+            }
+        });
+        stage.export().await;
+        stage
+            .target
+            .switch(|switches| switches.rewrite_sources = rewrites);
+        let first = stage.apply(&stage.options()).await.unwrap();
+        assert_eq!(troubles(&first), Vec::<String>::new());
+        assert_eq!(first.comparison.unwrap().differences, []);
+        for recheck in [Recheck::None, Recheck::All] {
+            let options = Options {
+                recheck,
+                ..stage.options()
+            };
+            let night = stage.apply(&options).await.unwrap();
+            assert_eq!(night.writes, 0, "{rewrites} {recheck:?}");
+            assert_eq!(night.comparison.unwrap().differences, []);
+        }
+        let (archive, options) = (stage.open(), stage.options());
+        let alone = compare(&archive, &stage.client, &options, &Silent).await;
+        assert_eq!(alone.unwrap().differences, [], "{rewrites}");
+
+        // Another text is still another one.
+        import_notebook(&stage.target, "/Shared/source 0", "a = 1\nb = 3\n").await;
+        let night = stage.apply(&stage.options()).await.unwrap();
+        let kept = night
+            .objects
+            .iter()
+            .find(|one| one.name == "/Shared/source 0");
+        assert_eq!(kept.unwrap().fate, Fate::Skipped);
+    }
+}
+
+/// Owners of the clusters that people made, by name.
+async fn owners(sim: &Sim) -> BTreeMap<String, String> {
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let clusters = clusters(sim).await.into_iter();
+    clusters
+        .map(|one| (text(&one["cluster_name"]), text(&one["creator_user_name"])))
+        .collect()
+}
+
+const CHANGE_OWNER: &str = "/api/2.1/clusters/change-owner";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clusters_are_owned_by_who_made_them_and_secrets_in_them_can_be_changed() {
+    let stage = Stage::new(&Fill::small()).await;
+    let first = stage.apply(&stage.options()).await.unwrap();
+    assert_eq!(troubles(&first), Vec::<String>::new());
+    let owned = owners(&stage.source).await;
+    assert!(owned.values().any(|owner| owner != ADMIN), "{owned:?}");
+    assert_eq!(owners(&stage.target).await, owned);
+    assert_eq!(again(&stage).await, Vec::<String>::new());
+
+    // Only the owner may change the secrets that a cluster names.
+    let mut cluster = clusters(&stage.source).await;
+    cluster.retain(|one| one["state"] == "TERMINATED" && one["creator_user_name"] != ADMIN);
+    let cluster = cluster.first().unwrap();
+    let (id, owner) = (&cluster["cluster_id"], &cluster["creator_user_name"]);
+    let give = |owner: &Value| json!({"cluster_id": id, "owner_username": owner});
+    send(&stage.source, "POST", CHANGE_OWNER, give(&json!(ADMIN))).await;
+    let mut edit = cluster["spec"].clone();
+    if edit.is_null() {
+        let query = [("cluster_id", id.as_str().unwrap())];
+        let read = get_with(&stage.source, "/api/2.1/clusters/get", &query).await;
+        edit = read["spec"].clone();
+    }
+    edit["cluster_id"] = id.clone();
+    edit["spark_conf"]["spark.hidden"] = json!("{{secrets/analytics/orders-key-2}}");
+    send(&stage.source, "POST", "/api/2.1/clusters/edit", edit).await;
+    send(&stage.source, "POST", CHANGE_OWNER, give(owner)).await;
+    let edit = "/api/2.1/clusters/edit";
+    let calls = again(&stage).await;
+    let own = format!("POST {CHANGE_OWNER}");
+    let edit = format!("POST {edit}");
+    assert_eq!(calls, [own.clone(), own, edit.clone(), edit]);
+    assert_eq!(owners(&stage.target).await, owned);
+    assert_eq!(stage.differences(), Vec::<String>::new());
+    assert_eq!(again(&stage).await, Vec::<String>::new());
+
+    // Who has it by hand gives it back at the next import.
+    let there = clusters(&stage.target).await;
+    let taken = there
+        .iter()
+        .find(|one| one["creator_user_name"] != ADMIN)
+        .unwrap();
+    let take = json!({"cluster_id": taken["cluster_id"], "owner_username": ADMIN});
+    send(&stage.target, "POST", CHANGE_OWNER, take).await;
+    let calls = again(&stage).await;
+    assert!(
+        calls[0].ends_with(CHANGE_OWNER) && calls.len() == 2,
+        "{calls:?}"
+    );
+    assert_eq!(owners(&stage.target).await, owned);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_owner_whom_the_service_refuses_is_a_note_and_no_call_every_night() {
+    let stage = Stage::new(&Fill::small()).await;
+    stage.target.fault(Fault::status("POST", CHANGE_OWNER, 400));
+    let first = stage.apply(&stage.options()).await.unwrap();
+    let noted = troubles(&first);
+    assert!(!noted.is_empty());
+    assert!(
+        noted.iter().all(|one| one.contains("owner not changed")),
+        "{noted:?}"
+    );
+    assert_eq!(first.comparison.unwrap().differences, []);
+    stage.target.reset_calls();
+    let second = stage.apply(&stage.options()).await.unwrap();
+    assert_eq!(second.writes, 0, "{:?}", stage.writes());
+    assert_eq!(troubles(&second).len(), noted.len(), "named every night");
+    stage.target.clear_faults();
+    let options = Options {
+        recheck: Recheck::All,
+        ..stage.options()
+    };
+    let third = stage.apply(&options).await.unwrap();
+    assert_eq!(troubles(&third), Vec::<String>::new());
+    assert_eq!(owners(&stage.target).await, owners(&stage.source).await);
 }

@@ -76,6 +76,23 @@ pub fn without_source_header<'s>(language: &str, source: &'s [u8]) -> Option<&'s
     (first == header.as_bytes()).then_some(rest)
 }
 
+/// The source of a notebook without what a service may add, drop or write in its own way: byte order mark, header line,
+/// and the kind of its line ends. Before a mark the header is put like before any other text, so both may come twice.
+pub fn normal_source(language: &str, source: &[u8]) -> Vec<u8> {
+    let mut rest = source;
+    for _ in 0..2 {
+        rest = rest.strip_prefix(b"\xef\xbb\xbf").unwrap_or(rest);
+        rest = without_source_header(language, rest).unwrap_or(rest);
+    }
+    let mut normal = Vec::with_capacity(rest.len());
+    for (at, byte) in rest.iter().enumerate() {
+        if *byte != b'\r' || rest.get(at + 1) != Some(&b'\n') {
+            normal.push(*byte);
+        }
+    }
+    normal
+}
+
 /// True when a content begins with the header of a notebook in any language: imported with format AUTO it would become
 /// a notebook and lose its extension, so a file with it needs RAW.
 pub fn has_notebook_header(content: &[u8]) -> bool {
@@ -269,6 +286,29 @@ mod tests {
         assert!(!has_notebook_header(b"# Databricks notebook source \nx"));
         assert!(!has_notebook_header(b"\n# Databricks notebook source\n"));
         assert!(!has_notebook_header(b""));
+    }
+
+    #[test]
+    fn marks_headers_and_line_ends_make_no_other_source() {
+        let normal = |source: &str| normal_source("PYTHON", source.as_bytes());
+        let source = b"a = 1\n\nb = 2\n";
+        for same in [
+            "a = 1\n\nb = 2\n",
+            "# Databricks notebook source\na = 1\n\nb = 2\n",
+            "# Databricks notebook source\r\na = 1\r\n\r\nb = 2\r\n",
+            "\u{feff}a = 1\r\n\nb = 2\n",
+            "\u{feff}# Databricks notebook source\na = 1\n\nb = 2\n",
+            "# Databricks notebook source\n\u{feff}# Databricks notebook source\na = 1\n\nb = 2\n",
+        ] {
+            assert_eq!(normal(same), source, "{same:?}");
+        }
+        for another in [
+            "a = 1\r\rb = 2\n",
+            "a = 1\nb = 2\n",
+            "// Databricks notebook source\na = 1\n\nb = 2\n",
+        ] {
+            assert_ne!(normal(another), source, "{another:?}");
+        }
     }
 
     #[test]

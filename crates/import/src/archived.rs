@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use lifeboat_archive::{Archive, Fate, Inventory, LedgerLine, Listing, ReadError, Scope};
 use lifeboat_catalog::records::{self, AclLine, ContentRef, DbfsLine, ObjectRecord, WorkspaceLine};
-use lifeboat_catalog::{Layout, kinds};
+use lifeboat_catalog::{Layout, kinds, places};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -13,6 +13,7 @@ use crate::error::{Error, Rule};
 use crate::events::{Event, Observer};
 use crate::failback::Gone;
 use crate::map::Translation;
+use crate::target::{Content, TargetState, normal_digest};
 
 /// The records of an archive.
 #[derive(Debug, Clone, Default)]
@@ -33,6 +34,9 @@ pub struct ArchiveState {
     pub acls: BTreeMap<String, HashMap<String, Value>>,
     /// Digests of Jupyter notebooks by path, in the form in which they are compared; only those that were needed.
     pub normal: BTreeMap<String, String>,
+    /// The same of notebooks' sources ([`lifeboat_catalog::tree::normal_source`]); only of those that the target does not
+    /// hold to the byte.
+    pub(crate) sources: BTreeMap<String, String>,
     /// True when the whole workspace was asked for, by an administrator, and everything could be listed: what is not in
     /// the archive did not exist in the source.
     pub complete: bool,
@@ -72,6 +76,42 @@ impl ArchiveState {
     #[must_use]
     pub fn comparable<'a>(&'a self, path: &str, content: &'a ContentRef) -> &'a str {
         self.normal.get(path).unwrap_or(&content.sha256)
+    }
+
+    /// Whether what was read of the target is what a service makes of an archived content.
+    pub(crate) fn is_read_as(&self, path: &str, content: &ContentRef, read: &Content) -> bool {
+        let normal = self.sources.get(path);
+        read.is(self.comparable(path, content))
+            || (normal.is_some() && normal == read.normal.as_ref())
+    }
+
+    /// Prepares [`ArchiveState::is_read_as`] for sources of which the target holds another version: it may be the same
+    /// with other line ends. `place` is the path of the target for one of the source.
+    ///
+    /// # Errors
+    /// [`Error::Archive`].
+    pub(crate) fn normalise_sources(
+        &mut self,
+        archive: &Archive,
+        target: &TargetState,
+        place: impl Fn(&str) -> String,
+    ) -> Result<(), Error> {
+        for line in &self.tree {
+            let language = places::text(&line.facts, "language");
+            let (Some(content), Some(language)) = (&line.content, language) else {
+                continue;
+            };
+            let key = ("notebooks".to_owned(), place(&line.path));
+            let read = target.contents.get(&key);
+            let another =
+                read.is_some_and(|read| read.normal.is_some() && !read.is(&content.sha256));
+            if another && content.format == "SOURCE" && !self.sources.contains_key(&line.path) {
+                let bytes = read_member(archive, &content.path)?;
+                self.sources
+                    .insert(line.path.clone(), normal_digest(&language, &bytes));
+            }
+        }
+        Ok(())
     }
 
     /// Prepares [`ArchiveState::comparable`] for the Jupyter notebooks among these paths of the source.

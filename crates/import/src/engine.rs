@@ -451,6 +451,8 @@ async fn prepare(
         .collect();
     start.state.normalise(archive, &sources)?;
     read_contents(client, wanted, options.concurrency, &mut target).await?;
+    let place = |path: &str| resolver.path(path);
+    start.state.normalise_sources(archive, &target, place)?;
     if options.recheck != Recheck::None {
         let mut wanted = linked_acls(&start.state, &target, knowledge, &resolver);
         wanted.retain(|(_, id)| options.recheck.acls(id));

@@ -120,6 +120,7 @@ fn set_switches(switches: &mut Switches, body: &Value) -> Result<(), String> {
             "dbfs_disabled" => switches.dbfs_disabled = flag()?,
             "direct_download_limited" => switches.direct_download_limited = flag()?,
             "refuse_local_groups" => switches.refuse_local_groups = flag()?,
+            "rewrite_sources" => switches.rewrite_sources = flag()?,
             "acls_disabled" => switches.acls_disabled = flag()?,
             "scim_page" | "unstable_paging" | "home_after_seconds" | "home_after_reads" => {
                 let number =

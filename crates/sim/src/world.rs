@@ -31,6 +31,9 @@ pub struct Switches {
     pub direct_download_limited: bool,
     /// `POST /Groups` is refused, as in workspaces of some federated accounts.
     pub refuse_local_groups: bool,
+    /// An import as SOURCE loses its byte order mark and gets LF as line ends; else it is kept to the byte. Which of the
+    /// two the service does is not documented.
+    pub rewrite_sources: bool,
     /// The whole permissions API answers `FEATURE_DISABLED` (standard tier).
     pub acls_disabled: bool,
 }
@@ -47,6 +50,7 @@ impl Default for Switches {
             home_after_reads: 0,
             direct_download_limited: true,
             refuse_local_groups: false,
+            rewrite_sources: false,
             acls_disabled: false,
         }
     }

@@ -178,11 +178,10 @@ impl Judge<'_> {
             judged.places.push("type".to_owned());
             return;
         }
-        let wanted = self.state.comparable(&line.path, content);
         judged.verdict = match self.target.contents.get(&(action.kind.clone(), path)) {
-            Some(read) if read.is(wanted) => {
+            Some(read) if self.state.is_read_as(&line.path, content, read) => {
                 // The journal holds the digest of what was sent; the service writes such a notebook in its own way.
-                let rewritten = content.format == "JUPYTER" || read.digest != wanted;
+                let rewritten = content.format == "JUPYTER" || read.digest != content.sha256;
                 judged.form = rewritten.then(|| read.digest.clone());
                 Verdict::Equal
             }

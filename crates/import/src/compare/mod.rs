@@ -242,6 +242,7 @@ async fn pass(
     read?;
     granted_read?;
     target.acls = granted.acls;
+    state.normalise_sources(comparing.archive, target, |path| homes.path(path))?;
     let judge = Judge {
         state,
         target,

@@ -13,8 +13,8 @@ use crate::target::{Content, TargetState, Wanted};
 
 /// One content, seen from all sides.
 pub(super) struct Side<'a> {
-    /// SHA-256 of the archived content, as it compares with the target's.
-    pub archived: &'a str,
+    /// True when the target's content was read and is what the service makes of the archived one.
+    pub equal: bool,
     /// SHA-256 of the archived content, as the journal holds it.
     pub written: &'a str,
     /// What the journal knows.
@@ -45,7 +45,7 @@ pub(super) fn decide(side: &Side<'_>, options: &Options) -> (What, Option<String
     if side.there.is_none() {
         return (What::Create, None, false);
     }
-    let equal = side.is_read_as(Some(side.archived));
+    let equal = side.equal;
     if options.into_source {
         return match side.entry {
             Some(entry) if entry.is_create_pending() && (equal || side.in_flight) => {

@@ -947,6 +947,7 @@ fn content(digest: &str) -> crate::target::Content {
     crate::target::Content {
         digest: digest.to_owned(),
         without_header: None,
+        normal: None,
     }
 }
 

@@ -357,16 +357,15 @@ impl<'a> Builder<'a> {
                 info.object_type
             ));
         }
+        let key = (kind.name.to_owned(), path.to_owned());
+        let read = self.target.contents.get(&key);
         let side = Side {
-            archived: self.archive.comparable(&line.path, content),
+            equal: read.is_some_and(|read| self.archive.is_read_as(&line.path, content, read)),
             written: &content.sha256,
             entry: self.journal.entry(kind.name, &line.path),
             there: info.map(|info| info.object_id.as_str()),
             modified_at: info.and_then(|info| info.modified_at),
-            read: self
-                .target
-                .contents
-                .get(&(kind.name.to_owned(), path.to_owned())),
+            read,
             in_flight: false,
             has_access: true,
         };
@@ -413,13 +412,14 @@ impl<'a> Builder<'a> {
             (_, None) => action(What::Blocked).because("the archive does not hold its content"),
             (info, Some(content)) => {
                 let key = ("dbfs".to_owned(), line.path.clone());
+                let read = self.target.contents.get(&key);
                 let side = Side {
-                    archived: &content.sha256,
+                    equal: read.is_some_and(|read| read.is(&content.sha256)),
                     written: &content.sha256,
                     entry: self.journal.entry("dbfs", &line.path),
                     there: info.map(|_| line.path.as_str()),
                     modified_at: info.and_then(|info| info.modified_at),
-                    read: self.target.contents.get(&key),
+                    read,
                     in_flight: self
                         .journal
                         .entry("dbfs", &line.path)

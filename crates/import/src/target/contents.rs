@@ -38,6 +38,8 @@ pub(crate) struct Content {
     /// That of a notebook's source without its first line, where that is the header: the service puts it before a
     /// source that lacks it.
     pub without_header: Option<String>,
+    /// That of a notebook's source in the form of [`tree::normal_source`].
+    pub normal: Option<String>,
 }
 
 impl Content {
@@ -60,6 +62,7 @@ pub(crate) async fn read_contents(
             digest.map(|digest| Content {
                 digest,
                 without_header: None,
+                normal: None,
             })
         } else {
             read_content(client, &wanted).await
@@ -130,6 +133,7 @@ pub(crate) async fn read_content(
         without_header: language
             .and_then(|language| tree::without_source_header(language, &bytes))
             .map(|rest| Digest::of(rest).to_string()),
+        normal: language.map(|language| normal_digest(language, &bytes)),
     })
 }
 
@@ -139,6 +143,11 @@ fn decoded(reply: &Value) -> Bytes {
     STANDARD
         .decode(text.as_bytes())
         .map_or_else(|_| Bytes::from(text), Bytes::from)
+}
+
+/// SHA-256 of a notebook's source in the form of [`tree::normal_source`].
+pub(crate) fn normal_digest(language: &str, source: &[u8]) -> String {
+    Digest::of(&tree::normal_source(language, source)).to_string()
 }
 
 /// SHA-256 of a content; Jupyter notebooks by meaning.

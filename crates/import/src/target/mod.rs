@@ -10,7 +10,9 @@ use lifeboat_catalog::Target;
 use lifeboat_catalog::acl::Principal;
 use serde_json::Value;
 
-pub(crate) use contents::{Content, Wanted, dbfs_digest, digest_of, read_content, read_contents};
+pub(crate) use contents::{
+    Content, Wanted, dbfs_digest, digest_of, normal_digest, read_content, read_contents,
+};
 pub use offer::{Asked, NodeType, Offer};
 pub(crate) use offer::{account_groups, missing_account_groups, read as read_offer};
 pub(crate) use read::{

@@ -23,11 +23,14 @@ struct Import {
 }
 
 pub(super) fn import(world: &mut World, request: &Request) -> Result<Reply, ApiError> {
-    let import = if request.content_type.starts_with("multipart/form-data") {
+    let mut import = if request.content_type.starts_with("multipart/form-data") {
         from_form(request)?
     } else {
         from_json(request)?
     };
+    if import.format == "SOURCE" && world.switches.rewrite_sources {
+        import.content = notebook::rewritten(&import.content);
+    }
     let (path, object) = interpret(&import)?;
     check_size(&import, &object)?;
     parent_of(world, &request.caller, &path)?;

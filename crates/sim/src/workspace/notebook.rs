@@ -73,6 +73,17 @@ pub(super) fn with_header(language: &str, content: Bytes) -> Bytes {
     Bytes::from(text)
 }
 
+/// A source without a byte order mark, with LF as line ends.
+pub(super) fn rewritten(content: &Bytes) -> Bytes {
+    match std::str::from_utf8(content) {
+        Ok(text) => {
+            let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+            Bytes::from(text.replace("\r\n", "\n"))
+        }
+        Err(_) => content.clone(),
+    }
+}
+
 /// The source text of a notebook; outputs are lost.
 #[must_use]
 pub fn source(language: &str, content: &Bytes, jupyter: bool) -> Bytes {
