@@ -2,6 +2,7 @@
 
 mod archive;
 mod connection;
+mod folder;
 mod names;
 mod output;
 mod selection;
@@ -10,6 +11,7 @@ mod size;
 
 pub(crate) use archive::ArchiveArgs;
 pub(crate) use connection::ConnectionArgs;
+pub(crate) use folder::{FolderArgs, parse_age};
 pub(crate) use names::{parse_folder, parse_workspace_id};
 pub(crate) use output::{Narration, OutputArgs};
 pub(crate) use selection::SelectionArgs;

@@ -2,15 +2,17 @@
 
 mod base;
 mod check;
+mod prune;
 mod run;
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
 use lifeboat_console::{Console, Settings};
 
-use crate::args::{ConnectionArgs, HELP_WIDTH};
+use crate::args::HELP_WIDTH;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::frame;
@@ -30,6 +32,7 @@ pub(crate) struct Cli {
 enum Command {
     Run(run::RunArgs),
     Check(check::CheckArgs),
+    Prune(prune::PruneArgs),
 }
 
 /// Everything behind `main`.
@@ -46,6 +49,7 @@ impl Cli {
         match &self.command {
             Command::Run(args) => args.output.settings(),
             Command::Check(args) => args.output.settings(),
+            Command::Prune(args) => args.output.settings(),
         }
     }
 
@@ -53,13 +57,16 @@ impl Cli {
         match &self.command {
             Command::Run(args) => run::run(args, console),
             Command::Check(args) => check::run(args, console),
+            Command::Prune(args) => prune::run(args, console),
         }
     }
 
-    pub(crate) fn connection(&mut self) -> &mut ConnectionArgs {
+    /// From now on only this configuration file counts, where the command asks a workspace.
+    pub(crate) fn isolate(&mut self, config_file: &Path) {
         match &mut self.command {
-            Command::Run(args) => &mut args.connection,
-            Command::Check(args) => &mut args.connection,
+            Command::Run(args) => args.connection.isolate(config_file),
+            Command::Check(args) => args.connection.isolate(config_file),
+            Command::Prune(_) => {}
         }
     }
 }

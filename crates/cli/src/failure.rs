@@ -43,6 +43,10 @@ pub(crate) enum Failure {
     },
     #[error("--workspace says which archive FOLDER/latest is, and {archive} is one archive")]
     NotLatest { archive: String },
+    #[error("these rules keep no archive")]
+    KeepsNothing,
+    #[error("without a terminal it has to be said whether to delete")]
+    Unattended,
     #[error(transparent)]
     Storage(#[from] lifeboat_storage::Error),
     #[error(transparent)]
@@ -105,7 +109,9 @@ impl Failure {
             Self::LimitsFile { .. }
             | Self::Limits { .. }
             | Self::Epoch { .. }
-            | Self::NotLatest { .. } => Exit::Usage,
+            | Self::NotLatest { .. }
+            | Self::KeepsNothing
+            | Self::Unattended => Exit::Usage,
             Self::Storage(error) => Exit::of(error.exit_code()),
             Self::Open { source, .. } => of_read(source),
             Self::Inspect(error) => of_inspect(error),

@@ -3,7 +3,9 @@
 mod cat;
 mod extract;
 mod info;
+mod list;
 mod ls;
+mod status;
 mod verify;
 
 use std::process::ExitCode;
@@ -35,6 +37,8 @@ enum Command {
     Cat(cat::CatArgs),
     Extract(extract::ExtractArgs),
     Verify(verify::VerifyArgs),
+    List(list::ListArgs),
+    Status(status::StatusArgs),
 }
 
 /// Everything behind `main`.
@@ -54,6 +58,8 @@ impl Cli {
             Command::Cat(args) => args.narration.settings(),
             Command::Extract(args) => args.output.settings(),
             Command::Verify(args) => args.output.settings(),
+            Command::List(args) => args.output.settings(),
+            Command::Status(args) => args.output.settings(),
         }
     }
 
@@ -64,6 +70,8 @@ impl Cli {
             Command::Cat(args) => cat::run(args, console),
             Command::Extract(args) => extract::run(args, console),
             Command::Verify(args) => verify::run(args, console),
+            Command::List(args) => list::run(&args, console),
+            Command::Status(args) => status::run(&args, console),
         }
     }
 }

@@ -14,4 +14,5 @@ pub mod inspect;
 mod observe;
 mod place;
 pub mod reference;
+mod shelf;
 mod show;

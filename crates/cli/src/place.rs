@@ -84,7 +84,7 @@ fn open_in(place: &Place, region: Region, console: &Arc<Console>) -> Result<Arch
 }
 
 /// Says that it is the copy that is read, and what that means.
-fn tell(console: &Console, served: &Served) {
+pub(crate) fn tell(console: &Console, served: &Served) {
     let mut text = format!("reading from the secondary region, {}", served.host);
     if let Some(error) = &served.instead_of {
         text.push_str(&format!(", because {error}"));

@@ -109,6 +109,13 @@ impl Console {
         }
     }
 
+    /// A part of the answer for JSON readers only: people find the same facts in a table.
+    pub fn record(&self, event: &str, fields: Value) {
+        if self.is_json() {
+            self.result(event, fields, "");
+        }
+    }
+
     /// A line of an answer that was asked for, for people only: JSON readers find the same facts in an object. Printed
     /// even with `-q`.
     pub fn answer(&self, text: &str) {

@@ -315,7 +315,7 @@ impl<'c> Stage<'c> {
     fn lifeboat_export(&mut self, arguments: &[&str]) -> Result<(), Failure> {
         let mut cli = export::Cli::try_parse_from(self.show("lifeboat-export", arguments))
             .map_err(misspelt)?;
-        cli.connection().isolate(&self.profiles());
+        cli.isolate(&self.profiles());
         self.exit = self.exit.and(cli.run(self.console)?);
         Ok(())
     }

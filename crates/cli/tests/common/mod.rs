@@ -158,10 +158,20 @@ pub fn stderr(assert: &Assert) -> String {
 
 /// A small archive, made once per test process: its bytes.
 pub fn small_archive() -> &'static [u8] {
-    static BYTES: OnceLock<Vec<u8>> = OnceLock::new();
+    &small().0
+}
+
+/// The descriptor of the small archive.
+pub fn small_descriptor() -> Value {
+    serde_json::from_slice(&small().1).unwrap()
+}
+
+fn small() -> &'static (Vec<u8>, Vec<u8>) {
+    static BYTES: OnceLock<(Vec<u8>, Vec<u8>)> = OnceLock::new();
     BYTES.get_or_init(|| {
         let room = Room::filled();
-        std::fs::read(room.export("small.tar.zst")).unwrap()
+        let archive = std::fs::read(room.export("small.tar.zst")).unwrap();
+        (archive, std::fs::read(room.path("small.json")).unwrap())
     })
 }
 
@@ -209,7 +219,9 @@ fn merge(known: &mut Value, more: Value) {
 }
 
 fn reduce(key: &str, value: &mut Value) {
-    const WORDS: [&str; 12] = [
+    const WORDS: [&str; 14] = [
+        "standing",
+        "action",
         "event",
         "command",
         "version",

@@ -1,0 +1,329 @@
+//! `lifeboat-export prune`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Args;
+use jiff::Timestamp;
+use lifeboat_console::{Align, Console, Table, bytes};
+use lifeboat_storage::retention::{Judged, Policy, judge, old_litter};
+use lifeboat_storage::{Error, Listed, Listing, Litter, Place, Removed, Remover, Settings};
+use serde_json::{Value, json};
+
+use crate::args::OutputArgs;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::frame::in_thread;
+use crate::shelf;
+
+/// Delete the archives that no rule keeps
+///
+/// Each workspace by itself, by descriptors alone. Only complete archives of a whole workspace are counted, and the newest of
+/// them always stays. Incomplete, partial and selection archives stay for some days and displace nothing; what has no
+/// usable descriptor is never deleted. Each keep and each delete comes with its reason. When the folder cannot be listed
+/// to its end, nothing is deleted.
+///
+/// On a terminal nothing is deleted without `--apply`. Elsewhere one of `--apply` and `--dry-run` has to be given.
+#[derive(Args, Debug, Clone)]
+#[command(after_help = "Examples:
+  lifeboat-export prune backups/ --keep-last 7
+  lifeboat-export prune abfss://vault@account.dfs.core.windows.net/nightly/ --keep-last 3 --keep-daily 7 \\
+      --keep-weekly 5 --keep-monthly 12 --keep-yearly 3 --apply")]
+pub(crate) struct PruneArgs {
+    /// The folder: a path or a URL (az://, abfss://, https://, s3://)
+    #[arg(value_name = "PLACE")]
+    place: PathBuf,
+    #[command(flatten)]
+    rules: RuleArgs,
+    /// Only archives of this workspace
+    #[arg(long, value_name = "ID")]
+    workspace: Option<String>,
+    /// Delete; without it, what would be deleted is shown
+    #[arg(long, visible_alias = "yes", conflicts_with = "dry_run")]
+    apply: bool,
+    /// Delete nothing, only show
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+#[derive(Args, Debug, Clone)]
+#[command(next_help_heading = "Rules")]
+struct RuleArgs {
+    /// Keep the newest archives
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    keep_last: u32,
+    /// Keep the newest archive of each of the last days (UTC) that have one
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    keep_daily: u32,
+    /// The same for weeks, Monday to Sunday
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    keep_weekly: u32,
+    /// The same for months
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    keep_monthly: u32,
+    /// The same for years
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    keep_yearly: u32,
+    /// Keep incomplete, partial and selection archives, and descriptors without an archive, for so many days
+    #[arg(long, value_name = "DAYS", default_value_t = 14)]
+    keep_incomplete_days: u32,
+}
+
+impl RuleArgs {
+    fn policy(&self) -> Result<Policy, Failure> {
+        let policy = Policy {
+            last: self.keep_last,
+            daily: self.keep_daily,
+            weekly: self.keep_weekly,
+            monthly: self.keep_monthly,
+            yearly: self.keep_yearly,
+            others_days: self.keep_incomplete_days,
+        };
+        if policy.keeps_nothing() {
+            return Err(Failure::KeepsNothing);
+        }
+        Ok(policy)
+    }
+}
+
+pub(crate) fn run(args: &PruneArgs, console: &Arc<Console>) -> Result<Exit, Failure> {
+    let policy = args.rules.policy()?;
+    if !args.apply && !args.dry_run && !console.settings().stdout_terminal {
+        return Err(Failure::Unattended);
+    }
+    let place = shelf::folder(&args.place)?;
+    // Never the copy: what it lacks may be what the rules would keep.
+    let listing = Arc::new(shelf::list_of_primary(&place, console)?);
+    let now = Timestamp::now();
+    let workspace = args.workspace.as_deref();
+    let judged = judge(&listing, workspace, &policy, now);
+    let litter: Vec<&Litter> = old_litter(&listing, workspace, &policy, now).collect();
+    show(console, &judged, &litter, now);
+    let doomed: Vec<Doomed> = judged
+        .iter()
+        .filter(|judged| judged.verdict.is_delete())
+        .map(|judged| Doomed::Archive(Box::new(judged.archive.clone())))
+        .chain(
+            litter
+                .into_iter()
+                .cloned()
+                .map(|litter| Doomed::Litter(Box::new(litter))),
+        )
+        .collect();
+    let kept = judged
+        .iter()
+        .filter(|judged| !judged.verdict.is_delete())
+        .count();
+    if !args.apply {
+        return Ok(dry(console, &place, kept, &doomed));
+    }
+    let outcome = remove(&listing, doomed, console)?;
+    Ok(outcome.tell(console, &place, kept))
+}
+
+fn show(console: &Console, judged: &[Judged<'_>], litter: &[&Litter], now: Timestamp) {
+    let mut table = Table::new(&[
+        ("workspace", Align::Left),
+        ("started", Align::Left),
+        ("age", Align::Left),
+        ("what", Align::Left),
+        ("size", Align::Right),
+        ("", Align::Left),
+        ("because", Align::Left),
+        ("archive", Align::Left),
+    ]);
+    for Judged { archive, verdict } in judged {
+        let action = if verdict.is_delete() {
+            "delete"
+        } else {
+            "keep"
+        };
+        let mut fields = shelf::fields(archive, now);
+        if let Value::Object(map) = &mut fields {
+            map.insert("action".to_owned(), action.into());
+            map.insert("reasons".to_owned(), verdict.reasons().into());
+        }
+        console.record("archive", fields);
+        let mut row = shelf::begin_of_row(archive, now).to_vec();
+        row.extend([
+            archive.standing().word().to_owned(),
+            bytes(archive.size),
+            action.to_owned(),
+            verdict.reasons().join(", "),
+            archive.name.clone(),
+        ]);
+        table.row(row);
+    }
+    for litter in litter {
+        let fields = json!({"descriptor": litter.place.to_string(), "action": "delete"});
+        console.record("litter", fields);
+        let because = "an old descriptor without an archive";
+        let row = [
+            &litter.descriptor.workspace_id,
+            "",
+            "",
+            "litter",
+            "",
+            "delete",
+            because,
+            &litter.name,
+        ];
+        table.row(row.map(str::to_owned));
+    }
+    if !table.is_empty() {
+        console.table(&table);
+        console.line("");
+    }
+}
+
+/// What is to be deleted.
+enum Doomed {
+    Archive(Box<Listed>),
+    Litter(Box<Litter>),
+}
+
+impl Doomed {
+    fn place(&self) -> &Place {
+        match self {
+            Self::Archive(archive) => &archive.place,
+            Self::Litter(litter) => &litter.place,
+        }
+    }
+
+    fn size(&self) -> u64 {
+        match self {
+            Self::Archive(archive) => archive.size,
+            Self::Litter(_) => 0,
+        }
+    }
+
+    fn remove(&self, remover: &Remover) -> Result<Removed, Error> {
+        match self {
+            Self::Archive(archive) => remover.archive(archive),
+            Self::Litter(litter) => remover.litter(litter).map(|()| Removed { left: None }),
+        }
+    }
+}
+
+fn dry(console: &Console, place: &Place, kept: usize, doomed: &[Doomed]) -> Exit {
+    let size: u64 = doomed.iter().map(Doomed::size).sum();
+    console.line(&format!(
+        "dry run: {} would be deleted ({}), {kept} archives stay; `--apply` deletes",
+        doomed.len(),
+        bytes(size)
+    ));
+    console.summary(json!({
+        "command": "lifeboat-export prune",
+        "exit_code": Exit::Done.code(),
+        "place": place.to_string(),
+        "applied": false,
+        "kept": kept,
+        "would_delete": doomed.len(),
+        "bytes": size,
+    }));
+    Exit::Done
+}
+
+#[derive(Default)]
+struct Outcome {
+    deleted: u64,
+    bytes: u64,
+    /// What stays although it was to go.
+    refused: u64,
+    /// Not tried, because the store was lost.
+    not_tried: u64,
+    exit: Option<Exit>,
+}
+
+fn remove(
+    listing: &Arc<Listing>,
+    doomed: Vec<Doomed>,
+    console: &Arc<Console>,
+) -> Result<Outcome, Failure> {
+    let (listing, console) = (Arc::clone(listing), Arc::clone(console));
+    in_thread(
+        move || {
+            let remover = Remover::open(&listing, &Settings::from_env())?;
+            let mut outcome = Outcome::default();
+            console.phase(PHASE, Some(doomed.len() as u64));
+            let mut rest = doomed.iter();
+            for (done, one) in rest.by_ref().enumerate() {
+                let lost = outcome.add(one, one.remove(&remover), &console);
+                console.progress(PHASE, done as u64 + 1, None, 0);
+                if lost {
+                    break;
+                }
+            }
+            outcome.not_tried = rest.count() as u64;
+            console.end_phases();
+            Ok(outcome)
+        },
+        || {},
+    )
+}
+
+const PHASE: &str = "deleting";
+
+impl Outcome {
+    /// Counts and tells how one went. The store is lost when it does not answer any more.
+    fn add(&mut self, one: &Doomed, removed: Result<Removed, Error>, console: &Console) -> bool {
+        let place = one.place().to_string();
+        let error = match removed {
+            Ok(removed) => {
+                self.deleted += 1;
+                self.bytes += one.size();
+                let fields = json!({"place": place});
+                console.detail("deleted", fields, &format!("deleted {place}"));
+                removed.left
+            }
+            Err(error) => {
+                self.refused += 1;
+                Some(error)
+            }
+        };
+        let Some(error) = error else {
+            return false;
+        };
+        let exit = match Exit::of(error.exit_code()) {
+            Exit::Refused => Exit::Refused,
+            _ if error.is_outage() => Exit::Failed,
+            _ => Exit::Gaps,
+        };
+        self.exit = Some(self.exit.map_or(exit, |before| before.and(exit)));
+        let fields = json!({"place": place, "reason": error.to_string()});
+        console.warning_with("refused", fields, &format!("not deleted: {error}"));
+        error.is_outage()
+    }
+
+    fn tell(&self, console: &Console, place: &Place, kept: usize) -> Exit {
+        let exit = self.exit.unwrap_or(Exit::Done);
+        let mut text = format!(
+            "deleted {} ({}), {kept} archives stay",
+            self.deleted,
+            bytes(self.bytes)
+        );
+        for (count, what) in [
+            (self.refused, "could not be deleted"),
+            (self.not_tried, "were not tried"),
+        ] {
+            if count > 0 {
+                text.push_str(&format!(", {count} {what}"));
+            }
+        }
+        console.line(&text);
+        console.summary(json!({
+            "command": "lifeboat-export prune",
+            "exit_code": exit.code(),
+            "place": place.to_string(),
+            "applied": true,
+            "kept": kept,
+            "deleted": self.deleted,
+            "bytes": self.bytes,
+            "refused": self.refused,
+            "not_tried": self.not_tried,
+        }));
+        exit
+    }
+}

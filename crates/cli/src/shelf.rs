@@ -1,0 +1,116 @@
+//! Folders of archives: listing one, and what several commands show of the archives in it.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use lifeboat_archive::Descriptor;
+use lifeboat_console::{Console, duration};
+use lifeboat_storage::{Listed, Listing, Place, Region, Served, Settings, State};
+use serde_json::{Value, json};
+
+use crate::args::FolderArgs;
+use crate::failure::Failure;
+use crate::frame::in_thread;
+use crate::place::tell;
+use crate::show::to_json;
+
+/// The folder at a path or URL. A path that is there wins over a URL that is written alike.
+pub(crate) fn folder(text: &Path) -> Result<Place, Failure> {
+    match text.to_str() {
+        Some(written) if !text.exists() => Ok(Place::parse(written)?),
+        _ => Ok(Place::Local(text.to_owned())),
+    }
+}
+
+/// Lists a folder in the primary region alone.
+pub(crate) fn list_of_primary(place: &Place, console: &Arc<Console>) -> Result<Listing, Failure> {
+    let place = place.clone();
+    let work = move || Ok(Listing::of_primary(&place, &Settings::from_env())?);
+    listing(work, console)
+}
+
+fn listing(
+    work: impl FnOnce() -> Result<Listing, Failure> + Send + 'static,
+    console: &Console,
+) -> Result<Listing, Failure> {
+    console.phase("listing", None);
+    let listing = in_thread(work, || {})?;
+    console.end_phases();
+    for archive in &listing.archives {
+        if let Some(what) = unclear(archive) {
+            let fields = json!({"archive": archive.place.to_string()});
+            let text = format!("{}: {what}", archive.name);
+            console.warning_with("unclear", fields, &text);
+        }
+    }
+    Ok(listing)
+}
+
+/// Why it is not known what an archive is.
+fn unclear(archive: &Listed) -> Option<&str> {
+    match &archive.state {
+        State::Described(_) => None,
+        State::Undescribed => Some("no descriptor is beside it, so it counts for nothing"),
+        State::Unclear { what } => Some(what),
+    }
+}
+
+/// What scripts get to know of an archive.
+pub(crate) fn fields(archive: &Listed, now: Timestamp) -> Value {
+    let age = lifeboat_storage::retention::age(archive, now);
+    json!({
+        "archive": archive.place.to_string(),
+        "standing": archive.standing().word(),
+        "size": archive.size,
+        "stored": archive.modified.to_string(),
+        "signed": archive.signature.is_some(),
+        "age_seconds": age.map(|age| age.as_secs()),
+        "future": archive.is_of_the_future(now),
+        "descriptor": archive.descriptor().map(to_json),
+        "unclear": unclear(archive),
+    })
+}
+
+/// Workspace, begin and age of an archive, for the first columns of a table.
+pub(crate) fn begin_of_row(archive: &Listed, now: Timestamp) -> [String; 3] {
+    let text =
+        |cell: fn(&Descriptor) -> String| archive.descriptor().map_or_else(String::new, cell);
+    [
+        text(|descriptor| descriptor.workspace_id.clone()),
+        text(|descriptor| descriptor.started.to_string()),
+        match lifeboat_storage::retention::age(archive, now) {
+            None => String::new(),
+            Some(_) if archive.is_of_the_future(now) => "in the future".to_owned(),
+            Some(age) => age_text(age),
+        },
+    ]
+}
+
+/// A length of time for people; none is negative.
+pub(crate) fn age_text(age: SignedDuration) -> String {
+    duration(Duration::try_from(age).unwrap_or(Duration::ZERO))
+}
+
+impl FolderArgs {
+    /// Lists the folder in the region that was asked for, and warns of archives that are not what their descriptor says.
+    pub(crate) fn list(&self, console: &Arc<Console>) -> Result<Listing, Failure> {
+        let region = if self.secondary {
+            Region::Secondary
+        } else {
+            Region::Primary
+        };
+        let (place, told) = (folder(&self.place)?, Arc::clone(console));
+        let work = move || {
+            let notice = |served: &Served| tell(&told, served);
+            Ok(Listing::read(
+                &place,
+                &Settings::from_env(),
+                region,
+                &notice,
+            )?)
+        };
+        listing(work, console)
+    }
+}

@@ -1,0 +1,330 @@
+//! Folders of archives: list, latest, status, prune.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
+
+mod common;
+
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use assert_cmd::assert::Assert;
+use common::{shape, small_archive, stderr, stdout, tool};
+use serde_json::{Value, json};
+
+/// A folder with archives that were made hours ago.
+struct Shelf {
+    dir: tempfile::TempDir,
+    descriptor: Value,
+}
+
+impl Shelf {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("backups")).unwrap();
+        Self {
+            dir,
+            descriptor: common::small_descriptor(),
+        }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join("backups").join(name)
+    }
+
+    /// An archive of `workspace` whose run began so many hours ago; `change` changes its descriptor.
+    fn put(&self, workspace: &str, hours: i64, change: impl FnOnce(&mut Value)) -> String {
+        let mut descriptor = self.descriptor.clone();
+        let started = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(hours);
+        descriptor["workspace-id"] = json!(workspace);
+        descriptor["started"] = json!(started.to_string());
+        descriptor["finished"] = json!(started.to_string());
+        change(&mut descriptor);
+        let name = format!("{workspace}-{hours:05}");
+        std::fs::write(self.path(&format!("{name}.tar.zst")), small_archive()).unwrap();
+        std::fs::write(self.path(&format!("{name}.json")), descriptor.to_string()).unwrap();
+        format!("{name}.tar.zst")
+    }
+
+    fn complete(&self, workspace: &str, hours: i64) -> String {
+        self.put(workspace, hours, |_| {})
+    }
+
+    fn run(&self, name: &str, arguments: &[&str]) -> Assert {
+        tool(self.dir.path(), name, arguments).assert()
+    }
+
+    fn inspect(&self, arguments: &[&str]) -> Assert {
+        self.run("lifeboat-inspect", arguments)
+    }
+
+    fn prune(&self, arguments: &[&str]) -> Assert {
+        let mut all = vec!["prune", "backups/"];
+        all.extend(arguments);
+        self.run("lifeboat-export", &all)
+    }
+
+    fn names(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(self.path("")).unwrap();
+        let mut names: Vec<String> = entries
+            .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+            .collect();
+        names.sort();
+        names
+    }
+}
+
+fn last(assert: &Assert) -> Value {
+    serde_json::from_str(stdout(assert).lines().last().unwrap()).unwrap()
+}
+
+fn age_file(path: &Path, days: u64) {
+    let then = SystemTime::now() - std::time::Duration::from_secs(days * 86_400);
+    let file = std::fs::File::options().append(true).open(path).unwrap();
+    file.set_modified(then).unwrap();
+}
+
+#[test]
+fn a_folder_is_listed_with_what_each_archive_is_good_for() {
+    let shelf = Shelf::new();
+    shelf.complete("7", 3);
+    shelf.put("7", 50, |descriptor| {
+        descriptor["inventory"] = json!("incomplete")
+    });
+    shelf.put("8", 4, |descriptor| {
+        descriptor["scope"] = json!("selection")
+    });
+    std::fs::write(shelf.path("x.tar.zst"), b"no descriptor").unwrap();
+    std::fs::write(shelf.path("notes.txt"), b"foreign").unwrap();
+    let assert = shelf.inspect(&["list", "backups"]).success();
+    let text = stdout(&assert);
+    for expected in [
+        "workspace  started",
+        "complete",
+        "incomplete",
+        "selection",
+        "2 d 2 h",
+        "4 archives (1 complete, 1 unknown)",
+        "1 other files",
+    ] {
+        assert!(text.contains(expected), "{expected}: {text}");
+    }
+    assert!(stderr(&assert).contains("x.tar.zst: no descriptor is beside it"));
+    let assert = shelf
+        .inspect(&["list", "backups", "--json", "--workspace", "8"])
+        .success();
+    assert_eq!(last(&assert)["archives"], 2, "one of 8 and the unknown one");
+    insta::assert_snapshot!(
+        "inspect-list",
+        shape(&stdout(&shelf.inspect(&["list", "backups", "--json"])))
+    );
+}
+
+#[test]
+fn latest_is_read_wherever_an_archive_is() {
+    let shelf = Shelf::new();
+    shelf.complete("7", 30);
+    let newest = shelf.complete("7", 3);
+    shelf.put("7", 1, |descriptor| {
+        descriptor["inventory"] = json!("incomplete")
+    });
+    shelf.put("7", -48, |_| {});
+    let assert = shelf.inspect(&["info", "backups/latest"]).success();
+    assert!(stdout(&assert).contains(&newest), "{}", stdout(&assert));
+    assert!(stderr(&assert).contains("latest is backups/7-00003.tar.zst"));
+    let assert = shelf
+        .inspect(&["cat", "backups/latest", "bagit.txt"])
+        .success();
+    assert!(
+        stdout(&assert).starts_with("BagIt-Version"),
+        "{}",
+        stdout(&assert)
+    );
+    shelf.complete("8", 2);
+    let assert = shelf.inspect(&["info", "backups/latest"]).code(2);
+    assert!(
+        stderr(&assert).contains("several workspaces: 7, 8"),
+        "{}",
+        stderr(&assert)
+    );
+    let assert = shelf
+        .inspect(&["info", "backups/latest", "--workspace", "8"])
+        .success();
+    assert!(stdout(&assert).contains("8-00002"), "{}", stdout(&assert));
+    shelf
+        .inspect(&["info", "backups/latest", "--workspace", "9"])
+        .code(1);
+    let one = format!("backups/{newest}");
+    shelf.inspect(&["info", &one, "--workspace", "7"]).code(2);
+    shelf.inspect(&["info", "nowhere/latest"]).code(1);
+}
+
+#[test]
+fn status_is_a_dead_mans_switch() {
+    let shelf = Shelf::new();
+    let assert = shelf.inspect(&["status", "backups"]).code(13);
+    assert!(
+        stdout(&assert).contains("no archive of any workspace"),
+        "{}",
+        stdout(&assert)
+    );
+    shelf.complete("7", 3);
+    shelf.complete("7", 30);
+    let assert = shelf
+        .inspect(&["status", "backups", "--min-count", "2"])
+        .success();
+    let text = stdout(&assert);
+    assert!(
+        text.starts_with("7: ok, newest 3 h 0 min old (7-00003.tar.zst), 2 complete"),
+        "{text}"
+    );
+    shelf
+        .inspect(&["status", "backups", "--min-count", "3"])
+        .code(13);
+    let assert = shelf
+        .inspect(&["status", "backups", "--max-age", "2h"])
+        .code(13);
+    assert!(
+        stdout(&assert).contains("TROUBLE: too old, at most 2 h 0 min allowed"),
+        "{}",
+        stdout(&assert)
+    );
+    // A fresh one that does not count changes nothing, another workspace does.
+    shelf.put("7", 1, |descriptor| {
+        descriptor["inventory"] = json!("incomplete")
+    });
+    shelf
+        .inspect(&["status", "backups", "--max-age", "2h"])
+        .code(13);
+    shelf.complete("8", 27);
+    let assert = shelf.inspect(&["status", "backups", "--json"]).code(13);
+    insta::assert_snapshot!("inspect-status", shape(&stdout(&assert)));
+    assert_eq!(last(&assert)["in_trouble"], 1);
+    shelf
+        .inspect(&["status", "backups", "--workspace", "7"])
+        .success();
+    shelf
+        .inspect(&["status", "backups", "--workspace", "9"])
+        .code(13);
+    shelf.inspect(&["status", "nowhere"]).code(1);
+    shelf.inspect(&["status", "backups", "--secondary"]).code(2);
+    shelf
+        .inspect(&["status", "backups", "--max-age", "soon"])
+        .code(2);
+}
+
+#[test]
+fn a_cut_archive_is_not_fresh() {
+    let shelf = Shelf::new();
+    let name = shelf.complete("7", 3);
+    std::fs::write(shelf.path(&name), b"cut").unwrap();
+    let assert = shelf.inspect(&["status", "backups"]).code(13);
+    assert!(
+        stderr(&assert).contains("this one has 3"),
+        "{}",
+        stderr(&assert)
+    );
+}
+
+#[test]
+fn prune_deletes_what_no_rule_keeps_and_says_why() {
+    let shelf = Shelf::new();
+    for hours in [3, 27, 51, 75] {
+        shelf.complete("7", hours);
+    }
+    shelf.complete("8", 900);
+    shelf.put("8", 1000, |descriptor| {
+        descriptor["scope"] = json!("selection")
+    });
+    std::fs::write(shelf.path("7-00075.json.minisig"), b"signature").unwrap();
+    std::fs::write(shelf.path("unknown.tar.zst"), b"x").unwrap();
+    std::fs::write(shelf.path("notes.txt"), b"x").unwrap();
+    let litter = shelf.put("7", 2000, |_| {});
+    std::fs::remove_file(shelf.path(&litter)).unwrap();
+    let before = shelf.names();
+    // Without a terminal one of the two has to be said.
+    let assert = shelf.prune(&["--keep-last", "2"]).code(2);
+    assert!(stderr(&assert).contains("--apply"), "{}", stderr(&assert));
+    let assert = shelf.prune(&["--apply"]).code(2);
+    assert!(
+        stderr(&assert).contains("keep no archive"),
+        "{}",
+        stderr(&assert)
+    );
+    let assert = shelf.prune(&["--keep-last", "2", "--dry-run"]).success();
+    assert!(
+        stdout(&assert).contains("newest, last 1"),
+        "{}",
+        stdout(&assert)
+    );
+    assert_eq!(shelf.names(), before);
+    // The descriptor without an archive is new, as far as the disk knows.
+    let kept = shelf
+        .prune(&["--keep-last", "2", "--dry-run", "--json"])
+        .success();
+    assert_eq!(last(&kept)["would_delete"], 3);
+    age_file(&shelf.path("7-02000.json"), 15);
+    let assert = shelf
+        .prune(&["--keep-last", "2", "--apply", "--json"])
+        .success();
+    insta::assert_snapshot!("export-prune", shape(&stdout(&assert)));
+    assert_eq!(last(&assert)["deleted"], 4);
+    assert_eq!(
+        shelf.names(),
+        [
+            "7-00003.json",
+            "7-00003.tar.zst",
+            "7-00027.json",
+            "7-00027.tar.zst",
+            "8-00900.json",
+            "8-00900.tar.zst",
+            "notes.txt",
+            "unknown.tar.zst",
+        ]
+    );
+    let assert = shelf
+        .prune(&["--keep-last", "2", "--apply", "--json"])
+        .success();
+    assert_eq!(last(&assert)["deleted"], 0);
+}
+
+#[test]
+fn prune_of_one_workspace_leaves_the_others_alone() {
+    let shelf = Shelf::new();
+    for workspace in ["7", "8"] {
+        shelf.complete(workspace, 3);
+        shelf.complete(workspace, 27);
+    }
+    shelf
+        .prune(&["--keep-last", "1", "--workspace", "8", "--apply"])
+        .success();
+    let archives: Vec<String> = shelf
+        .names()
+        .into_iter()
+        .filter(|name| name.ends_with("zst"))
+        .collect();
+    assert_eq!(
+        archives,
+        ["7-00003.tar.zst", "7-00027.tar.zst", "8-00003.tar.zst"]
+    );
+}
+
+#[test]
+fn a_folder_that_cannot_be_listed_is_not_pruned() {
+    let shelf = Shelf::new();
+    let assert = shelf.run(
+        "lifeboat-export",
+        &["prune", "nowhere", "--keep-last", "1", "--apply"],
+    );
+    let assert = assert.code(1);
+    assert!(
+        stderr(&assert).contains("cannot list nowhere"),
+        "{}",
+        stderr(&assert)
+    );
+    // A descriptor that cannot be read (a folder in its place is none) makes its archive unknown, and unknown ones stay.
+    let name = shelf.complete("7", 50);
+    shelf.complete("7", 3);
+    std::fs::write(shelf.path("7-00050.json"), b"{").unwrap();
+    shelf.prune(&["--keep-last", "1", "--apply"]).success();
+    assert!(shelf.path(&name).exists());
+}
