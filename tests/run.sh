@@ -132,6 +132,7 @@ check storage storage
 check release-build cargo build --release --workspace --locked
 check demo demo
 check readme-commands python readme.py
+check metrics python metrics.py
 check sdk-on-simulator python sdk_simulator.py
 check third-party-emulator minilake
 check storage-chain storage_chain

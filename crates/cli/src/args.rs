@@ -9,7 +9,7 @@ mod selection;
 mod share;
 mod size;
 
-pub(crate) use archive::ArchiveArgs;
+pub(crate) use archive::{ArchiveArgs, region};
 pub(crate) use connection::ConnectionArgs;
 pub(crate) use folder::{FolderArgs, parse_age};
 pub(crate) use names::{parse_folder, parse_workspace_id};

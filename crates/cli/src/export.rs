@@ -3,6 +3,7 @@
 mod base;
 mod check;
 mod prune;
+mod record;
 mod run;
 
 use std::path::Path;

@@ -43,6 +43,14 @@ pub(crate) enum Failure {
     },
     #[error("--workspace says which archive FOLDER/latest is, and {archive} is one archive")]
     NotLatest { archive: String },
+    #[error("cannot read {archive}")]
+    Read {
+        archive: String,
+        #[source]
+        source: io::Error,
+    },
+    #[error("{} is no metrics file of Lifeboat and is not replaced", path.display())]
+    NotMetrics { path: PathBuf },
     #[error("these rules keep no archive")]
     KeepsNothing,
     #[error("without a terminal it has to be said whether to delete")]
@@ -114,11 +122,12 @@ impl Failure {
             | Self::Unattended => Exit::Usage,
             Self::Storage(error) => Exit::of(error.exit_code()),
             Self::Open { source, .. } => of_read(source),
+            Self::Read { source, .. } => of_storage(source),
             Self::Inspect(error) => of_inspect(error),
             Self::Damaged { .. } => Exit::Damaged,
             Self::Export(error) => of_export(error),
             Self::Import(error) => of_import(error),
-            Self::NotConfirmed { .. } => Exit::Safety,
+            Self::NotConfirmed { .. } | Self::NotMetrics { .. } => Exit::Safety,
             Self::Stopped { exit } => *exit,
             Self::Interrupted => Exit::Interrupted,
             Self::Terminated => Exit::Terminated,

@@ -5,6 +5,7 @@ mod extract;
 mod info;
 mod list;
 mod ls;
+mod scrub;
 mod status;
 mod verify;
 

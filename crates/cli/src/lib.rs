@@ -11,6 +11,7 @@ mod failure;
 mod frame;
 pub mod import;
 pub mod inspect;
+mod metrics;
 mod observe;
 mod place;
 pub mod reference;

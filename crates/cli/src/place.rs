@@ -1,8 +1,9 @@
 //! Archives at paths and URLs: opening one that is there, and the way to one that is made.
 
+use std::path::Path;
 use std::sync::Arc;
 
-use lifeboat_archive::Archive;
+use lifeboat_archive::{Archive, FileSource, ReadAt};
 use lifeboat_console::Console;
 use lifeboat_storage::{
     Destination, Listing, Place, Region, Served, Settings, Sink, Source, resolve,
@@ -14,16 +15,49 @@ use crate::failure::Failure;
 
 /// Opens the archive at a path or URL. A path that is there wins over a URL that is written alike.
 pub(crate) fn open(archive: &ArchiveArgs, console: &Arc<Console>) -> Result<Archive, Failure> {
-    let region = if archive.secondary {
-        Region::Secondary
-    } else {
-        Region::Primary
-    };
-    let place = match archive.place.to_str() {
-        Some(text) if !archive.place.exists() => Place::parse(text)?,
-        _ => Place::Local(archive.place.clone()),
-    };
-    open_in(&latest(archive, place, region, console)?, region, console)
+    let place = named(&archive.place)?;
+    let place = latest(archive, place, archive.region(), console)?;
+    open_one(archive, &place, console)
+}
+
+/// Opens the archive at `place` as the arguments say, whatever place they name.
+pub(crate) fn open_one(
+    archive: &ArchiveArgs,
+    place: &Place,
+    console: &Arc<Console>,
+) -> Result<Archive, Failure> {
+    open_in(place, archive.region(), console)
+}
+
+/// The place at a path or URL. A path that is there wins over a URL that is written alike.
+pub(crate) fn named(path: &Path) -> Result<Place, Failure> {
+    match path.to_str() {
+        Some(text) if !path.exists() => Ok(Place::parse(text)?),
+        _ => Ok(Place::Local(path.to_owned())),
+    }
+}
+
+/// The stored file itself, to be read as it is.
+pub(crate) fn stored(
+    place: &Place,
+    region: Region,
+    console: &Arc<Console>,
+) -> Result<Box<dyn ReadAt>, Failure> {
+    match place {
+        Place::Local(path) => match FileSource::open(path) {
+            Ok(source) => Ok(Box::new(source)),
+            Err(source) => Err(Failure::File {
+                path: path.clone(),
+                source,
+            }),
+        },
+        Place::Remote(address) => {
+            let console = Arc::clone(console);
+            let notice = Box::new(move |served: &Served| tell(&console, served));
+            let settings = Settings::from_env();
+            Ok(Box::new(Source::open(address, &settings, region, notice)?))
+        }
+    }
 }
 
 /// The newest complete archive of the folder, where the place says `latest`; the place itself everywhere else.
@@ -51,9 +85,18 @@ fn latest(
 
 /// What is in a folder of archives.
 pub(crate) fn list(folder: &Place, console: &Arc<Console>) -> Result<Listing, Failure> {
+    list_in(folder, Region::Primary, console)
+}
+
+/// The same in any region.
+pub(crate) fn list_in(
+    folder: &Place,
+    region: Region,
+    console: &Arc<Console>,
+) -> Result<Listing, Failure> {
     let notice = |served: &Served| tell(console, served);
     let settings = Settings::from_env();
-    Ok(Listing::read(folder, &settings, Region::Primary, &notice)?)
+    Ok(Listing::read(folder, &settings, region, &notice)?)
 }
 
 /// Opens the archive at `place` in the region in which it was written.
@@ -84,7 +127,7 @@ fn open_in(place: &Place, region: Region, console: &Arc<Console>) -> Result<Arch
 }
 
 /// Says that it is the copy that is read, and what that means.
-pub(crate) fn tell(console: &Console, served: &Served) {
+fn tell(console: &Console, served: &Served) {
     let mut text = format!("reading from the secondary region, {}", served.host);
     if let Some(error) = &served.instead_of {
         text.push_str(&format!(", because {error}"));

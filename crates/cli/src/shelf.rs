@@ -1,34 +1,35 @@
 //! Folders of archives: listing one, and what several commands show of the archives in it.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use lifeboat_archive::Descriptor;
 use lifeboat_console::{Console, duration};
-use lifeboat_storage::{Listed, Listing, Place, Region, Served, Settings, State};
+use lifeboat_storage::{Listed, Listing, Place, Region, Settings, State};
 use serde_json::{Value, json};
 
-use crate::args::FolderArgs;
+use crate::args::{FolderArgs, region};
 use crate::failure::Failure;
 use crate::frame::in_thread;
-use crate::place::tell;
+use crate::place::{list_in, named};
 use crate::show::to_json;
-
-/// The folder at a path or URL. A path that is there wins over a URL that is written alike.
-pub(crate) fn folder(text: &Path) -> Result<Place, Failure> {
-    match text.to_str() {
-        Some(written) if !text.exists() => Ok(Place::parse(written)?),
-        _ => Ok(Place::Local(text.to_owned())),
-    }
-}
 
 /// Lists a folder in the primary region alone.
 pub(crate) fn list_of_primary(place: &Place, console: &Arc<Console>) -> Result<Listing, Failure> {
     let place = place.clone();
     let work = move || Ok(Listing::of_primary(&place, &Settings::from_env())?);
     listing(work, console)
+}
+
+/// Lists a folder, and warns of archives that are not what their descriptor says.
+pub(crate) fn list(
+    place: &Place,
+    region: Region,
+    console: &Arc<Console>,
+) -> Result<Listing, Failure> {
+    let (place, told) = (place.clone(), Arc::clone(console));
+    listing(move || list_in(&place, region, &told), console)
 }
 
 fn listing(
@@ -94,23 +95,8 @@ pub(crate) fn age_text(age: SignedDuration) -> String {
 }
 
 impl FolderArgs {
-    /// Lists the folder in the region that was asked for, and warns of archives that are not what their descriptor says.
+    /// Lists the folder in the region that was asked for.
     pub(crate) fn list(&self, console: &Arc<Console>) -> Result<Listing, Failure> {
-        let region = if self.secondary {
-            Region::Secondary
-        } else {
-            Region::Primary
-        };
-        let (place, told) = (folder(&self.place)?, Arc::clone(console));
-        let work = move || {
-            let notice = |served: &Served| tell(&told, served);
-            Ok(Listing::read(
-                &place,
-                &Settings::from_env(),
-                region,
-                &notice,
-            )?)
-        };
-        listing(work, console)
+        list(&named(&self.place)?, region(self.secondary), console)
     }
 }

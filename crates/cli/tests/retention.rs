@@ -328,3 +328,187 @@ fn a_folder_that_cannot_be_listed_is_not_pruned() {
     shelf.prune(&["--keep-last", "1", "--apply"]).success();
     assert!(shelf.path(&name).exists());
 }
+
+#[test]
+fn all_archives_of_a_folder_are_verified_and_the_damaged_ones_named() {
+    let shelf = Shelf::new();
+    let (first, second) = (shelf.complete("7", 3), shelf.complete("7", 27));
+    let assert = shelf.inspect(&["verify", "--all", "backups"]).success();
+    assert!(
+        stdout(&assert).contains("2 intact, 0 damaged, 0 unknown, 0 unreadable; read: everything"),
+        "{}",
+        stdout(&assert)
+    );
+    let assert = shelf
+        .inspect(&["verify", "--all", "backups", "--sample", "5%", "--json"])
+        .success();
+    insta::assert_snapshot!("inspect-verify-all", shape(&stdout(&assert)));
+    assert!(last(&assert)["part"].as_str().unwrap().ends_with("of 20"));
+    // A byte in the middle of one, an archive that is none, one that is another than its descriptor says.
+    let mut bytes = small_archive().to_vec();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(shelf.path(&first), &bytes).unwrap();
+    let text = std::fs::read_to_string(shelf.path("7-00027.json")).unwrap();
+    let id = shelf.descriptor["archive-id"].as_str().unwrap().to_owned();
+    std::fs::write(
+        shelf.path("7-00027.json"),
+        text.replace(&id, &"0".repeat(64)),
+    )
+    .unwrap();
+    std::fs::write(shelf.path("none.tar.zst"), b"none").unwrap();
+    std::fs::write(
+        shelf.path("sealed.tar.zst.age"),
+        b"age-encryption.org/v1 and so on",
+    )
+    .unwrap();
+    let assert = shelf.inspect(&["verify", "--all", "backups"]).code(11);
+    let text = stdout(&assert);
+    for expected in [
+        format!("{first} is damaged:"),
+        "the stored file is not the one of its descriptor".to_owned(),
+        format!("{second} is damaged:"),
+        "the descriptor is of the archive 0000".to_owned(),
+        "none.tar.zst is damaged:".to_owned(),
+        "unknown: encrypted".to_owned(),
+        "0 intact, 3 damaged, 1 unknown, 0 unreadable".to_owned(),
+    ] {
+        assert!(text.contains(&expected), "{expected}: {text}");
+    }
+    // The first one names the frame too.
+    let assert = shelf
+        .inspect(&["verify", "--all", "backups", "--json"])
+        .code(11);
+    let damage: Vec<Value> = stdout(&assert)
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .filter(|event: &Value| event["event"] == "damage")
+        .collect();
+    assert!(
+        damage.iter().any(|one| one["frame"].is_number()),
+        "{damage:?}"
+    );
+    std::fs::remove_dir_all(shelf.path("")).unwrap();
+    shelf.inspect(&["verify", "--all", "backups"]).code(1);
+    shelf
+        .inspect(&["verify", "backups", "--sample", "5%"])
+        .code(2);
+}
+
+fn metric(text: &str, series: &str) -> Option<f64> {
+    let line = text.lines().find(|line| line.starts_with(series))?;
+    line.rsplit_once(' ')?.1.parse().ok()
+}
+
+#[test]
+fn metrics_of_a_run_are_left_also_by_a_night_that_fails() {
+    let room = common::Room::filled();
+    let run = |profile: &str, to: &str| {
+        let arguments = [
+            "run",
+            "--profile",
+            profile,
+            "--limits",
+            "off",
+            "-q",
+            "--to",
+            to,
+            "--metrics",
+            "lifeboat.prom",
+        ];
+        room.tool("lifeboat-export", &arguments).assert()
+    };
+    let read = || std::fs::read_to_string(room.path("lifeboat.prom")).unwrap();
+    run("primary", "a.tar.zst").success();
+    let first = read();
+    let of = |text: &str, name: &str| metric(text, &format!("lifeboat_export_{name}{{"));
+    assert_eq!(of(&first, "last_run_exit_code"), Some(0.0));
+    let success = of(&first, "last_success_timestamp_seconds").unwrap();
+    assert!(of(&first, "last_run_calls").unwrap() > 100.0, "{first}");
+    assert!(
+        first.contains("kind=\"notebooks\",fate=\"stored\"} 30"),
+        "{first}"
+    );
+    assert!(of(&first, "archive_size_bytes").unwrap() > 1000.0);
+    assert!(
+        !first.contains("token") && first.contains("archive=\"a.tar.zst\""),
+        "{first}"
+    );
+    let mode = std::os::unix::fs::PermissionsExt::mode(
+        &std::fs::metadata(room.path("lifeboat.prom"))
+            .unwrap()
+            .permissions(),
+    );
+    assert_eq!(mode & 0o777, 0o644);
+    // The name is taken; then the token has expired.
+    run("primary", "a.tar.zst").code(14);
+    run("expired", "b.tar.zst").code(12);
+    let failed = read();
+    assert_eq!(of(&failed, "last_run_exit_code"), Some(12.0));
+    assert_eq!(of(&failed, "last_success_timestamp_seconds"), Some(success));
+    assert_eq!(
+        of(&failed, "last_complete_archive_timestamp_seconds"),
+        of(&first, "last_complete_archive_timestamp_seconds")
+    );
+    assert_eq!(of(&failed, "archive_size_bytes"), None);
+    // No such profile: the host is that of the file before.
+    run("nowhere", "b.tar.zst").code(12);
+    assert_eq!(of(&read(), "last_success_timestamp_seconds"), Some(success));
+    let names = room.files("");
+    assert!(
+        !names.iter().any(|name| name.ends_with(".tmp")),
+        "{names:?}"
+    );
+}
+
+#[test]
+fn metrics_that_could_not_be_written_are_refused_at_the_begin() {
+    let shelf = Shelf::new();
+    shelf.complete("7", 3);
+    std::fs::write(shelf.path("notes.txt"), b"by hand").unwrap();
+    shelf
+        .inspect(&["status", "backups", "--metrics", "no/such/folder.prom"])
+        .code(1);
+    let assert = shelf
+        .inspect(&["status", "backups", "--metrics", "backups/notes.txt"])
+        .code(14);
+    assert!(
+        stderr(&assert).contains("is not replaced"),
+        "{}",
+        stderr(&assert)
+    );
+    assert_eq!(std::fs::read(shelf.path("notes.txt")).unwrap(), b"by hand");
+}
+
+#[test]
+fn metrics_of_status_and_prune_tell_what_came_of_it() {
+    let shelf = Shelf::new();
+    shelf.complete("7", 3);
+    shelf.complete("7", 27);
+    shelf.complete("8", 50);
+    shelf
+        .inspect(&["status", "backups", "--metrics", "s.prom"])
+        .code(13);
+    let read = |name: &str| std::fs::read_to_string(shelf.dir.path().join(name)).unwrap();
+    let text = read("s.prom");
+    for expected in [
+        "lifeboat_status_exit_code{place=\"backups\"} 13",
+        "lifeboat_status_ok{place=\"backups\",workspace_id=\"7\"} 1",
+        "lifeboat_status_ok{place=\"backups\",workspace_id=\"8\"} 0",
+        "lifeboat_status_archives{place=\"backups\",workspace_id=\"7\"} 2",
+    ] {
+        assert!(text.contains(expected), "{expected}: {text}");
+    }
+    shelf
+        .prune(&["--keep-last", "1", "--apply", "--metrics", "p.prom"])
+        .success();
+    let text = read("p.prom");
+    assert_eq!(
+        metric(&text, "lifeboat_prune_deleted{"),
+        Some(1.0),
+        "{text}"
+    );
+    assert_eq!(metric(&text, "lifeboat_prune_kept{"), Some(2.0), "{text}");
+    let success = metric(&text, "lifeboat_prune_last_success_timestamp_seconds");
+    assert!(success.is_some(), "{text}");
+}

@@ -14,6 +14,7 @@ mod info;
 mod ledger;
 mod ls;
 mod place;
+mod sample;
 mod select;
 mod verify;
 
@@ -24,4 +25,5 @@ pub use crate::extract::{Extracted, Skipped, extract};
 pub use crate::info::{Info, info};
 pub use crate::ledger::{LEDGER, ledger};
 pub use crate::ls::{KindLine, Listed, kinds, ls};
+pub use crate::sample::{Part, Sampled, verify_part};
 pub use crate::verify::{Verification, verify};

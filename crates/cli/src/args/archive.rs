@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use lifeboat_storage::Region;
 
 /// An archive at a path or URL.
 #[derive(Args, Debug, Clone)]
@@ -17,4 +18,19 @@ pub(crate) struct ArchiveArgs {
     /// Which workspace's newest archive FOLDER/latest is, where several have archives in the folder
     #[arg(long, value_name = "ID")]
     pub(crate) workspace: Option<String>,
+}
+
+impl ArchiveArgs {
+    /// The region that is asked first.
+    pub(crate) fn region(&self) -> Region {
+        region(self.secondary)
+    }
+}
+
+/// The region that `--secondary` asks for.
+pub(crate) fn region(secondary: bool) -> Region {
+    match secondary {
+        true => Region::Secondary,
+        false => Region::Primary,
+    }
 }

@@ -14,6 +14,8 @@ use crate::args::OutputArgs;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::frame::in_thread;
+use crate::metrics::{self, MetricsArgs, MetricsFile, Page};
+use crate::place::named;
 use crate::shelf;
 
 /// Delete the archives that no rule keeps
@@ -44,6 +46,8 @@ pub(crate) struct PruneArgs {
     /// Delete nothing, only show
     #[arg(long)]
     dry_run: bool,
+    #[command(flatten)]
+    metrics: MetricsArgs,
     #[command(flatten)]
     pub(crate) output: OutputArgs,
 }
@@ -89,13 +93,80 @@ impl RuleArgs {
 }
 
 pub(crate) fn run(args: &PruneArgs, console: &Arc<Console>) -> Result<Exit, Failure> {
+    let metrics = args.metrics.open()?;
+    let place = named(&args.place)?;
+    let mut outcome = None;
+    let result = prune(args, &place, console, &mut outcome);
+    metrics::finish(metrics, result, console, |file, exit| {
+        page(&place.to_string(), outcome.as_ref(), exit, file)
+    })
+}
+
+const LAST_SUCCESS: &str = "lifeboat_prune_last_success_timestamp_seconds";
+
+fn page(place: &str, outcome: Option<&Outcome>, exit: Exit, file: &MetricsFile) -> Page {
+    let mut page = Page::default();
+    let own = || vec![("place", place)];
+    let now = Timestamp::now().as_second() as f64;
+    let success = match exit {
+        Exit::Done => Some(now),
+        _ => file.previous(LAST_SUCCESS, &own()),
+    };
+    let count = |value: fn(&Outcome) -> u64| outcome.map(|outcome| value(outcome) as f64);
+    for (name, help, value) in [
+        (
+            "lifeboat_prune_last_run_timestamp_seconds",
+            "End of the last run, since 1970.",
+            Some(now),
+        ),
+        (
+            "lifeboat_prune_last_run_exit_code",
+            "How it ended (spec/exit-codes.md).",
+            Some(f64::from(exit.code())),
+        ),
+        (
+            LAST_SUCCESS,
+            "End of the last run that ended with 0.",
+            success,
+        ),
+        (
+            "lifeboat_prune_kept",
+            "Archives that stay by the rules.",
+            count(|outcome| outcome.kept),
+        ),
+        (
+            "lifeboat_prune_deleted",
+            "Archives and litter that were deleted.",
+            count(|outcome| outcome.deleted),
+        ),
+        (
+            "lifeboat_prune_deleted_bytes",
+            "Their size.",
+            count(|outcome| outcome.bytes),
+        ),
+        (
+            "lifeboat_prune_refused",
+            "What the store did not delete.",
+            count(|outcome| outcome.refused + outcome.not_tried),
+        ),
+    ] {
+        page.gauge(name, help, value.map(|value| (own(), value)));
+    }
+    page
+}
+
+fn prune(
+    args: &PruneArgs,
+    place: &Place,
+    console: &Arc<Console>,
+    removed: &mut Option<Outcome>,
+) -> Result<Exit, Failure> {
     let policy = args.rules.policy()?;
     if !args.apply && !args.dry_run && !console.settings().stdout_terminal {
         return Err(Failure::Unattended);
     }
-    let place = shelf::folder(&args.place)?;
     // Never the copy: what it lacks may be what the rules would keep.
-    let listing = Arc::new(shelf::list_of_primary(&place, console)?);
+    let listing = Arc::new(shelf::list_of_primary(place, console)?);
     let now = Timestamp::now();
     let workspace = args.workspace.as_deref();
     let judged = judge(&listing, workspace, &policy, now);
@@ -117,10 +188,15 @@ pub(crate) fn run(args: &PruneArgs, console: &Arc<Console>) -> Result<Exit, Fail
         .filter(|judged| !judged.verdict.is_delete())
         .count();
     if !args.apply {
-        return Ok(dry(console, &place, kept, &doomed));
+        return Ok(dry(console, place, kept, &doomed));
     }
-    let outcome = remove(&listing, doomed, console)?;
-    Ok(outcome.tell(console, &place, kept))
+    let outcome = Outcome {
+        kept: kept as u64,
+        ..remove(&listing, doomed, console)?
+    };
+    let exit = outcome.tell(console, place);
+    *removed = Some(outcome);
+    Ok(exit)
 }
 
 fn show(console: &Console, judged: &[Judged<'_>], litter: &[&Litter], now: Timestamp) {
@@ -228,6 +304,7 @@ fn dry(console: &Console, place: &Place, kept: usize, doomed: &[Doomed]) -> Exit
 
 #[derive(Default)]
 struct Outcome {
+    kept: u64,
     deleted: u64,
     bytes: u64,
     /// What stays although it was to go.
@@ -297,12 +374,13 @@ impl Outcome {
         error.is_outage()
     }
 
-    fn tell(&self, console: &Console, place: &Place, kept: usize) -> Exit {
+    fn tell(&self, console: &Console, place: &Place) -> Exit {
         let exit = self.exit.unwrap_or(Exit::Done);
         let mut text = format!(
-            "deleted {} ({}), {kept} archives stay",
+            "deleted {} ({}), {} archives stay",
             self.deleted,
-            bytes(self.bytes)
+            bytes(self.bytes),
+            self.kept
         );
         for (count, what) in [
             (self.refused, "could not be deleted"),
@@ -318,7 +396,7 @@ impl Outcome {
             "exit_code": exit.code(),
             "place": place.to_string(),
             "applied": true,
-            "kept": kept,
+            "kept": self.kept,
             "deleted": self.deleted,
             "bytes": self.bytes,
             "refused": self.refused,

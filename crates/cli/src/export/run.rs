@@ -15,8 +15,10 @@ use serde_json::json;
 use crate::args::{ConnectionArgs, OutputArgs, SelectionArgs, parse_size};
 use crate::exit::Exit;
 use crate::export::base::BaseArgs;
+use crate::export::record::Record;
 use crate::failure::Failure;
 use crate::frame::{block_on, block_on_keeping};
+use crate::metrics::{self, MetricsArgs};
 use crate::observe::Observer;
 use crate::place;
 use crate::show::{captured, to_json};
@@ -51,6 +53,8 @@ pub(crate) struct RunArgs {
     /// Also exit with 3 when objects vanished during the run or are of unsupported types
     #[arg(long, help_heading = "Archive")]
     pub(crate) strict: bool,
+    #[command(flatten)]
+    pub(crate) metrics: MetricsArgs,
     #[command(flatten)]
     pub(crate) output: OutputArgs,
 }
@@ -115,8 +119,18 @@ impl CaptureArgs {
 }
 
 pub(crate) fn run(args: &RunArgs, console: &Arc<Console>) -> Result<Exit, Failure> {
+    let metrics = args.metrics.open()?;
+    let mut record = Record::begin();
+    let result = export(args, console, &mut record);
+    metrics::finish(metrics, result, console, |file, exit| {
+        record.page(file, exit)
+    })
+}
+
+fn export(args: &RunArgs, console: &Arc<Console>, record: &mut Record) -> Result<Exit, Failure> {
     let to = Place::parse(&args.to)?;
     let client = args.connection.connect(true)?;
+    record.host(client.host());
     let options = Options {
         strict: args.strict,
         level: args.level,
@@ -148,10 +162,13 @@ pub(crate) fn run(args: &RunArgs, console: &Arc<Console>) -> Result<Exit, Failur
     };
     let begun = std::time::Instant::now();
     let on_signal = move || cancel.raise();
-    let ((place, outcome), signal) = match options.keep_partial {
-        true => block_on_keeping(console, work, on_signal)?,
-        false => (block_on(work, on_signal)?, None),
+    let ended = match options.keep_partial {
+        true => block_on_keeping(console, work, on_signal),
+        false => block_on(work, on_signal).map(|done| (done, None)),
     };
+    record.calls(client.stats());
+    let ((place, outcome), signal) = ended?;
+    record.archive(&place, &outcome);
     observer.finish();
     console.end_phases();
     // The name of the archive was not known before, and a script wants nothing else.

@@ -18,6 +18,11 @@ pub(super) fn of(failure: &Failure) -> Vec<String> {
         Failure::LimitsFile { .. } | Failure::Limits { .. } => {
             Some("give `default`, `off`, or a file with lines such as `workspace-export = 30/s`".to_owned())
         }
+        Failure::Read { source, .. } => match lifeboat_storage::Error::inside(source) {
+            Some(error) => storage(error),
+            None => disk(source),
+        },
+        Failure::NotMetrics { .. } => Some("give `--metrics` a file of its own".to_owned()),
         Failure::KeepsNothing => Some("say what to keep, for example `--keep-last 3 --keep-daily 7 --keep-weekly 5`".to_owned()),
         Failure::Unattended => Some("add `--apply` to delete, or `--dry-run` to see what would be deleted".to_owned()),
         Failure::Storage(error) => storage(error),

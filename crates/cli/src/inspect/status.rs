@@ -11,6 +11,8 @@ use serde_json::{Value, json};
 use crate::args::{FolderArgs, OutputArgs, parse_age};
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::metrics::{self, MetricsArgs, Page};
+use crate::place::named;
 use crate::shelf::age_text;
 
 /// Tell whether the newest archive is fresh and whether there are enough: for a monitor to run
@@ -32,10 +34,71 @@ pub(crate) struct StatusArgs {
     #[arg(long, value_name = "COUNT", default_value_t = 1)]
     min_count: u64,
     #[command(flatten)]
+    metrics: MetricsArgs,
+    #[command(flatten)]
     pub(crate) output: OutputArgs,
 }
 
 pub(crate) fn run(args: &StatusArgs, console: &Arc<Console>) -> Result<Exit, Failure> {
+    let metrics = args.metrics.open()?;
+    let mut seen = Vec::new();
+    let result = watch(args, console, &mut seen);
+    let place = named(&args.folder.place)?.to_string();
+    metrics::finish(metrics, result, console, |_, exit| {
+        page(&place, &seen, exit)
+    })
+}
+
+/// What the metrics tell of a workspace.
+struct Seen {
+    workspace_id: String,
+    count: u64,
+    started: Option<Timestamp>,
+    well: bool,
+}
+
+fn page(place: &str, seen: &[Seen], exit: Exit) -> Page {
+    let mut page = Page::default();
+    let own = || vec![("place", place)];
+    let now = Timestamp::now().as_second() as f64;
+    page.gauge(
+        "lifeboat_status_timestamp_seconds",
+        "When the folder was looked at, since 1970.",
+        [(own(), now)],
+    );
+    page.gauge(
+        "lifeboat_status_exit_code",
+        "How that ended (spec/exit-codes.md).",
+        [(own(), f64::from(exit.code()))],
+    );
+    let each = |value: fn(&Seen) -> Option<f64>| {
+        seen.iter().filter_map(move |seen| {
+            let labels = vec![
+                ("place", place),
+                ("workspace_id", seen.workspace_id.as_str()),
+            ];
+            Some((labels, value(seen)?))
+        })
+    };
+    page.gauge(
+        "lifeboat_status_ok",
+        "1 when the workspace does well, else 0.",
+        each(|seen| Some(f64::from(u8::from(seen.well)))),
+    );
+    page.gauge(
+        "lifeboat_status_archives",
+        "Archives that count.",
+        each(|seen| Some(seen.count as f64)),
+    );
+    page.gauge(
+        "lifeboat_status_newest_started_timestamp_seconds",
+        "Begin of the run that left the newest archive which counts: its age.",
+        each(|seen| seen.started.map(|started| started.as_second() as f64)),
+    );
+    page
+}
+
+fn watch(args: &StatusArgs, console: &Arc<Console>, seen: &mut Vec<Seen>) -> Result<Exit, Failure> {
     let listing = args.folder.list(console)?;
     let expected = Expected {
         max_age: args.max_age,
@@ -46,6 +109,15 @@ pub(crate) fn run(args: &StatusArgs, console: &Arc<Console>) -> Result<Exit, Fai
     for health in &healths {
         console.result("status", fields(health), &verdict(health, &expected));
     }
+    seen.extend(healths.iter().map(|health| {
+        let newest = health.newest.and_then(|archive| archive.descriptor());
+        Seen {
+            workspace_id: health.workspace_id.clone(),
+            count: health.count,
+            started: newest.map(|descriptor| descriptor.started),
+            well: health.troubles.is_empty(),
+        }
+    }));
     if healths.is_empty() {
         console.answer(&format!("{}: no archive of any workspace", listing.folder));
     }

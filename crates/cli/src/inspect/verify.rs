@@ -8,28 +8,44 @@ use lifeboat_console::{Align, Console, Table, bytes};
 use lifeboat_inspect::verify;
 use serde_json::{Value, json};
 
-use crate::args::{ArchiveArgs, OutputArgs};
+use crate::args::{ArchiveArgs, OutputArgs, parse_share};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::frame::in_thread;
+use crate::inspect::scrub;
 use crate::place::open;
 
 /// Check every frame, digest and member of an archive, to the end
 ///
 /// Exits with 11 when anything is damaged, and names the path, frame and offset of every damage.
 #[derive(Args, Debug, Clone)]
-#[command(after_help = "Example:
-  lifeboat-inspect verify backups/7405609123456789-20261122T010000Z.tar.zst")]
+#[command(after_help = "Examples:
+  lifeboat-inspect verify backups/7405609123456789-20261122T010000Z.tar.zst
+  lifeboat-inspect verify --all abfss://vault@account.dfs.core.windows.net/nightly/ --sample 5%")]
 pub(crate) struct VerifyArgs {
     #[command(flatten)]
     archive: ArchiveArgs,
+    /// ARCHIVE is a folder: check every archive in it, the stored files against their descriptors too. Goes on behind
+    /// damaged ones
+    #[arg(long)]
+    all: bool,
+    /// Of each archive read about this share, another one each day, until all of it had its turn: for a job that runs
+    /// every day or every week
+    #[arg(long, value_name = "PERCENT", default_value = "100%", value_parser = parse_share, requires = "all")]
+    sample: f64,
     #[command(flatten)]
     pub(crate) output: OutputArgs,
 }
 
 pub(crate) fn run(args: VerifyArgs, console: &Arc<Console>) -> Result<Exit, Failure> {
     let console = Arc::clone(console);
-    in_thread(move || check(&args.archive, &console), || {})
+    in_thread(
+        move || match args.all {
+            true => scrub::run(&args.archive, args.sample, &console),
+            false => check(&args.archive, &console),
+        },
+        || {},
+    )
 }
 
 fn check(archive: &ArchiveArgs, console: &Arc<Console>) -> Result<Exit, Failure> {
@@ -77,7 +93,7 @@ fn check(archive: &ArchiveArgs, console: &Arc<Console>) -> Result<Exit, Failure>
     })
 }
 
-fn to_fields(damage: &Damage) -> Value {
+pub(super) fn to_fields(damage: &Damage) -> Value {
     let Damage {
         path,
         frame,
@@ -90,7 +106,7 @@ fn to_fields(damage: &Damage) -> Value {
 }
 
 /// One row per damage; without `all` one row for what is wrong in the same way in one frame, and the begin of digests.
-fn table(damage: &[&Damage], all: bool) -> Table {
+pub(super) fn table(damage: &[&Damage], all: bool) -> Table {
     let mut table = Table::new(&[
         ("path", Align::Left),
         ("frame", Align::Right),
