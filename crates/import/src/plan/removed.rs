@@ -554,6 +554,18 @@ fn is_in_doubt(entry: &Entry) -> bool {
         .is_some_and(|pending| !matches!(pending.op, Op::Delete | Op::Access | Op::Own | Op::Unpin))
 }
 
+/// The call that deletes an object of a kind.
+pub(crate) fn delete_call(kind: &str) -> (&'static str, &'static str) {
+    match kind {
+        "directories" | "notebooks" | "files" => ("POST", "/api/2.0/workspace/delete"),
+        "dbfs" => ("POST", "/api/2.0/dbfs/delete"),
+        _ => match catalog_kind(kind).delete {
+            Some(delete) => (delete.method, delete.path),
+            None => ("", ""),
+        },
+    }
+}
+
 /// The command that deletes an object of the target by hand.
 fn delete_command(gone: &Gone) -> String {
     let target = &gone.target;
@@ -565,17 +577,5 @@ fn delete_command(gone: &Gone) -> String {
         "secret-scopes" => format!("databricks secrets delete-scope '{target}'"),
         "clusters" => format!("databricks clusters permanent-delete {target}"),
         kind => format!("databricks {kind} delete {target}"),
-    }
-}
-
-/// The call that deletes an object of a kind.
-pub(crate) fn delete_call(kind: &str) -> (&'static str, &'static str) {
-    match kind {
-        "directories" | "notebooks" | "files" => ("POST", "/api/2.0/workspace/delete"),
-        "dbfs" => ("POST", "/api/2.0/dbfs/delete"),
-        _ => match catalog_kind(kind).delete {
-            Some(delete) => (delete.method, delete.path),
-            None => ("", ""),
-        },
     }
 }
