@@ -11,15 +11,18 @@
 //!
 //! Names that come from a workspace are input like any other, so every text is [`escape`]d before it is printed.
 
+mod capture;
 mod console;
 mod escape;
 mod meter;
+mod phase;
 mod report;
 mod settings;
 mod sink;
 mod table;
 
-pub use crate::console::{Capture, Console};
+pub use crate::capture::Capture;
+pub use crate::console::Console;
 pub use crate::escape::{bytes, duration, escape};
 pub use crate::report::Report;
 pub use crate::settings::{Form, Settings, Verbosity};
