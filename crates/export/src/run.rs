@@ -61,9 +61,7 @@ pub async fn run<W: Write + Send + 'static>(
     sink: W,
     observer: &dyn Observer,
 ) -> Result<(W, Outcome), Error> {
-    // On the heap: in a debug build the whole of it takes more than a thread's stack has to spare.
-    let run = run_into(client, options, async |_| Ok((sink, None)), observer);
-    Box::pin(run).await
+    run_into(client, options, async |_| Ok((sink, None)), observer).await
 }
 
 /// The same into a sink that `open` makes when it is told what is known by then, with the base if there is to be one.
@@ -89,7 +87,9 @@ pub async fn run_into<W: Write + Send + 'static, E: From<Error>>(
         Ok::<_, E>((identity, opened))
     };
     let (identity, (sink, base)) = until_cancelled(options, 1, begin).await?;
-    let run = async { Ok(export(client, options, &identity, base, sink, observer).await?) };
+    // On the heap: in a debug build the whole of it takes more than a thread's stack has to spare.
+    let export = Box::pin(export(client, options, &identity, base, sink, observer));
+    let run = async { Ok(export.await?) };
     let times = if options.keep_partial { 2 } else { 1 };
     until_cancelled(options, times, run).await
 }

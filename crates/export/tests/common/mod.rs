@@ -285,8 +285,7 @@ pub async fn try_export_with(
         let base = base.map(|base| Base::read(base, begin.workspace_id, options));
         Ok((Vec::new(), base.transpose()?))
     };
-    // On the heap: a test with many runs would need too large a stack.
-    let (bytes, outcome) = Box::pin(run_into(client, options, open, &heard)).await?;
+    let (bytes, outcome) = run_into(client, options, open, &heard).await?;
     let bytes = Arc::new(bytes);
     let archive = Archive::from_source(Box::new(Memory(Arc::clone(&bytes)))).unwrap();
     let report = archive.verify(&mut |_, _| {}).unwrap();
