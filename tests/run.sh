@@ -134,6 +134,7 @@ check demo demo
 check readme-commands python readme.py
 check metrics python metrics.py
 check sdk-on-simulator python sdk_simulator.py
+check sdk-credentials python sdk_credentials.py
 check third-party-emulator minilake
 check storage-chain storage_chain
 

@@ -53,13 +53,14 @@ def running(command, url, log, env=None):
 
 
 @contextlib.contextmanager
-def simulator(folder, workspace_id, fill=None):
-    """A simulated workspace; yields (url, token)."""
+def simulator(folder, workspace_id, fill=None, more=()):
+    """A simulated workspace, with `more` arguments; yields (url, token)."""
     port, token = free_port(), f"dapi-{workspace_id}"
     url = f"http://127.0.0.1:{port}"
     command = [BINARIES / "lifeboat-sim", "serve", "--port", str(port), "--token", token, "--workspace-id", workspace_id]
     if fill:
         command += ["--fill", fill]
+    command += more
     with running(command, f"{url}/api/2.0/preview/scim/v2/Me", folder / f"sim-{workspace_id}.log"):
         yield url, token
 

@@ -15,10 +15,14 @@ use crate::exit::Exit;
 pub(crate) enum Failure {
     #[error("cannot find out which workspace is meant and who asks")]
     Config(#[from] ConfigError),
-    #[error("profile {profile} has no token")]
-    NoToken { profile: String },
     #[error("cannot reach {host}")]
     Client {
+        host: String,
+        #[source]
+        source: lifeboat_databricks::Error,
+    },
+    #[error("cannot get a token for {host}")]
+    Token {
         host: String,
         #[source]
         source: lifeboat_databricks::Error,
@@ -113,7 +117,8 @@ impl Failure {
     /// The exit code (spec/exit-codes.md).
     pub(crate) fn exit(&self) -> Exit {
         match self {
-            Self::Config(_) | Self::NoToken { .. } | Self::Client { .. } => Exit::Refused,
+            Self::Config(error) => of_config(error),
+            Self::Client { .. } | Self::Token { .. } => Exit::Refused,
             Self::LimitsFile { .. }
             | Self::Limits { .. }
             | Self::Epoch { .. }
@@ -150,6 +155,16 @@ impl Failure {
     pub(crate) fn is_closed_output(&self) -> bool {
         matches!(self, Self::Inspect(lifeboat_inspect::Error::Output { source, .. })
             if source.kind() == io::ErrorKind::BrokenPipe)
+    }
+}
+
+/// What the operator wrote contradicts itself; else there is nobody who could be let in.
+fn of_config(error: &ConfigError) -> Exit {
+    match error {
+        ConfigError::Conflict { .. }
+        | ConfigError::Unsupported { .. }
+        | ConfigError::BadValue { .. } => Exit::Usage,
+        _ => Exit::Refused,
     }
 }
 

@@ -195,7 +195,7 @@ impl ImportArgs {
         read: impl AsyncFnOnce(&Archive, &Client, &Observer<'_>) -> Result<T, lifeboat_import::Error>,
     ) -> Result<T, Failure> {
         let archive = open(&self.archive, console)?;
-        let client = self.connection.connect(false)?;
+        let client = self.connection.connect(false, console)?;
         let observer = Observer::new(console);
         let work = observer.watching(&client, async {
             Ok(read(&archive, &client, &observer).await?)

@@ -12,13 +12,17 @@ use serde_json::Value;
 use tokio::time::Instant;
 use url::Url;
 
+use crate::credentials::Credentials;
+use crate::endpoint::Endpoints;
 use crate::error::Problem;
 use crate::family::family_of;
 use crate::http::{Failure, Http, Payload, Reply, Request, Sink, Want};
 use crate::pace::Pace;
 use crate::refusal::Refusal;
 use crate::retry::{self, Verdict, backoff};
-use crate::{Config, Error, Limits, Stats, host};
+use crate::secret::Cleaner;
+use crate::token::{NoToken, Tokens};
+use crate::{Config, Error, Family, Limits, Stats, host, source};
 
 const ME: &str = "/api/2.0/preview/scim/v2/Me";
 /// Largest JSON reply: a folder of 100,000 objects has about 30 MiB.
@@ -109,10 +113,12 @@ struct Inner {
     host: String,
     base: Url,
     workspace_id: Option<String>,
-    http: Http,
+    method: &'static str,
+    origins: Vec<String>,
+    http: Arc<Http>,
+    tokens: Arc<Tokens>,
     pace: Pace,
-    retry_budget: Duration,
-    second: Duration,
+    options: ClientOptions,
 }
 
 impl fmt::Debug for Client {
@@ -128,26 +134,64 @@ impl Client {
     pub fn new(config: Config, options: ClientOptions) -> Result<Self, Error> {
         let broken = |problem| Error::new("", &config.host, 0, problem);
         let base = Url::parse(&config.host).map_err(|error| broken(invalid(&error.to_string())))?;
-        let http =
-            Http::new(&config, &base, &options.user_agent, options.timeout).map_err(broken)?;
-        let pace = Pace::new(&options.limits.table(), options.max_concurrent);
+        let cleaner = Cleaner::new(config.credentials.secrets());
+        let tokens = tokens(&config, &base, &cleaner, options.second).map_err(broken)?;
+        let http = Http::new(
+            &config,
+            &base,
+            &options.user_agent,
+            options.timeout,
+            cleaner,
+        )
+        .map_err(broken)?;
+        let method = config.method();
         let Config {
-            host, workspace_id, ..
-        } = config;
-        let ClientOptions {
-            retry_budget,
-            second,
+            host,
+            workspace_id,
+            origins,
             ..
-        } = options;
+        } = config;
         Ok(Self(Arc::new(Inner {
             host,
             base,
             workspace_id,
-            http,
-            pace,
-            retry_budget,
-            second,
+            method,
+            origins,
+            http: Arc::new(http),
+            tokens: Arc::new(tokens),
+            pace: Pace::new(&options.limits.table(), options.max_concurrent),
+            options,
         })))
+    }
+
+    /// The same client with another budget for repetitions, and counts of its own. It shares connections and tokens.
+    #[must_use]
+    pub fn within(&self, retry_budget: Duration) -> Self {
+        let options = ClientOptions {
+            retry_budget,
+            ..self.0.options.clone()
+        };
+        Self(Arc::new(Inner {
+            host: self.0.host.clone(),
+            base: self.0.base.clone(),
+            workspace_id: self.0.workspace_id.clone(),
+            method: self.0.method,
+            origins: self.0.origins.clone(),
+            http: Arc::clone(&self.0.http),
+            tokens: Arc::clone(&self.0.tokens),
+            pace: Pace::new(&options.limits.table(), options.max_concurrent),
+            options,
+        }))
+    }
+
+    /// Name of the method that proves who calls, as in `auth_type`.
+    pub fn method(&self) -> &'static str {
+        self.0.method
+    }
+
+    /// Where each part of the configuration came from: `host from environment variable DATABRICKS_HOST`. No values.
+    pub fn origins(&self) -> &[String] {
+        &self.0.origins
     }
 
     /// `https://<name>`, without a slash at the end.
@@ -170,7 +214,7 @@ impl Client {
     }
 
     #[cfg(test)]
-    pub(crate) fn places(&self, family: crate::Family) -> usize {
+    pub(crate) fn places(&self, family: Family) -> usize {
         self.0.pace.places(family)
     }
 
@@ -328,6 +372,43 @@ impl Client {
         })
     }
 
+    /// One attempt. When the service does not take the token, it did nothing, so the call is sent once more with
+    /// another token, whatever it is.
+    async fn attempt(
+        &self,
+        request: &Request,
+        family: Family,
+        renewed: &mut bool,
+        cap: u64,
+        sink: &mut Sink<'_>,
+    ) -> Result<Reply, Failure> {
+        let Inner {
+            http, tokens, pace, ..
+        } = self.0.as_ref();
+        let no_token = |failure: NoToken| match failure.refused {
+            true => Failure::Final(tokens.problem(failure)),
+            // Nothing was sent, and the token may be had later.
+            false => Failure::Network {
+                sent: false,
+                problem: tokens.problem(failure),
+            },
+        };
+        let held = tokens.get().await.map_err(no_token)?;
+        let result = http.attempt(request, &held.headers, cap, sink).await;
+        match &result {
+            Err(Failure::Refused(refusal))
+                if refusal.is_of_the_token() && tokens.can_renew() && !*renewed => {}
+            _ => return result,
+        }
+        *renewed = true;
+        let held = tokens.renew(&held).await.map_err(no_token)?;
+        pace.count(family, |stats| {
+            stats.calls += 1;
+            stats.retries += 1;
+        });
+        http.attempt(request, &held.headers, cap, sink).await
+    }
+
     /// One call with its repetitions. The budget counts failed attempts and the pauses after them, not the queue.
     async fn call(
         &self,
@@ -336,17 +417,17 @@ impl Client {
         cap: u64,
         sink: &mut Sink<'_>,
     ) -> Result<Reply, Error> {
-        let Inner {
-            http,
-            pace,
+        let Inner { pace, options, .. } = self.0.as_ref();
+        let ClientOptions {
             retry_budget,
             second,
             ..
-        } = self.0.as_ref();
+        } = options;
         let (method, path) = (request.method.as_str(), request.url.path());
         let family = family_of(method, path);
         let mut spent = Duration::ZERO;
         let mut tries = 0;
+        let mut renewed = false;
         loop {
             let turn = pace.turn(family).await;
             tries += 1;
@@ -355,7 +436,8 @@ impl Client {
                 stats.calls += 1;
                 stats.retries += u64::from(tries > 1);
             });
-            let failure = match http.attempt(request, cap, sink).await {
+            let attempt = self.attempt(request, family, &mut renewed, cap, sink);
+            let failure = match attempt.await {
                 Ok(reply) => {
                     pace.good(family);
                     pace.count(family, |stats| stats.bytes += reply.bytes);
@@ -392,6 +474,29 @@ impl Client {
             tokio::time::sleep(pause).await;
         }
     }
+}
+
+/// The tokens of the configured method.
+fn tokens(
+    config: &Config,
+    host: &Url,
+    cleaner: &Cleaner,
+    second: Duration,
+) -> Result<Tokens, Problem> {
+    let method = config.method();
+    let unusable = |failure: NoToken| invalid(&failure.what);
+    if let Credentials::Token(token) = &config.credentials {
+        return Tokens::fixed(method, token, cleaner.clone()).map_err(unusable);
+    }
+    let endpoints = Endpoints::new().map_err(|what| invalid(&what))?;
+    let source = source::of(
+        &config.credentials,
+        Some(host.clone()),
+        endpoints,
+        cleaner.clone(),
+    );
+    let source = source.ok_or_else(|| invalid("the method gives no tokens"))?;
+    Ok(Tokens::of(method, source, cleaner.clone(), second))
 }
 
 fn judge(failure: &Failure, safety: Safety, tries: u32) -> Verdict {

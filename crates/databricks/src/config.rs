@@ -1,14 +1,21 @@
 //! Where the host and the credentials come from: flags, environment, profiles (fact sheet, sections 2.1 and 2.2).
 //!
 //! The rules are those of the Databricks command line and SDKs: flags before environment before profile, a later source
-//! fills only what is still unset. One method is supported so far, the personal access token; a configuration for
-//! another method is refused by name and never half used.
+//! fills only what is still unset. Which method then proves who calls is `chain`'s business.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use url::Url;
+
+use crate::attributes::{ATTRIBUTES, Found};
+use crate::chain::{self, Chain, Method, Not};
+use crate::credentials::Credentials;
+use crate::endpoint::Endpoints;
 use crate::profile::{BadLine, Profiles};
+use crate::secret::Cleaner;
+use crate::source;
 use crate::{Secret, host};
 
 /// What the caller was given on its command line, and the environment to look into.
@@ -79,30 +86,13 @@ impl fmt::Debug for ConfigSource {
     }
 }
 
-/// A way of proving who calls. More methods become more variants.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Credentials {
-    /// Personal access token.
-    Token(Secret),
-}
-
-impl Credentials {
-    /// Name of the method, as in `auth_type`.
-    pub fn method(&self) -> &'static str {
-        match self {
-            Self::Token(_) => "pat",
-        }
-    }
-}
-
 /// A workspace and the credentials for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// `https://<name>`, without a slash at the end.
     pub host: String,
     /// Who calls.
-    pub credentials: Credentials,
+    pub(crate) credentials: Credentials,
     /// The profile that was read, if one was.
     pub profile: Option<String>,
     /// The workspace id, when the configuration names one.
@@ -115,14 +105,18 @@ impl Config {
     /// A configuration from a host and a token, with the same rules for the host as [`resolve`].
     pub fn with_token(host: &str, token: Secret) -> Result<Self, ConfigError> {
         let host = host::normalise(host)?;
-        check_token(&token)?;
         Ok(Self {
             host: host.base,
-            credentials: Credentials::Token(token),
+            credentials: Credentials::Token(chain::token(token.expose())?),
             profile: None,
             workspace_id: host.workspace_id,
             origins: Vec::new(),
         })
+    }
+
+    /// Name of the method that proves who calls, as in `auth_type`.
+    pub fn method(&self) -> &'static str {
+        self.credentials.method()
     }
 }
 
@@ -169,13 +163,21 @@ pub enum ConfigError {
         /// What was found where.
         found: Vec<String>,
     },
-    /// The configuration is for a method that is not supported yet.
-    #[error("authorization method {method} is not supported yet, only personal access tokens are ({})", found.join(", "))]
+    /// `auth_type` names a method that there is not.
+    #[error("auth_type {method:?} is not one of {}", known.join(", "))]
     Unsupported {
         /// The method.
         method: String,
-        /// What was found where.
-        found: Vec<String>,
+        /// The methods that there are.
+        known: Vec<String>,
+    },
+    /// An attribute has a value that cannot be used.
+    #[error("{attribute} {what}")]
+    BadValue {
+        /// Key and environment variable.
+        attribute: String,
+        /// What is wrong, without the value.
+        what: &'static str,
     },
     /// No host.
     #[error("no host: neither --host, DATABRICKS_HOST nor a profile gives one ({})", tried.join(", "))]
@@ -183,11 +185,25 @@ pub enum ConfigError {
         /// What was looked at.
         tried: Vec<String>,
     },
-    /// No credentials.
-    #[error("no credentials: method pat lacks a token ({})", tried.join(", "))]
-    NoCredentials {
-        /// What was looked at.
+    /// No method works.
+    #[error("no authorization method works: {} ({})", tried.join("; "), found.join(", "))]
+    NoMethod {
+        /// Each method and what it lacks or why it failed.
         tried: Vec<String>,
+        /// What was found where, without values.
+        found: Vec<String>,
+    },
+    /// Azure does not tell the host of the workspace with the configured resource id.
+    #[error("no host is configured, and Azure does not tell it for the resource id: {what}")]
+    ResourceHost {
+        /// Why.
+        what: String,
+    },
+    /// No client for token endpoints could be made.
+    #[error("no requests can be made: {what}")]
+    NoRequests {
+        /// Why.
+        what: String,
     },
     /// The host cannot be used.
     #[error("host {host:?}: {what}")]
@@ -202,97 +218,9 @@ pub enum ConfigError {
     BadToken,
 }
 
-/// An attribute: INI key, environment variable, group of the conflict check.
-struct Attribute {
-    key: &'static str,
-    variable: &'static str,
-    group: Option<&'static str>,
-}
-
-const fn attribute(
-    key: &'static str,
-    variable: &'static str,
-    group: Option<&'static str>,
-) -> Attribute {
-    Attribute {
-        key,
-        variable,
-        group,
-    }
-}
-
-/// Fact sheet, table 2.1, as far as it decides on host, method and workspace.
-const ATTRIBUTES: &[Attribute] = &[
-    attribute("host", "DATABRICKS_HOST", None),
-    attribute("workspace_id", "DATABRICKS_WORKSPACE_ID", None),
-    attribute("auth_type", "DATABRICKS_AUTH_TYPE", None),
-    attribute("token", "DATABRICKS_TOKEN", Some("pat")),
-    attribute("username", "DATABRICKS_USERNAME", Some("basic")),
-    attribute("password", "DATABRICKS_PASSWORD", Some("basic")),
-    attribute("client_id", "DATABRICKS_CLIENT_ID", Some("oauth")),
-    attribute("client_secret", "DATABRICKS_CLIENT_SECRET", Some("oauth")),
-    attribute(
-        "azure_workspace_resource_id",
-        "DATABRICKS_AZURE_RESOURCE_ID",
-        Some("azure"),
-    ),
-    attribute("azure_use_msi", "ARM_USE_MSI", Some("azure")),
-    attribute("azure_client_id", "ARM_CLIENT_ID", Some("azure")),
-    attribute("azure_client_secret", "ARM_CLIENT_SECRET", Some("azure")),
-    attribute("azure_tenant_id", "ARM_TENANT_ID", Some("azure")),
-    attribute(
-        "metadata_service_url",
-        "DATABRICKS_METADATA_SERVICE_URL",
-        Some("metadata-service"),
-    ),
-];
-
-/// Values found so far, each with the words for where it came from.
-#[derive(Default)]
-struct Found {
-    values: BTreeMap<&'static str, (String, String)>,
-    /// Places looked into, for errors.
-    places: Vec<String>,
-}
-
-impl Found {
-    fn fill(&mut self, key: &'static str, value: Option<String>, origin: impl FnOnce() -> String) {
-        if let Some(value) = value.filter(|value| !value.is_empty()) {
-            self.values.entry(key).or_insert_with(|| (value, origin()));
-        }
-    }
-
-    fn get(&self, key: &str) -> Option<&str> {
-        self.values.get(key).map(|(value, _)| value.as_str())
-    }
-
-    fn origins(&self) -> Vec<String> {
-        self.values
-            .iter()
-            .map(|(key, (_, origin))| format!("{key} from {origin}"))
-            .collect()
-    }
-
-    /// What was found, then what was looked into.
-    fn report(&self) -> Vec<String> {
-        self.origins()
-            .into_iter()
-            .chain(self.places.iter().cloned())
-            .collect()
-    }
-
-    fn groups(&self) -> BTreeSet<&'static str> {
-        let set = |attribute: &&Attribute| self.values.contains_key(attribute.key);
-        ATTRIBUTES
-            .iter()
-            .filter(set)
-            .filter_map(|attribute| attribute.group)
-            .collect()
-    }
-}
-
-/// Finds the host and the credentials.
-pub fn resolve(source: &ConfigSource) -> Result<Config, ConfigError> {
+/// Finds the host and the credentials. Logins that another program keeps are tried, and Azure is asked for the host when
+/// only the resource id is known; nothing else is sent.
+pub async fn resolve(source: &ConfigSource) -> Result<Config, ConfigError> {
     let mut found = Found::default();
     found.fill("host", source.host.clone(), || {
         "the command line".to_owned()
@@ -307,21 +235,94 @@ pub fn resolve(source: &ConfigSource) -> Result<Config, ConfigError> {
         found.fill(attribute.key, source.variable(attribute.variable), origin);
     }
     let profile = read_profile(source, &mut found)?;
-    let credentials = choose(&found)?;
-    let host = found.get("host").ok_or_else(|| ConfigError::NoHost {
-        tried: found.report(),
-    })?;
-    let host = host::normalise(host)?;
+    let host = chain::host_of(&found)?;
+    let base = host.as_ref().map(|host| host.base.as_str());
+    let chain = Chain {
+        found: &found,
+        variable: &|name| source.variable(name),
+        profile: profile.as_deref(),
+        host: base,
+        forced: found.get("auth_type").is_some(),
+    };
+    let credentials = choose(&chain, base).await?;
+    let (base, named) = match host {
+        Some(host) => (host.base, host.workspace_id),
+        None => (ask_for_host(&credentials, &found).await?, None),
+    };
     Ok(Config {
-        host: host.base,
+        host: base,
         credentials,
         profile,
-        workspace_id: found
-            .get("workspace_id")
-            .map(str::to_owned)
-            .or(host.workspace_id),
+        workspace_id: found.get("workspace_id").map(str::to_owned).or(named),
         origins: found.origins(),
     })
+}
+
+/// The first method that has all it needs; of one that another program keeps, only a try shows it.
+async fn choose(chain: &Chain<'_>, host: Option<&str>) -> Result<Credentials, ConfigError> {
+    let mut tried = Vec::new();
+    for method in chain::methods(chain.found)? {
+        let credentials = match chain.credentials(method) {
+            Ok(credentials) => credentials,
+            Err(Not::Lacks(what)) => {
+                tried.push(format!("{} lacks {}", method.name(), what.join(" and ")));
+                continue;
+            }
+            Err(Not::Wrong(error)) => return Err(error),
+        };
+        match try_out(&credentials, method, chain.forced, host).await? {
+            None => return Ok(credentials),
+            Some(what) => tried.push(format!("{}: {what}", method.name())),
+        }
+    }
+    Err(ConfigError::NoMethod {
+        tried,
+        found: chain.found.report(),
+    })
+}
+
+/// Why a login that nobody asked for does not work. A forced one is left to the first call, which reports it better.
+async fn try_out(
+    credentials: &Credentials,
+    method: Method,
+    forced: bool,
+    host: Option<&str>,
+) -> Result<Option<String>, ConfigError> {
+    if forced || !method.is_of_a_program() {
+        return Ok(None);
+    }
+    let cleaner = Cleaner::new(credentials.secrets());
+    let host = host
+        .map(Url::parse)
+        .transpose()
+        .map_err(|error| ConfigError::NoRequests {
+            what: error.to_string(),
+        })?;
+    match source::of(credentials, host, endpoints()?, cleaner) {
+        Some(source) => Ok(source.fetch().await.err().map(|failure| failure.what)),
+        None => Ok(None),
+    }
+}
+
+async fn ask_for_host(credentials: &Credentials, found: &Found) -> Result<String, ConfigError> {
+    let (Credentials::Entra(entra), Some(resource_id)) =
+        (credentials, found.get("azure_workspace_resource_id"))
+    else {
+        return Err(ConfigError::NoHost {
+            tried: found.report(),
+        });
+    };
+    let cleaner = Cleaner::new(credentials.secrets());
+    let source = crate::entra::Source::new((**entra).clone(), None, endpoints()?, cleaner);
+    let host = source
+        .find_host(resource_id)
+        .await
+        .map_err(|failure| ConfigError::ResourceHost { what: failure.what })?;
+    Ok(host::normalise(&host)?.base)
+}
+
+fn endpoints() -> Result<Endpoints, ConfigError> {
+    Endpoints::new().map_err(|what| ConfigError::NoRequests { what })
 }
 
 /// Fills what is still unset from the profile; gives its name if one was read.
@@ -403,63 +404,4 @@ fn read_file(path: &Path) -> Result<Option<Profiles>, ConfigError> {
         what,
     })?;
     Ok(Some(profiles))
-}
-
-/// The method that the found values are for. `auth_type` forces one; without it, only one group may be filled.
-fn choose(found: &Found) -> Result<Credentials, ConfigError> {
-    let groups = found.groups();
-    let unsupported = |method: &str| ConfigError::Unsupported {
-        method: method.to_owned(),
-        found: found.origins(),
-    };
-    match found.get("auth_type") {
-        Some("pat") => {}
-        Some(method) => return Err(unsupported(method)),
-        None if groups.len() > 1 => {
-            let groups = groups.into_iter().map(str::to_owned).collect();
-            return Err(ConfigError::Conflict {
-                groups,
-                found: found.origins(),
-            });
-        }
-        None if found.get("token").is_none() && !groups.is_empty() => {
-            return Err(unsupported(method_of(found)));
-        }
-        None => {}
-    }
-    let token = found
-        .get("token")
-        .ok_or_else(|| ConfigError::NoCredentials {
-            tried: found.report(),
-        })?;
-    let token = Secret::new(token);
-    check_token(&token)?;
-    Ok(Credentials::Token(token))
-}
-
-/// The method that the fields of the only filled group are for.
-fn method_of(found: &Found) -> &'static str {
-    let has = |key| found.get(key).is_some();
-    if has("username") || has("password") {
-        "basic"
-    } else if has("client_id") || has("client_secret") {
-        "oauth-m2m"
-    } else if has("azure_use_msi") {
-        "azure-msi"
-    } else if has("azure_client_id") || has("azure_client_secret") {
-        "azure-client-secret"
-    } else if has("metadata_service_url") {
-        "metadata-service"
-    } else {
-        "azure-cli"
-    }
-}
-
-fn check_token(token: &Secret) -> Result<(), ConfigError> {
-    let fits = token.expose().chars().all(|c| c.is_ascii_graphic());
-    if fits && !token.expose().is_empty() {
-        Ok(())
-    } else {
-        Err(ConfigError::BadToken)
-    }
 }

@@ -10,6 +10,9 @@ use std::time::Duration;
 /// `what` of a [`Problem::Network`] in which nothing was sent.
 pub(crate) const CONNECT: &str = "connect";
 
+/// How the service begins its message about a token that it does not take.
+pub(crate) const INVALID_TOKEN: &str = "Invalid access token";
+
 /// A call that did not give a usable reply.
 ///
 /// The text names method, path and what was answered; it holds no query, no request or reply body and no credential.
@@ -86,6 +89,16 @@ pub enum Problem {
         status: u16,
         /// The redirect names a Private Link validation error.
         private_link: bool,
+    },
+    /// The method gave no token; nothing was sent to the workspace.
+    #[error("no token by the method {method}: {what}")]
+    Token {
+        /// Name of the method, as in `auth_type`.
+        method: &'static str,
+        /// The credentials do not give one; else whoever gives it was not reached.
+        refused: bool,
+        /// What was answered, credentials cut out.
+        what: String,
     },
     /// No complete reply arrived.
     #[error("no complete reply: {what}")]
@@ -292,7 +305,7 @@ impl Error {
     /// The caller may not: 401, 403, a login page.
     pub fn is_refused(&self) -> bool {
         match self.problem() {
-            Problem::LoginPage { .. } => true,
+            Problem::LoginPage { .. } | Problem::Token { refused: true, .. } => true,
             Problem::Refused { status, .. } => matches!(status, 401 | 403),
             _ => false,
         }
@@ -301,13 +314,15 @@ impl Error {
     /// The credentials as a whole do not (any longer) open the workspace: the run must stop.
     pub fn is_auth(&self) -> bool {
         match self.problem() {
-            Problem::LoginPage { .. } | Problem::Refused { status: 401, .. } => true,
+            Problem::LoginPage { .. }
+            | Problem::Token { refused: true, .. }
+            | Problem::Refused { status: 401, .. } => true,
             Problem::Refused {
                 status: 403,
                 message,
                 ..
             } => {
-                message.starts_with("Invalid access token")
+                message.starts_with(INVALID_TOKEN)
                     || message.starts_with("Unauthorized network access")
                     || blocks_the_address(message)
             }
@@ -315,9 +330,12 @@ impl Error {
         }
     }
 
-    /// No complete reply arrived, after all repetitions.
+    /// No complete reply arrived, after all repetitions: of the workspace, or of whoever gives tokens for it.
     pub fn is_network(&self) -> bool {
-        matches!(self.problem(), Problem::Network { .. })
+        matches!(
+            self.problem(),
+            Problem::Network { .. } | Problem::Token { refused: false, .. }
+        )
     }
 
     /// Too many requests, also after all repetitions.

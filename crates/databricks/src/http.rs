@@ -8,8 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::header::{
-    AUTHORIZATION, CONTENT_DISPOSITION, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, LOCATION,
-    RETRY_AFTER,
+    CONTENT_DISPOSITION, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER,
 };
 use reqwest::multipart::{Form, Part};
 use reqwest::{Method, RequestBuilder, Response};
@@ -18,7 +17,7 @@ use url::Url;
 use crate::error::{CONNECT, Problem};
 use crate::refusal::{self, Refusal};
 use crate::secret::Cleaner;
-use crate::{Config, Credentials, host};
+use crate::{Config, host};
 
 /// Header in which the service names the workspace that answers.
 pub(crate) const WORKSPACE_ID: &str = "x-databricks-org-id";
@@ -134,6 +133,7 @@ impl Http {
         base: &Url,
         user_agent: &str,
         timeout: Duration,
+        cleaner: Cleaner,
     ) -> Result<Self, Problem> {
         install_crypto();
         let mut builder = reqwest::Client::builder()
@@ -143,18 +143,17 @@ impl Http {
             .referer(false)
             .connect_timeout(CONNECT_TIMEOUT)
             .pool_idle_timeout(IDLE)
-            .user_agent(agent(user_agent, config.credentials.method()));
+            .user_agent(agent(user_agent, config.method()));
         if host::is_loopback(base) {
             builder = builder.no_proxy();
         }
         let client = builder
             .build()
             .map_err(|error| invalid(&error.to_string()))?;
-        let Credentials::Token(token) = &config.credentials;
         Ok(Self {
             client,
             headers: headers(config)?,
-            cleaner: Cleaner::new(vec![token.clone()]),
+            cleaner,
             timeout,
         })
     }
@@ -164,10 +163,12 @@ impl Http {
         self.cleaner.clean(text)
     }
 
-    /// Sends the request once and takes the reply in; more than `cap` bytes of body are a failure.
+    /// Sends the request once, with these headers of the credentials, and takes the reply in; more than `cap` bytes of
+    /// body are a failure.
     pub(crate) async fn attempt(
         &self,
         request: &Request,
+        credentials: &HeaderMap,
         cap: u64,
         sink: &mut Sink<'_>,
     ) -> Result<Reply, Failure> {
@@ -176,7 +177,8 @@ impl Http {
         let builder = self
             .client
             .request(request.method.clone(), request.url.clone())
-            .headers(self.headers.clone());
+            .headers(self.headers.clone())
+            .headers(credentials.clone());
         let builder = with_payload(builder, &request.payload).map_err(Failure::Final)?;
         let upload = Duration::from_secs(request.payload.len() / SLOWEST_UPLOAD);
         let allowed = self.timeout.saturating_add(upload);
@@ -301,28 +303,20 @@ impl Http {
 }
 
 /// The library that encrypts needs a provider of its primitives; whoever set one first is respected.
-fn install_crypto() {
+pub(crate) fn install_crypto() {
     if rustls::crypto::CryptoProvider::get_default().is_none() {
         // An error means that another thread was faster, which is as good.
         let _already = rustls::crypto::ring::default_provider().install_default();
     }
 }
 
-/// The one place where credentials become headers.
+/// Headers of every request; those of the credentials change.
 fn headers(config: &Config) -> Result<HeaderMap, Problem> {
-    let value = |text: &str| {
-        HeaderValue::from_str(text).map_err(|_| invalid("a header value has forbidden characters"))
-    };
     let mut headers = HeaderMap::new();
-    match &config.credentials {
-        Credentials::Token(token) => {
-            let mut bearer = value(&format!("Bearer {}", token.expose()))?;
-            bearer.set_sensitive(true);
-            headers.insert(AUTHORIZATION, bearer);
-        }
-    }
     if let Some(id) = &config.workspace_id {
-        headers.insert("x-databricks-workspace-id", value(id)?);
+        let value = HeaderValue::from_str(id)
+            .map_err(|_| invalid("a header value has forbidden characters"))?;
+        headers.insert("x-databricks-workspace-id", value);
     }
     Ok(headers)
 }

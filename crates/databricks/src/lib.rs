@@ -1,7 +1,7 @@
 //! REST client for a Databricks workspace: credentials, retry, rate limits, paging, errors.
 //!
 //! Owns everything between "call this path" and "here is the body": where the credentials come from
-//! ([`resolve`]), how fast calls may go ([`LimitTable`], [`family_of`]), what is repeated after a failure and what
+//! ([`resolve`]), when a token is renewed, how fast calls may go ([`LimitTable`], [`family_of`]), what is repeated after a failure and what
 //! never is ([`Safety`]), how pages become one list ([`Listing`]), and what a refusal means ([`Error`]).
 //!
 //! Knows nothing of archives and of the kinds of objects in a workspace. JSON is handed on as the service wrote it:
@@ -12,7 +12,7 @@
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! use lifeboat_databricks::{Client, ClientOptions, ConfigSource, Listing, Paging, resolve};
 //!
-//! let client = Client::new(resolve(&ConfigSource::from_process())?, ClientOptions::default())?;
+//! let client = Client::new(resolve(&ConfigSource::from_process()).await?, ClientOptions::default())?;
 //! let clusters = client
 //!     .list(&Listing {
 //!         path: "/api/2.1/clusters/list",
@@ -24,27 +24,36 @@
 //! # let _ = clusters; Ok(()) }
 //! ```
 
+mod attributes;
+mod chain;
 mod client;
 mod config;
+mod credentials;
+mod endpoint;
+mod entra;
 mod error;
 mod family;
 mod host;
 mod http;
 mod limits;
 mod merged;
+mod oauth;
 mod pace;
 mod paging;
 mod profile;
+mod program;
 mod refusal;
 mod retry;
 mod secret;
+mod source;
 mod stats;
 #[cfg(test)]
 mod tests;
+mod token;
 mod window;
 
 pub use client::{Body, Client, ClientOptions, Identity, Safety, segment};
-pub use config::{Config, ConfigError, ConfigSource, Credentials, resolve};
+pub use config::{Config, ConfigError, ConfigSource, resolve};
 pub use error::{Error, Problem};
 pub use family::{Family, family_of};
 pub use limits::{Limit, LimitTable, Limits, LimitsError, Rate};

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::error::INVALID_TOKEN;
+
 /// An error reply, understood as far as it goes.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Refusal {
@@ -15,6 +17,13 @@ pub(crate) struct Refusal {
     pub(crate) request_id: Option<String>,
     /// `Retry-After`, else the `RetryInfo` of the details.
     pub(crate) wait: Option<Duration>,
+}
+
+impl Refusal {
+    /// The service does not take the token: nothing was done, and another token may be taken.
+    pub(crate) fn is_of_the_token(&self) -> bool {
+        self.status == 401 || self.status == 403 && self.message.starts_with(INVALID_TOKEN)
+    }
 }
 
 /// Reads an error body. Nothing of it is lost silently: a body of unknown shape becomes the message.

@@ -1,8 +1,10 @@
 //! A text that cannot be printed, and the cleaning of texts that came from elsewhere.
 
 use std::borrow::Cow;
+use std::collections::VecDeque;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// A token or password. `Debug` and `Display` show a placeholder; only [`Secret::expose`] gives the text.
 #[derive(Clone, PartialEq, Eq)]
@@ -51,14 +53,34 @@ const LONGEST_MESSAGE: usize = 1000;
 
 /// Cleans texts of the service before they go into errors: our own credentials and whatever looks like a token are cut
 /// out, control characters become spaces, and length is bounded.
+///
+/// Clones share what they learn.
 #[derive(Clone)]
 pub(crate) struct Cleaner {
     secrets: Vec<Secret>,
+    learned: Arc<Mutex<VecDeque<Secret>>>,
 }
+
+/// Secrets that were learned last are remembered: a reply names no token that is hours old.
+const LEARNED: usize = 16;
 
 impl Cleaner {
     pub(crate) fn new(secrets: Vec<Secret>) -> Self {
-        Self { secrets }
+        Self {
+            secrets,
+            learned: Arc::default(),
+        }
+    }
+
+    /// A secret that came later: a token that was issued.
+    pub(crate) fn learn(&self, secret: &Secret) {
+        let mut learned = self.learned.lock().unwrap_or_else(PoisonError::into_inner);
+        if !learned.contains(secret) {
+            learned.push_back(secret.clone());
+        }
+        if learned.len() > LEARNED {
+            learned.pop_front();
+        }
     }
 
     pub(crate) fn clean(&self, text: &str) -> String {
@@ -67,13 +89,16 @@ impl Cleaner {
             .chars()
             .filter(|c| c.is_whitespace() || !c.is_control())
             .collect();
+        let learned = self.learned.lock().unwrap_or_else(PoisonError::into_inner);
         for secret in self
             .secrets
             .iter()
+            .chain(learned.iter())
             .filter(|secret| !secret.expose().is_empty())
         {
             text = text.replace(secret.expose(), "***");
         }
+        drop(learned);
         let words: Vec<Cow<'_, str>> = text.split_whitespace().map(mask_word).collect();
         words.join(" ").chars().take(LONGEST_MESSAGE).collect()
     }
@@ -123,6 +148,8 @@ mod tests {
     #[test]
     fn messages_lose_tokens_and_control_characters() {
         let cleaner = Cleaner::new(vec![Secret::new("geheim")]);
+        cleaner.clone().learn(&Secret::new("issued"));
+        assert_eq!(cleaner.clean("the issued one"), "the *** one");
         assert_eq!(
             cleaner.clean("token 'dapi0123456789abcdef-2' and geheim,\n\teyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.e30.x end\u{7}"),
             "token '***' and ***, *** end"

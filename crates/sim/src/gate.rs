@@ -6,11 +6,13 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use axum::http::HeaderMap;
 use bytes::Bytes;
 
 use crate::faults::{Fault, FaultKind, Faults, When};
-use crate::http::{ApiError, Body, Caller, Reply, Request, decode_query};
+use crate::http::{ApiError, Body, Reply, Request, decode_query};
 use crate::limits::{self, Limits};
+use crate::oauth;
 use crate::route::{self, Route};
 use crate::script::{self, Script};
 use crate::world::World;
@@ -36,9 +38,18 @@ pub(crate) struct Incoming {
     pub(crate) method: String,
     pub(crate) path: String,
     pub(crate) query: String,
-    pub(crate) authorization: String,
-    pub(crate) content_type: String,
+    pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
+}
+
+impl Incoming {
+    /// A header, empty when it is absent or no text.
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or("")
+    }
 }
 
 /// What the server does with a request.
@@ -211,12 +222,15 @@ impl Gate {
 
     /// Authenticates, routes and runs the handler, then the scripts that this call sets off.
     fn handle(&self, incoming: Incoming, pairs: Vec<(String, String)>, query: &str) -> Reply {
+        let mut world = lock(&self.world);
+        if let Some(reply) = oauth::answer(&mut world, &incoming) {
+            return reply;
+        }
         if incoming.path.starts_with("/.well-known/") {
-            // Clients probe this without a token and do without it.
+            // Clients probe these without a token and do without it.
             return Reply::with_status(404, Body::Empty);
         }
-        let mut world = lock(&self.world);
-        let caller = match authenticate(&world, &incoming.authorization) {
+        let caller = match oauth::caller(&world, &incoming) {
             Ok(caller) => caller,
             Err(error) => return error.into(),
         };
@@ -231,12 +245,13 @@ impl Gate {
             });
             return no_endpoint(&incoming.path).into();
         };
+        let content_type = incoming.header("content-type").to_owned();
         let request = Request {
             method: incoming.method,
             path: incoming.path,
             query: pairs,
             params,
-            content_type: incoming.content_type,
+            content_type,
             body: incoming.body,
             caller,
         };
@@ -253,23 +268,6 @@ impl Gate {
         }
         reply
     }
-}
-
-fn authenticate(world: &World, authorization: &str) -> Result<Caller, ApiError> {
-    if authorization.is_empty() {
-        return Err(ApiError::new(
-            401,
-            "UNAUTHENTICATED",
-            "Credential was not sent or was of an unsupported type for this API.",
-        ));
-    }
-    authorization
-        .strip_prefix("Bearer ")
-        .and_then(|token| world.caller(token))
-        .ok_or_else(|| ApiError {
-            status: 403,
-            body: serde_json::json!({"error_code": 403, "message": "Invalid access token."}),
-        })
 }
 
 fn no_endpoint(path: &str) -> ApiError {

@@ -40,6 +40,7 @@ pub mod init_scripts;
 pub mod jobs;
 pub mod libraries;
 mod limits;
+pub mod oauth;
 pub mod permissions;
 pub mod policies;
 pub mod pools;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use lifeboat_sim::{Fill, Options, Sim};
+use lifeboat_sim::{Fill, Options, Sim, oauth};
 
 /// A simulated Databricks workspace over HTTP, on 127.0.0.1 only.
 #[derive(Parser)]
@@ -37,6 +37,15 @@ struct Serve {
     /// Bearer token of the administrator.
     #[arg(long, default_value = "dapi-simulated")]
     token: String,
+    /// Application id of a service principal, an administrator that signs in with `--client-secret`.
+    #[arg(long, value_name = "ID", requires = "client_secret")]
+    client_id: Option<String>,
+    /// Secret of `--client-id`.
+    #[arg(long, value_name = "SECRET", requires = "client_id")]
+    client_secret: Option<String>,
+    /// Life of the tokens that a sign-in gives, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
+    token_life: u64,
     /// Workspace id.
     #[arg(long, default_value = "7405609123456789")]
     workspace_id: String,
@@ -92,6 +101,12 @@ fn run(serve: Serve) -> Result<(), String> {
     if let Some(account) = account {
         sim.with(|world| account.join_account(world));
     }
+    sim.with(|world| {
+        world.oauth.life = Duration::from_secs(serve.token_life);
+        if let (Some(id), Some(secret)) = (&serve.client_id, &serve.client_secret) {
+            oauth::add_client(world, id, secret);
+        }
+    });
     sim.set_limits(serve.limits);
     sim.set_latency(Duration::from_millis(serve.latency));
     announce(&sim);

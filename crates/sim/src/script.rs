@@ -34,6 +34,8 @@ pub enum Action {
         /// User name.
         name: String,
     },
+    /// Ends all tokens that were issued.
+    ExpireTokens,
 }
 
 /// An action with the call after which it happens, once.
@@ -53,7 +55,7 @@ pub struct Script {
 
 impl Script {
     /// `{"method", "path", "query", "skip", "action": {"move": {"from", "to"}}}`, or `delete {path}`,
-    /// `write {path, text}`, `add_user {name}`.
+    /// `write {path, text}`, `add_user {name}`, `expire_tokens {}`.
     ///
     /// # Errors
     /// Text that says what is missing.
@@ -78,6 +80,7 @@ impl Script {
             "add_user" => Action::AddUser {
                 name: text(fields, "name"),
             },
+            "expire_tokens" => Action::ExpireTokens,
             other => return Err(format!("unknown action {other}")),
         };
         Ok(Self {
@@ -138,5 +141,6 @@ fn act(world: &mut World, action: &Action) {
         Action::AddUser { name } => {
             crate::identities::add_user(world, name, name, false);
         }
+        Action::ExpireTokens => crate::oauth::expire_all(world),
     }
 }

@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 
 use axum::extract::connect_info::{ConnectInfo, Connected};
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use axum::http::{HeaderValue, Response, StatusCode, header};
 use axum::serve::{IncomingStream, Listener};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
@@ -72,8 +72,7 @@ async fn answer(
         method,
         path,
         query,
-        authorization: text(&parts.headers, header::AUTHORIZATION),
-        content_type: text(&parts.headers, header::CONTENT_TYPE),
+        headers: parts.headers,
         body,
     });
     drop(listing);
@@ -94,14 +93,6 @@ async fn finish(
         // Ends with the connection, which the client closes.
         Outcome::Hang => std::future::pending().await,
     }
-}
-
-fn text(headers: &HeaderMap, name: header::HeaderName) -> String {
-    headers
-        .get(name)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or("")
-        .to_owned()
 }
 
 fn respond(gate: &Gate, reply: &Reply) -> Response<axum::body::Body> {

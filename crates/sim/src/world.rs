@@ -69,6 +69,8 @@ pub struct World {
     pub switches: Switches,
     /// Bearer token to SCIM id of its owner.
     pub tokens: BTreeMap<String, i64>,
+    /// Who may get tokens that end.
+    pub oauth: crate::oauth::Oauth,
     requests: u64,
     /// Users, groups, service principals.
     pub identities: crate::identities::Identities,
@@ -113,6 +115,7 @@ impl World {
             ids: Ids::new(seed),
             switches: Switches::default(),
             tokens: BTreeMap::new(),
+            oauth: crate::oauth::Oauth::default(),
             requests: 0,
             identities: crate::identities::Identities::default(),
             acls: Acls::default(),

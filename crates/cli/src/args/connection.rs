@@ -4,9 +4,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
+use lifeboat_console::Console;
 use lifeboat_databricks::{
-    Client, ClientOptions, Config, ConfigError, ConfigSource, LimitTable, Limits, resolve,
+    Client, ClientOptions, ConfigSource, LimitTable, Limits, Problem, resolve,
 };
+use serde_json::json;
 
 use crate::failure::Failure;
 use crate::frame::block_on_reading;
@@ -42,7 +44,11 @@ pub(crate) struct ConnectionArgs {
 impl ConnectionArgs {
     /// A client for the workspace. Only an export may fall back to the profile DEFAULT: a restore never goes where
     /// nobody pointed.
-    pub(crate) fn connect(&self, default_profile: bool) -> Result<Client, Failure> {
+    pub(crate) fn connect(
+        &self,
+        default_profile: bool,
+        console: &Console,
+    ) -> Result<Client, Failure> {
         let surroundings = match &self.isolated {
             Some(file) => ConfigSource {
                 config_file: Some(file.clone()),
@@ -56,12 +62,6 @@ impl ConnectionArgs {
             use_default_profile: default_profile,
             ..surroundings
         };
-        let config = resolve(&source).map_err(|error| match (error, &self.profile) {
-            (ConfigError::NoCredentials { .. }, Some(profile)) => Failure::NoToken {
-                profile: profile.clone(),
-            },
-            (error, _) => error.into(),
-        })?;
         let limits = self.limits()?;
         let max_concurrent = match limits {
             Limits::Off => IN_FLIGHT_UNLIMITED,
@@ -72,8 +72,16 @@ impl ConnectionArgs {
             max_concurrent,
             ..ClientOptions::default()
         };
-        knock(&config, &options)?;
-        client(config, options)
+        let work = async {
+            let config = resolve(&source).await?;
+            let host = config.host.clone();
+            let client =
+                Client::new(config, options).map_err(|source| Failure::Client { host, source })?;
+            tell(&client, console);
+            knock(&client).await?;
+            Ok(client)
+        };
+        block_on_reading(work)
     }
 
     /// From now on only this configuration file counts, and nothing of the environment.
@@ -100,26 +108,22 @@ impl ConnectionArgs {
     }
 }
 
-fn client(config: Config, options: ClientOptions) -> Result<Client, Failure> {
-    let host = config.host.clone();
-    Client::new(config, options).map_err(|source| Failure::Client { host, source })
-}
-
 /// A host that cannot be reached at all is most likely misspelt, so it is not tried for minutes. Whatever else fails here
 /// is left to the run, which repeats and reports it.
-fn knock(config: &Config, options: &ClientOptions) -> Result<(), Failure> {
-    let client = client(
-        config.clone(),
-        ClientOptions {
-            retry_budget: PATIENCE,
-            ..options.clone()
-        },
-    )?;
-    match block_on_reading(async { Ok(client.identity().await) })? {
-        Err(source) if source.is_network() => Err(Failure::Client {
-            host: config.host.clone(),
-            source,
+async fn knock(client: &Client) -> Result<(), Failure> {
+    let host = client.host().to_owned();
+    match client.within(PATIENCE).identity().await {
+        Err(source) if source.is_network() => Err(match source.problem() {
+            Problem::Token { .. } => Failure::Token { host, source },
+            _ => Failure::Client { host, source },
         }),
         _ => Ok(()),
     }
+}
+
+fn tell(client: &Client, console: &Console) {
+    let (method, origins) = (client.method(), client.origins());
+    let fields = json!({"method": method, "origins": origins});
+    let text = format!("credentials by {method}: {}", origins.join(", "));
+    console.detail("credentials", fields, &text);
 }

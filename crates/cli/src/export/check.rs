@@ -31,7 +31,7 @@ pub(crate) struct CheckArgs {
 }
 
 pub(crate) fn run(args: &CheckArgs, console: &Console) -> Result<Exit, Failure> {
-    let client = args.connection.connect(true)?;
+    let client = args.connection.connect(true, console)?;
     let options = args.capture.options()?;
     let cancel = options.cancel.clone();
     let observer = Observer::new(console);

@@ -129,7 +129,7 @@ pub(crate) fn run(args: &RunArgs, console: &Arc<Console>) -> Result<Exit, Failur
 
 fn export(args: &RunArgs, console: &Arc<Console>, record: &mut Record) -> Result<Exit, Failure> {
     let to = Place::parse(&args.to)?;
-    let client = args.connection.connect(true)?;
+    let client = args.connection.connect(true, console)?;
     record.host(client.host());
     let options = Options {
         strict: args.strict,

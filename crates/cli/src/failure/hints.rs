@@ -11,10 +11,7 @@ use super::Failure;
 pub(super) fn of(failure: &Failure) -> Vec<String> {
     let hint = match failure {
         Failure::Config(error) => config(error),
-        Failure::NoToken { profile } => Some(format!(
-            "add a token to the profile with `databricks configure --profile {profile}`, or set DATABRICKS_TOKEN"
-        )),
-        Failure::Client { source, .. } => service(source),
+        Failure::Client { source, .. } | Failure::Token { source, .. } => service(source),
         Failure::LimitsFile { .. } | Failure::Limits { .. } => {
             Some("give `default`, `off`, or a file with lines such as `workspace-export = 30/s`".to_owned())
         }
@@ -62,14 +59,18 @@ fn config(error: &ConfigError) -> Option<String> {
         ConfigError::ProfileMissing { .. } => {
             "make the profile with `databricks configure --profile NAME`, or set DATABRICKS_HOST and DATABRICKS_TOKEN".to_owned()
         }
-        ConfigError::NoHost { .. } | ConfigError::NoCredentials { .. } => {
-            "name a profile with `--profile`, or set DATABRICKS_HOST and DATABRICKS_TOKEN".to_owned()
+        ConfigError::NoHost { .. } => "name a profile with `--profile`, or set DATABRICKS_HOST".to_owned(),
+        ConfigError::NoMethod { .. } => {
+            "name a profile with `--profile`, or set what one of the methods needs; spec/credentials.md lists them".to_owned()
         }
-        ConfigError::Conflict { .. } => "unset the variables of all methods but one".to_owned(),
+        ConfigError::ResourceHost { .. } => "set DATABRICKS_HOST, or check the resource id and the rights on it".to_owned(),
+        ConfigError::Conflict { .. } => {
+            "unset what belongs to all methods but one, or choose one with DATABRICKS_AUTH_TYPE".to_owned()
+        }
         ConfigError::BadHost { .. } => {
             "give the address that the browser shows for the workspace: https://adb-<id>.<n>.azuredatabricks.net".to_owned()
         }
-        ConfigError::Unsupported { .. } => "use a personal access token of that user".to_owned(),
+        ConfigError::Unsupported { .. } => "set DATABRICKS_AUTH_TYPE, or auth_type of the profile, to one of them".to_owned(),
         ConfigError::BadToken => "copy the token again, without quotes and line ends".to_owned(),
         _ => return None,
     })
@@ -83,6 +84,10 @@ fn service(error: &lifeboat_databricks::Error) -> Option<String> {
         }
         Problem::LoginPage { .. } => {
             "the host answers people, not programs: check that it is the workspace's own address and that the token belongs to it".to_owned()
+        }
+        Problem::Token { refused: true, method, .. } => token(method).to_owned(),
+        Problem::Token { .. } => {
+            "check that this network reaches who gives the tokens, and ARM_ENVIRONMENT in a sovereign cloud; else try again later".to_owned()
         }
         Problem::Network { .. } => {
             "check the host in the profile or in DATABRICKS_HOST, and that this network reaches it".to_owned()
@@ -100,6 +105,30 @@ fn service(error: &lifeboat_databricks::Error) -> Option<String> {
         Problem::Local { source } => return disk(source),
         _ => return None,
     })
+}
+
+/// What to look at when a method gives no token.
+fn token(method: &str) -> &'static str {
+    match method {
+        "oauth-m2m" => {
+            "check client_id and client_secret: the secret of a service principal in Databricks has an end"
+        }
+        "env-oidc" | "file-oidc" => {
+            "check the federation policy of the service principal: issuer, audience and subject are those of the token"
+        }
+        "azure-client-secret" => {
+            "check ARM_CLIENT_ID, ARM_TENANT_ID and ARM_CLIENT_SECRET: the secret of an application in Entra ID has an end"
+        }
+        "azure-msi" => {
+            "check that this machine has the identity; ARM_CLIENT_ID chooses one of several"
+        }
+        "azure-workload-identity" => {
+            "check the federated credential of the application, and that the pod uses its service account"
+        }
+        "azure-cli" => "log in with `az login`, into the directory of the workspace",
+        "databricks-cli" => "log in with `databricks auth login`",
+        _ => "check the credentials",
+    }
 }
 
 fn read(error: &ReadError) -> Option<String> {
@@ -212,7 +241,7 @@ fn export(error: &lifeboat_export::Error) -> Option<String> {
         Error::Identity { source, .. } => return service(source),
         Error::Stopped {
             stop: Stop::CredentialsLost { .. },
-        } => "make a new token and run the same command again".to_owned(),
+        } => "renew the credentials and run the same command again".to_owned(),
         Error::Stopped { .. } => "check the network and run the same command again".to_owned(),
         Error::BaseOfAnother { .. } => "name an archive of this workspace, or leave --base out to read everything; nothing was read or written".to_owned(),
         Error::Base { source, .. } if source.is_damage() => NO_BASE.to_owned(),

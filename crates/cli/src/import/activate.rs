@@ -127,7 +127,7 @@ fn run(
     mut options: SwitchOptions,
     console: &Arc<Console>,
 ) -> Result<Exit, Failure> {
-    let client = args.connection.connect(false)?;
+    let client = args.connection.connect(false, console)?;
     let asks = direction == Direction::Activate
         && !options.source_fenced
         && !options.dry_run

@@ -40,7 +40,7 @@ pub(crate) struct ApplyArgs {
 pub(crate) fn run(args: &ApplyArgs, console: &Arc<Console>) -> Result<Exit, Failure> {
     let archive = open(&args.import.archive, console)?;
     let file = ReportFile::open(args.report.as_deref())?;
-    let client = args.import.connection.connect(false)?;
+    let client = args.import.connection.connect(false, console)?;
     let mut options = Options {
         compare: !args.no_compare,
         ..args.import.options()

@@ -2,7 +2,17 @@
 
 use std::path::PathBuf;
 
-use crate::{Config, ConfigError, ConfigSource, Credentials, Secret, resolve};
+use crate::credentials::Credentials;
+use crate::{Config, ConfigError, ConfigSource, Secret};
+
+/// Nothing is sent for what stands in these tests.
+fn resolve(source: &ConfigSource) -> Result<Config, ConfigError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(crate::resolve(source))
+}
 
 const FILE: &str = "
 [DEFAULT]
@@ -83,7 +93,9 @@ fn with_profile(name: &str, variables: &[(&str, &str)]) -> Result<Config, Config
 
 /// Host without scheme and zone, and the token.
 fn short(config: &Config) -> (&str, &str) {
-    let Credentials::Token(token) = &config.credentials;
+    let Credentials::Token(token) = &config.credentials else {
+        panic!("not a token: {config:?}");
+    };
     let host = config
         .host
         .trim_start_matches("https://")
@@ -215,7 +227,7 @@ fn a_missing_profile_is_an_error_only_when_named() {
     let fallback = given("[__settings__]\ndefault_profile = gone\n", &[]);
     assert!(matches!(
         resolve(&fallback.source),
-        Err(ConfigError::NoCredentials { .. })
+        Err(ConfigError::NoMethod { .. })
     ));
     assert!(matches!(
         with_profile("__settings__", &[]),
@@ -229,7 +241,7 @@ fn a_missing_file_is_an_error_only_when_a_profile_is_named() {
     std::fs::remove_file(&given.file).unwrap();
     let error = resolve(&given.source).unwrap_err();
     assert!(
-        matches!(error, ConfigError::NoCredentials { .. })
+        matches!(error, ConfigError::NoMethod { .. })
             && error.to_string().contains("does not exist")
     );
     let named = ConfigSource {
@@ -293,59 +305,203 @@ fn two_methods_are_a_conflict_that_names_all_groups() {
     );
 }
 
+/// Variables of a case: name and value.
+type Variables = &'static [(&'static str, &'static str)];
+
+const METHODS: &[(&str, Variables, &str)] = &[
+    ("login", &[], "databricks-cli"),
+    ("machine", &[], "oauth-m2m"),
+    (
+        "host-only",
+        &[("DATABRICKS_OIDC_TOKEN", "theirs")],
+        "env-oidc",
+    ),
+    (
+        "host-only",
+        &[
+            ("DATABRICKS_OIDC_TOKEN_ENV", "CI_TOKEN"),
+            ("CI_TOKEN", "theirs"),
+        ],
+        "env-oidc",
+    ),
+    (
+        "host-only",
+        &[("DATABRICKS_OIDC_TOKEN_FILEPATH", "/run/token")],
+        "file-oidc",
+    ),
+    ("host-only", &[("ARM_USE_MSI", "true")], "azure-msi"),
+    (
+        "host-only",
+        &[
+            ("ARM_USE_MSI", "1"),
+            ("ARM_CLIENT_ID", "c"),
+            ("ARM_CLIENT_SECRET", "geheim"),
+        ],
+        "azure-msi",
+    ),
+    (
+        "host-only",
+        &[
+            ("ARM_USE_MSI", "false"),
+            ("ARM_CLIENT_ID", "c"),
+            ("ARM_CLIENT_SECRET", "geheim"),
+        ],
+        "azure-client-secret",
+    ),
+    (
+        "host-only",
+        &[
+            ("AZURE_FEDERATED_TOKEN_FILE", "/var/token"),
+            ("AZURE_CLIENT_ID", "c"),
+            ("AZURE_TENANT_ID", "t"),
+        ],
+        "azure-workload-identity",
+    ),
+    // What a platform sets for every program does not outdo a token, and is no conflict with it.
+    (
+        "prod",
+        &[
+            ("AZURE_FEDERATED_TOKEN_FILE", "/var/token"),
+            ("AZURE_CLIENT_ID", "c"),
+            ("ARM_USE_MSI", "false"),
+        ],
+        "pat",
+    ),
+    (
+        "prod",
+        &[("DATABRICKS_AUTH_TYPE", "azure-cli")],
+        "azure-cli",
+    ),
+    (
+        "both",
+        &[("DATABRICKS_AUTH_TYPE", "databricks-cli")],
+        "databricks-cli",
+    ),
+];
+
 #[test]
-fn other_methods_are_refused_by_name() {
-    for (profile, variables, method) in [
-        ("login", &[][..], "databricks-cli"),
-        ("machine", &[], "oauth-m2m"),
-        ("host-only", &[("ARM_USE_MSI", "true")], "azure-msi"),
+fn the_first_method_with_all_its_settings_is_used() {
+    for (profile, variables, method) in METHODS {
+        let config = with_profile(profile, variables).unwrap();
+        assert_eq!(config.method(), *method, "{profile} {variables:?}");
+        assert!(!format!("{config:?}").contains("geheim"));
+    }
+}
+
+#[test]
+fn a_method_is_never_half_used() {
+    for (profile, variables, lacks) in [
+        (
+            "host-only",
+            &[("DATABRICKS_CLIENT_ID", "c")][..],
+            "oauth-m2m lacks client_secret (DATABRICKS_CLIENT_SECRET)",
+        ),
         (
             "host-only",
             &[("ARM_CLIENT_SECRET", "geheim")],
-            "azure-client-secret",
+            "azure-client-secret lacks azure_client_id (ARM_CLIENT_ID)",
         ),
         (
             "host-only",
-            &[("DATABRICKS_AZURE_RESOURCE_ID", "/subscriptions/x")],
-            "azure-cli",
-        ),
-        (
-            "host-only",
-            &[
-                ("DATABRICKS_USERNAME", "u"),
-                ("DATABRICKS_PASSWORD", "geheim"),
-            ],
-            "basic",
+            &[("ARM_USE_MSI", "false")],
+            "azure-msi lacks azure_use_msi (ARM_USE_MSI)",
         ),
         (
             "prod",
-            &[("DATABRICKS_AUTH_TYPE", "azure-cli")],
-            "azure-cli",
+            &[("DATABRICKS_AUTH_TYPE", "oauth-m2m")],
+            "oauth-m2m lacks client_id (DATABRICKS_CLIENT_ID) and client_secret",
+        ),
+        (
+            "host-only",
+            &[("DATABRICKS_CLI_PATH", "/nowhere/databricks")],
+            "databricks-cli: there is no program /nowhere/databricks",
+        ),
+        (
+            "host-only",
+            &[],
+            "env-oidc lacks the variable DATABRICKS_OIDC_TOKEN",
         ),
     ] {
-        let error = with_profile(profile, variables).unwrap_err().to_string();
+        let error = with_profile(profile, variables).unwrap_err();
+        assert!(matches!(error, ConfigError::NoMethod { .. }), "{error}");
+        let error = error.to_string();
         assert!(
-            error.starts_with(&format!(
-                "authorization method {method} is not supported yet"
-            )),
+            error.contains(lacks) && !error.contains("geheim"),
             "{error}"
         );
-        assert!(!error.contains("geheim"), "{error}");
     }
+}
+
+#[test]
+fn what_platforms_set_is_for_workspaces_of_azure() {
+    let variables = [
+        ("DATABRICKS_HOST", "http://127.0.0.1:9"),
+        ("AZURE_FEDERATED_TOKEN_FILE", "/var/token"),
+        ("AZURE_CLIENT_ID", "c"),
+        ("AZURE_TENANT_ID", "t"),
+    ];
+    let error = resolve(&given(FILE, &variables).source)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("azure-workload-identity lacks a host of Azure Databricks"),
+        "{error}"
+    );
+    assert!(
+        error.contains("azure-cli lacks a host of Azure Databricks"),
+        "{error}"
+    );
+}
+
+#[test]
+fn unknown_methods_and_values_are_named() {
+    let error = |variables| {
+        with_profile("host-only", variables)
+            .unwrap_err()
+            .to_string()
+    };
+    assert!(
+        error(&[("DATABRICKS_AUTH_TYPE", "basic")])
+            .starts_with("auth_type \"basic\" is not one of pat, oauth-m2m, ")
+    );
+    assert_eq!(
+        error(&[("ARM_USE_MSI", "maybe")]),
+        "azure_use_msi (ARM_USE_MSI) is neither true nor false"
+    );
+    let place = [("ARM_USE_MSI", "true"), ("AZURE_AUTHORITY_HOST", "login")];
+    assert_eq!(
+        error(&place),
+        "azure_authority_host (AZURE_AUTHORITY_HOST) is no URL"
+    );
+    let cloud = [("ARM_USE_MSI", "true"), ("ARM_ENVIRONMENT", "MARS")];
+    assert!(error(&cloud).starts_with("azure_environment (ARM_ENVIRONMENT) is none of "));
+}
+
+#[test]
+fn a_resource_id_without_a_host_needs_a_method_of_entra() {
+    let variables = [
+        ("DATABRICKS_AZURE_RESOURCE_ID", "/subscriptions/x"),
+        ("DATABRICKS_AUTH_TYPE", "pat"),
+        ("DATABRICKS_TOKEN", "t"),
+    ];
+    let error = resolve(&given(FILE, &variables).source).unwrap_err();
+    assert!(matches!(error, ConfigError::NoHost { .. }), "{error}");
 }
 
 #[test]
 fn what_is_missing_is_named_with_what_was_there() {
     let error = with_profile("host-only", &[]).unwrap_err().to_string();
     assert!(
-        error.contains("method pat lacks a token (host from profile host-only of "),
+        error.starts_with(
+            "no authorization method works: pat lacks token (DATABRICKS_TOKEN); oauth-m2m lacks "
+        ) && error.contains("(host from profile host-only of "),
         "{error}"
     );
     let error = resolve(&given("token = t\n", &[]).source).unwrap_err();
     assert!(matches!(error, ConfigError::NoHost { .. }), "{error}");
     assert!(matches!(
         resolve(&ConfigSource::default()),
-        Err(ConfigError::NoCredentials { .. })
+        Err(ConfigError::NoMethod { .. })
     ));
 }
 
