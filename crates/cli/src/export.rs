@@ -2,6 +2,7 @@
 
 mod base;
 mod check;
+mod fleet;
 mod prune;
 mod record;
 mod run;
@@ -34,6 +35,7 @@ enum Command {
     Run(run::RunArgs),
     Check(check::CheckArgs),
     Prune(prune::PruneArgs),
+    Fleet(fleet::FleetArgs),
 }
 
 /// Everything behind `main`.
@@ -51,6 +53,7 @@ impl Cli {
             Command::Run(args) => args.output.settings(),
             Command::Check(args) => args.output.settings(),
             Command::Prune(args) => args.output.settings(),
+            Command::Fleet(args) => args.output.settings(),
         }
     }
 
@@ -59,6 +62,7 @@ impl Cli {
             Command::Run(args) => run::run(args, console),
             Command::Check(args) => check::run(args, console),
             Command::Prune(args) => prune::run(args, console),
+            Command::Fleet(args) => fleet::run(args, console),
         }
     }
 
@@ -67,7 +71,7 @@ impl Cli {
         match &mut self.command {
             Command::Run(args) => args.connection.isolate(config_file),
             Command::Check(args) => args.connection.isolate(config_file),
-            Command::Prune(_) => {}
+            Command::Prune(_) | Command::Fleet(_) => {}
         }
     }
 }

@@ -39,6 +39,11 @@ pub(crate) enum Failure {
         #[source]
         source: LimitsError,
     },
+    #[error("the fleet file {} cannot be used", path.display())]
+    Fleet {
+        path: PathBuf,
+        problems: Vec<String>,
+    },
     #[error("cannot open the archive {archive}")]
     Open {
         archive: String,
@@ -124,7 +129,8 @@ impl Failure {
             | Self::Epoch { .. }
             | Self::NotLatest { .. }
             | Self::KeepsNothing
-            | Self::Unattended => Exit::Usage,
+            | Self::Unattended
+            | Self::Fleet { .. } => Exit::Usage,
             Self::Storage(error) => Exit::of(error.exit_code()),
             Self::Open { source, .. } => of_read(source),
             Self::Read { source, .. } => of_storage(source),

@@ -83,6 +83,9 @@ fn tell(console: &Console, failure: &Failure) -> Exit {
     if let Failure::Import(lifeboat_import::Error::Map { problems, .. }) = failure {
         report.causes.extend(problems.iter().skip(1).cloned());
     }
+    if let Failure::Fleet { problems, .. } = failure {
+        report.causes.extend(problems.iter().cloned());
+    }
     for hint in failure.hints() {
         report = report.hint(hint);
     }
@@ -235,15 +238,16 @@ pub(crate) fn in_thread<T: Send + 'static>(
     )
 }
 
+/// The signals that end a command.
 #[cfg(unix)]
-struct Signals {
+pub(crate) struct Signals {
     interrupt: tokio::signal::unix::Signal,
     terminate: tokio::signal::unix::Signal,
 }
 
 #[cfg(unix)]
 impl Signals {
-    fn new() -> Result<Self, Failure> {
+    pub(crate) fn new() -> Result<Self, Failure> {
         use tokio::signal::unix::{SignalKind, signal};
         let listen = |kind| signal(kind).map_err(|source| Failure::Runtime { source });
         Ok(Self {
@@ -252,7 +256,8 @@ impl Signals {
         })
     }
 
-    async fn next(&mut self) -> Failure {
+    /// Waits for one; gives what the command then ends with.
+    pub(crate) async fn next(&mut self) -> Failure {
         tokio::select! {
             _ = self.interrupt.recv() => Failure::Interrupted,
             _ = self.terminate.recv() => Failure::Terminated,
@@ -261,15 +266,15 @@ impl Signals {
 }
 
 #[cfg(not(unix))]
-struct Signals;
+pub(crate) struct Signals;
 
 #[cfg(not(unix))]
 impl Signals {
-    fn new() -> Result<Self, Failure> {
+    pub(crate) fn new() -> Result<Self, Failure> {
         Ok(Self)
     }
 
-    async fn next(&mut self) -> Failure {
+    pub(crate) async fn next(&mut self) -> Failure {
         match tokio::signal::ctrl_c().await {
             Ok(()) => Failure::Interrupted,
             Err(source) => Failure::Runtime { source },

@@ -22,6 +22,9 @@ pub(super) fn of(failure: &Failure) -> Vec<String> {
         Failure::NotMetrics { .. } => Some("give `--metrics` a file of its own".to_owned()),
         Failure::KeepsNothing => Some("say what to keep, for example `--keep-last 3 --keep-daily 7 --keep-weekly 5`".to_owned()),
         Failure::Unattended => Some("add `--apply` to delete, or `--dry-run` to see what would be deleted".to_owned()),
+        Failure::Fleet { .. } => {
+            Some("keys are the options of `lifeboat-export run` without their dashes; examples/fleet.toml shows a file".to_owned())
+        }
         Failure::Storage(error) => storage(error),
         Failure::Open { archive, source } => match bag_below(Path::new(archive)) {
             Some(bag) if source.is_not_archive() => Some(format!("the archive is in {}: name that folder", bag.display())),
