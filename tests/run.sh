@@ -89,6 +89,12 @@ unit_tests() {
   fi
 }
 
+schedule_environment() { environment "$CARGO_TARGET_DIR/venv-schedule" tests/py/requirements-schedule.txt; }
+schedule() {
+  [ -x "$CARGO_TARGET_DIR/venv-schedule/bin/python" ] || { echo "no environment with the validator of manifests"; return 77; }
+  "$CARGO_TARGET_DIR/venv-schedule/bin/python" tests/py/schedule.py
+}
+
 python() { # SCRIPT
   [ -x "$LIFEBOAT_PYTHON" ] || { echo "no Python environment"; return 77; }
   "$LIFEBOAT_PYTHON" "tests/py/$1"
@@ -125,6 +131,7 @@ check tools tools
 check python-environment python_environment
 check minilake-environment minilake_environment
 check storage-environment storage_environment
+check schedule-environment schedule_environment
 check format cargo fmt --all --check
 check clippy cargo clippy --workspace --all-targets --locked -- -D warnings
 check unit-and-chain-tests unit_tests
@@ -135,6 +142,7 @@ check readme-commands python readme.py
 check metrics python metrics.py
 check sdk-on-simulator python sdk_simulator.py
 check sdk-credentials python sdk_credentials.py
+check schedule schedule
 check third-party-emulator minilake
 check storage-chain storage_chain
 
