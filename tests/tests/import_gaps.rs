@@ -280,3 +280,47 @@ async fn a_group_of_the_account_that_may_not_be_assigned_is_tried_again_only_whe
     assert!(!report.has_gaps(), "{:?}", self::gaps(&report));
     assert_eq!(stage.differences(), Vec::<String>::new());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_group_that_the_service_does_not_know_yet_is_granted_all_the_same() {
+    let stage = Stage::new(&Fill {
+        jobs: 1,
+        ..Fill::small()
+    })
+    .await;
+    let path = "/api/2.0/preview/scim/v2/Groups";
+    let groups = client(&stage.source).get(path, &[]).await.unwrap();
+    let local = groups["Resources"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|group| {
+            let name = group["displayName"].as_str().unwrap();
+            group["meta"]["resourceType"] == "WorkspaceGroup"
+                && !["admins", "users"].contains(&name)
+        });
+    let name = local.unwrap()["displayName"].as_str().unwrap().to_owned();
+    stage.source.with(|world| {
+        let job = world.jobs.all.keys().next().unwrap().to_string();
+        world
+            .acls
+            .set("jobs", &job, Principal::Group(name.clone()), "CAN_VIEW");
+    });
+    stage.export().await;
+    stage.target.fault(Fault {
+        times: 2,
+        ..refused(
+            "PUT",
+            "/api/2.0/permissions/jobs/*",
+            &format!("group {name} does not exist"),
+        )
+    });
+    let options = Options {
+        // The group is new for 60 of them, however slow the machine is.
+        second: std::time::Duration::from_secs(1),
+        ..stage.options()
+    };
+    let report = stage.apply(&options).await.unwrap();
+    assert!(!named(&gaps(&report), "jobs", ""), "{:?}", gaps(&report));
+    assert_eq!(stage.differences(), Vec::<String>::new());
+}

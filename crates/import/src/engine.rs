@@ -22,7 +22,8 @@ use crate::plan::{self, Plan, Prepared};
 use crate::report::{Comparison, ObjectResult, Report, Totals};
 use crate::resolve::Resolver;
 use crate::target::{
-    Reader, TargetState, is_identity, missing_account_groups, read_contents, read_offer,
+    Reader, TargetState, account_groups, is_identity, missing_account_groups, read_contents,
+    read_offer,
 };
 use crate::{Contact, reading_header};
 
@@ -218,6 +219,7 @@ pub(crate) async fn apply(
         &journal,
         options,
         observer,
+        &plan,
         resolver,
     );
     observer.event(planned(&plan));
@@ -396,7 +398,7 @@ async fn prepare(
     knowledge: &mut Knowledge,
 ) -> Result<(TargetState, Prepared), Error> {
     start.link(knowledge);
-    let mut target = read_target(
+    let reading = read_target(
         client,
         options,
         &start.state,
@@ -404,8 +406,10 @@ async fn prepare(
         &start.identity,
         &start.target,
         knowledge,
-    )
-    .await?;
+    );
+    let (target, offer) = tokio::join!(reading, read_offer(client, &start.state));
+    let (mut target, offer) = (target?, offer?);
+    target.offer = offer;
     if let Some(reverse) = &start.failback {
         reverse.judge(&mut start.links, &start.state, &target);
         for line in &start.links {
@@ -431,7 +435,7 @@ async fn prepare(
     )
     .await?;
     let missing = missing_account_groups(&start.state, target.of_kind("groups"));
-    target.offer = read_offer(client, &start.state, missing, options.concurrency).await?;
+    target.offer.account_groups = account_groups(client, missing, options.concurrency).await?;
     let resolver = homes_of(&start.state, &target, options, &start.filter);
     let wanted = plan::wanted_contents(
         &start.state,

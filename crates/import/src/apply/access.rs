@@ -9,6 +9,11 @@ use crate::journal::Op;
 use crate::plan::{Action, What};
 use crate::resolve::Access;
 
+/// Seconds in which the whole service gets to know a new user or group (fact sheet, section 12).
+const SETTLED: u32 = 60;
+/// Longest pause between two tries to grant him something, in seconds.
+const LONGEST_PAUSE: u32 = 8;
+
 /// Writes the access control of an object if the plan says so. `acl_id` is its id in the archive's ACL tables,
 /// `action.id` its id in the journal, `target` its id in the permissions API of the target.
 pub(super) async fn apply(
@@ -29,6 +34,7 @@ pub(super) async fn apply(
     let Some(archived) = run.state.acl(kind.name, acl_id) else {
         return Ok(());
     };
+    run.grantees_of(kind.name, acl_id).await;
     let access = run.resolver().access(kind, archived, &run.caller);
     done.notes.extend(access.notes.iter().cloned());
     put(run, kind, action, target, access, done).await
@@ -54,6 +60,8 @@ pub(super) async fn put(
     // Of what is wanted, even if a part of it is refused: the next run does not ask for the same again.
     let wanted = access.digest();
     let mut left_out: Vec<String> = Vec::new();
+    let second = run.options.second;
+    let mut pause = second / 2;
     loop {
         let body = acl::put_body(&access.grants);
         let step = Step::new(Op::Access, kind.name, &action.id, &action.name)
@@ -78,11 +86,17 @@ pub(super) async fn put(
         }
         // The service names a grantee that it does not know: the others are granted.
         let message = error.message();
-        let before = access.grants.len();
         let refused = matches!(error.status(), Some(400 | 404));
+        let is_unknown = |grant: &acl::Grant| refused && message.contains(&grant.principal.name);
+        let mut unknown = access.grants.iter().filter(|grant| is_unknown(grant));
+        if unknown.any(|grant| run.waiting.is_new(&grant.principal.name, second * SETTLED)) {
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(second * LONGEST_PAUSE);
+            continue;
+        }
+        let before = access.grants.len();
         access.grants.retain(|grant| {
-            let unknown =
-                refused && grant.level != acl::OWNER && message.contains(&grant.principal.name);
+            let unknown = is_unknown(grant) && grant.level != acl::OWNER;
             if unknown {
                 left_out.push(grant.principal.name.clone());
                 done.notes

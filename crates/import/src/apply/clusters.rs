@@ -39,7 +39,7 @@ async fn cluster(run: &Run<'_>, action: &Action) -> Result<Done, Fail> {
     let kind =
         lifeboat_catalog::kind("clusters").ok_or_else(|| Fail::Other("no such kind".to_owned()))?;
     let record = run.record(kind.name, &action.id)?;
-    let wanted = wanted(run, kind, &record.body)?;
+    let wanted = wanted(run, kind, &record.body).await?;
     let mut done = Done {
         notes: wanted.notes.clone(),
         remarks: wanted.remarks.clone(),

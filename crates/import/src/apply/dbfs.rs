@@ -8,11 +8,12 @@ use lifeboat_databricks::{Body, Error, Safety};
 use serde_json::json;
 
 use super::of_kind;
+use super::readback::Written;
 use super::run::{Done, Fail, Run, Step};
 use crate::archived::read_member;
 use crate::journal::{Made, Op};
 use crate::plan::{Action, Plan, What};
-use crate::target::{concurrently, dbfs_digest, dbfs_info};
+use crate::target::{Wanted, concurrently, dbfs_digest, dbfs_info};
 
 /// A handle that is lost in the middle starts the file anew, this often.
 const TRIES: u32 = 3;
@@ -58,6 +59,7 @@ async fn object(run: &Run<'_>, action: &Action) -> Result<Done, Fail> {
             Safety::Idempotent,
         );
         run.write(&step, call, |_| Some(line.path.clone())).await?;
+        run.tell_written(Written::DbfsDirectory(line.path.clone()));
         return Ok(done);
     };
     if action.what == What::Adopt || action.recovered {
@@ -100,6 +102,8 @@ async fn object(run: &Run<'_>, action: &Action) -> Result<Done, Fail> {
         &run.read(run.client.get("/api/2.0/dbfs/get-status", &query))
             .await?,
     );
+    let wanted = Wanted::new("dbfs", line.path.clone(), content, None);
+    run.tell_written(Written::Dbfs(wanted, info.clone()));
     if info.size == content.size {
         run.seen("dbfs", &action.id, Some(&line.path), info.modified_at, None)?;
     }

@@ -15,7 +15,7 @@ pub(super) async fn folder(run: &Run<'_>, action: &Action) -> Result<Done, Fail>
     let kind = lifeboat_catalog::kind("git-folders")
         .ok_or_else(|| Fail::Other("no such kind".to_owned()))?;
     let record = run.record(kind.name, &action.id)?;
-    let wanted = wanted(run, kind, &record.body)?;
+    let wanted = wanted(run, kind, &record.body).await?;
     let form = digest(&kind.compare_form(&wanted.body));
     let mut done = Done {
         notes: wanted.notes,

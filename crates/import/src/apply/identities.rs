@@ -1,8 +1,6 @@
 //! Users, service principals and groups. Existing ones keep everything but their entitlements here; groups of the
 //! account are assigned, never created.
 
-use std::collections::BTreeMap;
-
 use lifeboat_catalog::{Kind, groups, places, scim};
 use lifeboat_databricks::{Body, Safety, segment};
 use serde_json::{Value, json};
@@ -19,21 +17,13 @@ use crate::target::{Asked, TargetObject, concurrently, list_whole, read_object};
 
 const SCIM: &str = "/api/2.0/preview/scim/v2";
 
+/// All of them beside each other, each group after the members that are still to be made.
 pub(super) async fn apply(run: &Run<'_>, plan: &Plan) {
-    let actions = of_kind(plan, "groups");
-    run.announce("groups", actions.len());
-    // Members of the account's groups are managed there: they wait for nobody.
-    let (assigned, local): (Vec<_>, Vec<_>) = actions
-        .into_iter()
-        .partition(|(_, action)| is_assigned(run, action));
     tokio::join!(
         people(run, plan, "users"),
         people(run, plan, "service-principals"),
-        groups_beside(run, assigned)
+        groups(run, plan)
     );
-    for level in levels(run, &local) {
-        groups_beside(run, level).await;
-    }
 }
 
 async fn people(run: &Run<'_>, plan: &Plan, kind: &str) {
@@ -50,16 +40,34 @@ async fn people(run: &Run<'_>, plan: &Plan, kind: &str) {
     .await;
 }
 
-async fn groups_beside(run: &Run<'_>, groups: Vec<(usize, &Action)>) {
-    concurrently(
-        groups,
-        run.options.concurrency,
-        |(index, action)| async move {
-            let outcome = group(run, action).await;
-            run.finish(index, action, outcome);
-        },
-    )
+async fn groups(run: &Run<'_>, plan: &Plan) {
+    let actions = of_kind(plan, "groups");
+    run.announce("groups", actions.len());
+    // Who waits for others takes nobody's place: all are begun.
+    let all = actions.len();
+    concurrently(actions, all, |(index, action)| async move {
+        run.waiting.for_all(&members(run, index, action)).await;
+        let outcome = group(run, action).await;
+        run.finish(index, action, outcome);
+    })
     .await;
+}
+
+/// Positions of the members of a local group. The plan has inner groups first; those in a circle do not wait for what comes
+/// after them. Members of the account's groups are managed there: they wait for nobody.
+fn members(run: &Run<'_>, index: usize, action: &Action) -> Vec<usize> {
+    let (Some(kind), Ok(record)) = (
+        lifeboat_catalog::kind("groups"),
+        run.record("groups", &action.id),
+    ) else {
+        return Vec::new();
+    };
+    if is_assigned(run, action) {
+        return Vec::new();
+    }
+    let mut members = run.waiting.referred(kind, &record.body);
+    members.retain(|position| *position < index);
+    members
 }
 
 /// Whether a group is one of the account that the workspace does not have yet.
@@ -175,29 +183,6 @@ async fn patch(
     run.write(&step, call, |_| Some(id.to_owned()))
         .await
         .map(|_| ())
-}
-
-/// Groups in levels: each after the groups that are its members.
-fn levels<'p>(run: &Run<'_>, actions: &[(usize, &'p Action)]) -> Vec<Vec<(usize, &'p Action)>> {
-    let mut depth: BTreeMap<&str, usize> = BTreeMap::new();
-    let mut levels: Vec<Vec<(usize, &Action)>> = Vec::new();
-    for (index, action) in actions {
-        // The plan's order has inner groups first.
-        let inner = run.record("groups", &action.id).map_or(0, |record| {
-            scim::member_ids(&record.body)
-                .iter()
-                .filter_map(|id| depth.get(id.as_str()))
-                .map(|at| at + 1)
-                .max()
-                .unwrap_or(0)
-        });
-        depth.insert(&action.id, inner);
-        if levels.len() <= inner {
-            levels.resize_with(inner + 1, Vec::new);
-        }
-        levels[inner].push((*index, *action));
-    }
-    levels
 }
 
 async fn group(run: &Run<'_>, action: &Action) -> Result<Done, Fail> {

@@ -32,9 +32,9 @@ async fn library_list(run: &Run<'_>, action: &Action) -> Result<Done, Fail> {
         .ok_or_else(|| Fail::Other("no such kind".to_owned()))?;
     let lists = run.state.of_kind(kind.name);
     let wanted = match lists.iter().find(|record| record.id == action.id) {
-        Some(record) => wanted(run, kind, &record.body)?,
+        Some(record) => wanted(run, kind, &record.body).await?,
         // The plan found that the source has no list for this cluster any more.
-        None => wanted(run, kind, &no_libraries(&action.id))?,
+        None => wanted(run, kind, &no_libraries(&action.id)).await?,
     };
     let cluster = run
         .resolver()

@@ -1,8 +1,8 @@
 //! Executing a plan: dependency order, everything independent at the same time, every write journaled.
 //!
-//! What runs beside what (`spec/import.md`, "Order"): identities first, because everything names them. Then, together,
-//! the tree; global init scripts; DBFS; secret scopes; pools and policies. Clusters follow scopes, DBFS and policies;
-//! jobs follow policies, and each the clusters and jobs that it refers to.
+//! What runs beside what (`spec/import.md`, "Order"): identities; the tree; global init scripts; DBFS; secret scopes;
+//! pools and policies. Clusters follow scopes, DBFS and policies; jobs follow policies. Whatever names somebody who is
+//! made in this run, or a cluster or job, waits for him or it ([`waiting`]).
 
 mod access;
 mod clusters;
@@ -19,9 +19,12 @@ mod results;
 mod run;
 mod secrets;
 mod tree;
+mod waiting;
 
 pub(crate) use readback::ReadBack;
 pub(crate) use run::{Record, Run, Stopped};
+
+use std::future::Future;
 
 use crate::plan::{Action, Plan, What};
 
@@ -57,47 +60,64 @@ async fn all(run: &Run<'_>, plan: &Plan) {
         run.end_reading_back();
     };
     let ((), read) = tokio::join!(writing, reading);
-    run.keep(read);
+    run.keep(read, plan);
     for (index, action) in plan.actions.iter().enumerate() {
         run.settle_rest(index, action);
     }
 }
 
 async fn write(run: &Run<'_>, plan: &Plan) {
-    run.phase("identities", identities::apply(run, plan)).await;
+    let identities = async {
+        run.phase("identities", identities::apply(run, plan)).await;
+        for kind in ["users", "service-principals", "groups"] {
+            run.tell_kind(plan, kind);
+        }
+    };
+    let tree = async {
+        run.phase("workspace", tree::apply(run, plan)).await;
+        run.tell_kind(plan, "git-folders");
+    };
     let scripts = objects::in_order(run, plan, "global-init-scripts");
-    tokio::join!(
-        run.phase("workspace", tree::apply(run, plan)),
-        run.phase("global init scripts", scripts),
-        compute(run, plan),
-    );
+    let scripts = kind_phase(run, plan, "global-init-scripts", scripts);
+    tokio::join!(identities, tree, scripts, compute(run, plan));
     run.phase("removed objects", removed::apply(run, plan))
         .await;
 }
 
+/// The phase of one kind, which can be read back at its end.
+async fn kind_phase(
+    run: &Run<'_>,
+    plan: &Plan,
+    kind: &'static str,
+    work: impl Future<Output = ()>,
+) {
+    run.phase(run::phase_of(kind), work).await;
+    run.tell_kind(plan, kind);
+}
+
 /// Compute, with what it needs, and jobs.
 async fn compute(run: &Run<'_>, plan: &Plan) {
-    let pools = objects::apply(run, plan, "instance-pools");
-    let policies = objects::apply(run, plan, "cluster-policies");
+    let of = |kind: &'static str| kind_phase(run, plan, kind, objects::apply(run, plan, kind));
     let (policies_done, wait_for_policies) = tokio::sync::oneshot::channel::<()>();
     let clusters = async {
         let rules = async {
-            run.phase("instance pools", pools).await;
-            run.phase("cluster policies", policies).await;
+            of("instance-pools").await;
+            of("cluster-policies").await;
             drop(policies_done);
         };
+        let scopes = secrets::apply(run, plan);
         tokio::join!(
-            run.phase("secret scopes", secrets::apply(run, plan)),
+            kind_phase(run, plan, "secret-scopes", scopes),
             run.phase("DBFS files", dbfs::apply(run, plan)),
             rules,
         );
-        run.phase("clusters", clusters::apply(run, plan)).await;
-        run.phase("libraries", libraries::apply(run, plan)).await;
+        kind_phase(run, plan, "clusters", clusters::apply(run, plan)).await;
+        kind_phase(run, plan, "libraries", libraries::apply(run, plan)).await;
     };
     let jobs = async {
         // Nothing is ever sent: the end of the policies drops the sender.
         let _ = wait_for_policies.await;
-        run.phase("jobs", objects::apply_jobs(run, plan)).await;
+        kind_phase(run, plan, "jobs", objects::apply_jobs(run, plan)).await;
     };
     tokio::join!(clusters, jobs);
 }

@@ -1,8 +1,6 @@
 //! Instance pools, cluster policies, global init scripts and jobs.
 
-use std::collections::HashMap;
-
-use lifeboat_catalog::{Kind, Target};
+use lifeboat_catalog::Kind;
 use lifeboat_databricks::{Body, Safety, segment};
 use serde_json::Value;
 use tokio::sync::Semaphore;
@@ -37,41 +35,21 @@ pub(super) async fn in_order(run: &Run<'_>, plan: &Plan, kind: &str) {
 pub(super) async fn apply_jobs(run: &Run<'_>, plan: &Plan) {
     let actions = of_kind(plan, "jobs");
     run.announce("jobs", actions.len());
-    let made: HashMap<(&str, &str), usize> = ["clusters", "jobs"]
-        .into_iter()
-        .flat_map(|kind| of_kind(plan, kind))
-        .map(|(index, action)| ((action.kind.as_str(), action.id.as_str()), index))
-        .collect();
     // Who waits for others takes no place: all are begun, so many work.
     let places = Semaphore::new(run.options.concurrency.max(1));
-    let (made, places) = (&made, &places);
+    let places = &places;
     let all = actions.len();
     concurrently(actions, all, |(index, action)| async move {
-        run.results_of(&needs(run, action, made)).await;
+        if let (Some(kind), Ok(record)) = (
+            lifeboat_catalog::kind("jobs"),
+            run.record("jobs", &action.id),
+        ) {
+            run.references_of(kind, &record.body).await;
+        }
         let _place = places.acquire().await;
         one(run, index, action).await;
     })
     .await;
-}
-
-/// Positions in the plan of what a job refers to. The plan blocks jobs in a circle, so nobody waits for himself.
-fn needs(run: &Run<'_>, action: &Action, made: &HashMap<(&str, &str), usize>) -> Vec<usize> {
-    let (Some(kind), Ok(record)) = (
-        lifeboat_catalog::kind("jobs"),
-        run.record("jobs", &action.id),
-    ) else {
-        return Vec::new();
-    };
-    let references = kind.found_references(&record.body);
-    let needs = references.iter().filter_map(|found| {
-        let kind = match found.to {
-            Target::Cluster => "clusters",
-            Target::Job => "jobs",
-            _ => return None,
-        };
-        made.get(&(kind, found.value.as_str())).copied()
-    });
-    needs.collect()
 }
 
 async fn one(run: &Run<'_>, index: usize, action: &Action) {
@@ -79,8 +57,9 @@ async fn one(run: &Run<'_>, index: usize, action: &Action) {
     run.finish(index, action, outcome);
 }
 
-/// The body of an object with the ids of this moment.
-pub(super) fn wanted(run: &Run<'_>, kind: &Kind, body: &Value) -> Result<Rewritten, Fail> {
+/// The body of an object with the ids of this moment, which comes when everybody whom it names is there.
+pub(super) async fn wanted(run: &Run<'_>, kind: &Kind, body: &Value) -> Result<Rewritten, Fail> {
+    run.references_of(kind, body).await;
     let wanted = desired(kind, body, &run.resolver());
     if !wanted.missing.is_empty() {
         return Err(Fail::Blocked(wanted.missing.join("; ")));
@@ -97,7 +76,7 @@ async fn object(run: &Run<'_>, action: &Action) -> Result<Done, Fail> {
     let kind = lifeboat_catalog::kind(&action.kind)
         .ok_or_else(|| Fail::Other(format!("{} is no kind of object", action.kind)))?;
     let record = run.record(kind.name, &action.id)?;
-    let wanted = wanted(run, kind, &record.body)?;
+    let wanted = wanted(run, kind, &record.body).await?;
     let form = digest(&kind.compare_form(&wanted.body));
     let mut done = Done {
         notes: wanted.notes.clone(),

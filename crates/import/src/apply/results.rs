@@ -65,11 +65,8 @@ impl Run<'_> {
         if let Some(kind) = lifeboat_catalog::kind(&result.kind) {
             self.relink(kind.name, &result);
         }
-        let referred_to = matches!(result.kind.as_str(), "clusters" | "jobs");
         lock(&self.results).insert(index, result);
-        if referred_to {
-            self.news.send_replace(());
-        }
+        self.waiting.tell(index);
     }
 
     /// Later objects build on this one: on its id, or on the fact that it is not there.

@@ -6,20 +6,23 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use lifeboat_archive::Archive;
+use lifeboat_catalog::Kind;
 use lifeboat_catalog::acl::Principal;
 use lifeboat_catalog::records::ObjectRecord;
 use lifeboat_databricks::Client;
 use serde_json::Value;
+use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
-use tokio::sync::{Semaphore, watch};
 
 use super::readback::{ReadBack, Written};
+use super::waiting::Waiting;
 
 use crate::archived::ArchiveState;
 use crate::calls::Calls;
 use crate::events::{Event, Observer};
 use crate::journal::{Journal, LineKind, Made, Op};
 use crate::options::Options;
+use crate::plan::{Plan, What};
 use crate::report::{ObjectResult, Todo};
 use crate::resolve::Resolver;
 use crate::target::TargetState;
@@ -69,8 +72,10 @@ pub(crate) struct Run<'a> {
     pub caller: Principal,
     /// One `mkdirs` at a time (fact sheet, section 4.1). Paths that the call for another one has made with it.
     pub mkdirs: tokio::sync::Mutex<HashSet<String>>,
-    /// Objects of the tree in work.
+    /// Contents of the tree that are being written.
     pub lanes: Semaphore,
+    /// Contents of the tree whose access control is being written.
+    pub grants: Semaphore,
     /// Mebibytes of contents in memory.
     pub budget: Semaphore,
     resolver: Mutex<Resolver>,
@@ -78,8 +83,7 @@ pub(crate) struct Run<'a> {
     /// What was written, for those who read it back; `None` when nobody does.
     written: Mutex<Option<UnboundedSender<Written>>>,
     read_back: Mutex<ReadBack>,
-    /// Tells those who wait for the result of another object that there is one more.
-    pub(super) news: watch::Sender<()>,
+    pub(super) waiting: Waiting,
     pub(super) checklist: Mutex<Vec<Todo>>,
     /// Objects done per phase.
     pub(super) progress: Mutex<HashMap<&'static str, u64>>,
@@ -104,6 +108,7 @@ impl<'a> Run<'a> {
         journal: &'a Journal,
         options: &'a Options,
         observer: &'a dyn Observer,
+        plan: &Plan,
         resolver: Resolver,
     ) -> Self {
         Self {
@@ -117,14 +122,16 @@ impl<'a> Run<'a> {
             observer,
             caller: target.caller_principal(),
             mkdirs: tokio::sync::Mutex::default(),
-            // Less than all: directories, on which contents wait, find a free call at any time.
+            // Less than all: directories, on which contents wait, find a free call at any time, and their access control
+            // stands behind few others.
             lanes: Semaphore::new((options.concurrency * 3 / 4).max(1)),
+            grants: Semaphore::new((options.concurrency / 2).max(1)),
             budget: Semaphore::new(BUDGET_MIB as usize),
             resolver: Mutex::new(resolver),
             results: Mutex::new(HashMap::new()),
             written: Mutex::new(None),
             read_back: Mutex::default(),
-            news: watch::Sender::new(()),
+            waiting: Waiting::new(plan),
             checklist: Mutex::new(Vec::new()),
             progress: Mutex::new(HashMap::new()),
             phases: Mutex::new(Vec::new()),
@@ -184,23 +191,38 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// Says that nothing of a kind will be written any more, if anything was.
+    pub(super) fn tell_kind(&self, plan: &Plan, kind: &'static str) {
+        let mut actions = plan.actions.iter();
+        if actions.any(|action| action.kind == kind && action.has_work() && !action.removed) {
+            self.tell_written(Written::Kind(kind));
+        }
+    }
+
     /// Keeps what was read back.
-    pub(super) fn keep(&self, read: ReadBack) {
+    pub(super) fn keep(&self, mut read: ReadBack, plan: &Plan) {
+        if plan
+            .actions
+            .iter()
+            .any(|action| action.what == What::Delete)
+        {
+            // Read before the deletions: what they may have taken along shows in new listings alone.
+            read.forget_listings();
+        }
         *lock(&self.read_back) = read;
     }
 
-    /// Waits until there is a result at each of these positions of the plan.
-    pub async fn results_of(&self, positions: &[usize]) {
-        let mut news = self.news.subscribe();
-        let missing = || {
-            let results = lock(&self.results);
-            positions.iter().any(|index| !results.contains_key(index))
-        };
-        while missing() {
-            // It fails when nobody can tell any more, which the run itself outlives.
-            if news.changed().await.is_err() {
-                return;
-            }
+    /// Waits until what an archived body refers to is there, or certainly is not.
+    pub async fn references_of(&self, kind: &Kind, body: &Value) {
+        let positions = self.waiting.referred(kind, body);
+        self.waiting.for_all(&positions).await;
+    }
+
+    /// Waits for those whom the access control of an object names; `id` as the archive's tables know it.
+    pub async fn grantees_of(&self, kind: &str, id: &str) {
+        if let Some(archived) = self.state.acl(kind, id) {
+            let positions = self.waiting.granted(archived);
+            self.waiting.for_all(&positions).await;
         }
     }
 

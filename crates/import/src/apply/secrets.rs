@@ -47,6 +47,9 @@ async fn scope(run: &Run<'_>, action: &Action) -> Result<Done, Fail> {
         }
         _ => {}
     }
+    if let Some(kind) = lifeboat_catalog::kind("secret-scopes") {
+        run.references_of(kind, &record.body).await;
+    }
     let ours = run
         .journal
         .entry("secret-scopes", &action.id)

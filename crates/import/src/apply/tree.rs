@@ -8,11 +8,12 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use futures_util::StreamExt as _;
-use futures_util::stream::FuturesUnordered;
+use futures_util::stream::{self, FuturesUnordered};
 use lifeboat_catalog::records::WorkspaceLine;
 use lifeboat_catalog::{Kind, places, tree};
 use lifeboat_databricks::{Body, Safety};
 use serde_json::json;
+use tokio::sync::mpsc::{self, UnboundedSender};
 
 use super::readback::Written;
 use super::run::{Done, Fail, Run, Step};
@@ -20,10 +21,10 @@ use super::{access, files, git};
 use crate::journal::Op;
 use crate::plan::{Action, Plan, What, directory_parents, no_home};
 use crate::resolve::Access;
-use crate::target::{TreeInfo, Wanted, concurrently, list_directory};
+use crate::target::{TreeInfo, Wanted, list_directory, tree_info};
 
 const MKDIRS: &str = "/api/2.0/workspace/mkdirs";
-const GET_STATUS: &str = "/api/2.0/workspace/get-status";
+pub(super) const GET_STATUS: &str = "/api/2.0/workspace/get-status";
 
 /// An action and what it needs.
 #[derive(Clone, Copy)]
@@ -215,8 +216,10 @@ async fn make(
         } else {
             status(run, path).await?
         };
-        run.seen("directories", &action.id, Some(&status), None, None)?;
-        done.target = Some(status);
+        let id = status.object_id.clone();
+        run.seen("directories", &action.id, Some(&id), None, None)?;
+        run.tell_written(Written::Directory(path.to_owned(), status));
+        done.target = Some(id);
     }
     if action.writes_access {
         let Some(kind) = lifeboat_catalog::kind("directories") else {
@@ -224,6 +227,9 @@ async fn make(
         };
         let target = done.target.clone().unwrap_or_default();
         grant(run, kind, item, path, &target, &mut done).await?;
+        if action.target.is_some() {
+            run.tell_written(Written::OldDirectory(path.to_owned()));
+        }
         let entry = run.journal.entry("directories", &action.id);
         // Homes, too, which nobody creates: the next run knows that it is still this one.
         if entry.is_some_and(|entry| entry.target.as_ref() != Some(&target)) {
@@ -327,22 +333,26 @@ pub(super) async fn make_directory(run: &Run<'_>, path: &str) -> Result<(), Fail
     mkdirs(run, &[step], path).await
 }
 
-async fn status(run: &Run<'_>, path: &str) -> Result<String, Fail> {
+async fn status(run: &Run<'_>, path: &str) -> Result<TreeInfo, Fail> {
     let reply = run
         .read(run.client.get(GET_STATUS, &[("path", path)]))
         .await?;
-    places::text(&reply, "object_id")
-        .ok_or_else(|| Fail::Other("the service names no object id".to_owned()))
+    let info = tree_info(&reply);
+    if info.object_id.is_empty() {
+        return Err(Fail::Other("the service names no object id".to_owned()));
+    }
+    Ok(info)
 }
 
-/// Waits for a home that the service makes with its user. Where it never does, it is made like any other directory, if
-/// the service lets it.
+/// Waits for a home that the service makes with its user, once he is there. Where it never does, it is made like any
+/// other directory, if the service lets it.
 async fn appears(
     run: &Run<'_>,
     forest: &Forest<'_>,
     item: Item<'_>,
     path: &str,
-) -> Result<String, Fail> {
+) -> Result<TreeInfo, Fail> {
+    run.waiting.for_all(&run.waiting.owner(path)).await;
     let start = Instant::now();
     let mut pause = run.options.second / 10;
     loop {
@@ -368,41 +378,64 @@ fn is_not_found(fail: &Fail) -> bool {
         .is_some_and(lifeboat_databricks::Error::is_not_found)
 }
 
-/// The contents of one directory.
+/// The contents of one directory. Their access control has limits of its own: the next content does not wait for it.
 async fn fill(run: &Run<'_>, contents: &[(String, Item<'_>)]) -> Option<Ready> {
+    let (granted, mut to_grant) = mpsc::unbounded_channel();
+    let writing = write_all(run, contents, granted);
+    let granting = stream::poll_fn(move |context| to_grant.poll_recv(context))
+        .for_each_concurrent(None, |(item, done)| grant_content(run, item, done));
+    tokio::join!(writing, granting);
+    None
+}
+
+/// A content that is written and whose access control is next.
+type Granted<'p> = (Item<'p>, Done);
+
+async fn write_all<'p>(
+    run: &Run<'_>,
+    contents: &'p [(String, Item<'p>)],
+    granted: UnboundedSender<Granted<'p>>,
+) {
     let spans = Spans::default();
     let times = &spans;
-    let written = concurrently(
-        contents,
-        run.options.concurrency.saturating_mul(4),
-        |(path, item)| async move {
-            let _lane = run.lanes.acquire().await;
-            let outcome = match item.action.kind.as_str() {
-                "git-folders" => return finish(run, *item, git::folder(run, item.action).await),
-                _ => one(run, *item, path, times).await,
+    let mut writing = stream::iter(contents)
+        .map(|(path, item)| async move {
+            let outcome = if item.action.kind == "git-folders" {
+                // With its access control, so who is waited for is waited for before it takes a place.
+                run.grantees_of("git-folders", &item.action.id).await;
+                let _lane = run.lanes.acquire().await;
+                git::folder(run, item.action).await
+            } else {
+                let _lane = run.lanes.acquire().await;
+                one(run, *item, path, times).await
             };
-            match outcome {
-                Ok(done) if done.target.is_none() => Some((path, *item, done)),
-                Ok(done) => finish(run, *item, Ok(done)),
-                Err(fail) => finish(run, *item, Err(fail)),
+            (path, *item, outcome)
+        })
+        .buffer_unordered(run.options.concurrency.saturating_mul(4));
+    let mut without_id = Vec::new();
+    while let Some((path, item, outcome)) = writing.next().await {
+        match outcome {
+            Ok(done) if item.action.kind == "git-folders" => {
+                run.finish(item.index, item.action, Ok(done));
             }
-        },
-    )
-    .await;
-    let waiting: Vec<(&String, Item<'_>, Done)> = written.into_iter().flatten().collect();
+            Ok(done) if done.target.is_none() => without_id.push((path, item, done)),
+            Ok(done) => send(&granted, (item, done)),
+            Err(fail) => run.finish(item.index, item.action, Err(fail)),
+        }
+    }
     let touched: Vec<&(String, Item<'_>)> = contents
         .iter()
         .filter(|(_, item)| item.action.kind != "git-folders")
         .collect();
+    drop(writing);
     // Nothing panics while holding it; should it, what is inside is still whole.
     let spans = spans.into_inner().unwrap_or_else(PoisonError::into_inner);
-    settle(run, &touched, waiting, &spans).await;
-    None
+    settle(run, &touched, without_id, &spans, &granted).await;
 }
 
-fn finish<T>(run: &Run<'_>, item: Item<'_>, outcome: Result<Done, Fail>) -> Option<T> {
-    run.finish(item.index, item.action, outcome);
-    None
+fn send<'p>(granted: &UnboundedSender<Granted<'p>>, content: Granted<'p>) {
+    // It fails when nobody receives any more, which whoever receives outlives.
+    let _ = granted.send(content);
 }
 
 /// Writes one content. Without a target its id must be looked up before its access control can be written.
@@ -415,47 +448,43 @@ async fn one<'p>(
     let line = item
         .line
         .ok_or_else(|| Fail::Other("its record is not in the archive".to_owned()))?;
-    let mut done = if item.action.writes_object || item.action.what == What::Adopt {
-        let began = Instant::now();
-        let done = files::write(run, item.action, line, path).await?;
-        if item.action.what != What::Adopt {
-            let mut spans = spans.lock().unwrap_or_else(PoisonError::into_inner);
-            spans.insert(path, (began, Instant::now()));
-        }
-        done
-    } else {
-        Done {
+    if !item.action.writes_object && item.action.what != What::Adopt {
+        return Ok(Done {
             target: item.action.target.clone(),
             ..Done::default()
-        }
-    };
-    let Some(target) = done.target.clone() else {
-        return Ok(done);
-    };
-    grant_content(run, item, line, &target, &mut done).await?;
+        });
+    }
+    let began = Instant::now();
+    let done = files::write(run, item.action, line, path).await?;
+    if item.action.what != What::Adopt {
+        let mut spans = spans.lock().unwrap_or_else(PoisonError::into_inner);
+        spans.insert(path, (began, Instant::now()));
+    }
     Ok(done)
 }
 
-async fn grant_content(
-    run: &Run<'_>,
-    item: Item<'_>,
-    line: &WorkspaceLine,
-    target: &str,
-    done: &mut Done,
-) -> Result<(), Fail> {
-    match lifeboat_catalog::kind(&item.action.kind) {
-        Some(kind) => access::apply(run, kind, item.action, &line.object_id, target, done).await,
-        None => Ok(()),
-    }
+/// Writes the access control of a content, and with it the content is done.
+async fn grant_content(run: &Run<'_>, item: Item<'_>, mut done: Done) {
+    let outcome = match (item.line, lifeboat_catalog::kind(&item.action.kind)) {
+        (Some(line), Some(kind)) => {
+            run.grantees_of(kind.name, &line.object_id).await;
+            let _place = run.grants.acquire().await;
+            let target = done.target.clone().unwrap_or_default();
+            access::apply(run, kind, item.action, &line.object_id, &target, &mut done).await
+        }
+        _ => Err(Fail::Other("its record is not in the archive".to_owned())),
+    };
+    run.finish(item.index, item.action, outcome.map(|()| done));
 }
 
 /// Looks at the directories again: ids that no reply named, and the times of change that tell the next run that nothing
 /// happened since.
-async fn settle(
+async fn settle<'p>(
     run: &Run<'_>,
     touched: &[&(String, Item<'_>)],
-    waiting: Vec<(&String, Item<'_>, Done)>,
+    without_id: Vec<(&String, Item<'p>, Done)>,
     spans: &HashMap<&str, Span>,
+    granted: &UnboundedSender<Granted<'p>>,
 ) {
     let needed = |(path, item): &&&(String, Item<'_>)| {
         let entry = run
@@ -475,9 +504,12 @@ async fn settle(
     let mut listed: BTreeMap<String, TreeInfo> = BTreeMap::new();
     for folder in folders {
         match run.read(list_directory(run.client, folder)).await {
-            Ok(children) => listed.extend(children),
+            Ok(children) => {
+                listed.extend(children.clone());
+                run.tell_written(Written::Listing(folder.to_owned(), children));
+            }
             Err(fail) => {
-                for (_, item, _) in &waiting {
+                for (_, item, _) in &without_id {
                     run.finish(item.index, item.action, Err(Fail::Other(fail.text())));
                 }
                 return;
@@ -485,15 +517,18 @@ async fn settle(
         }
     }
     let listed = &listed;
-    concurrently(
-        waiting,
-        run.options.concurrency,
-        |(path, item, done)| async move {
-            let outcome = finish_waiting(run, item, listed.get(path), done).await;
-            run.finish(item.index, item.action, outcome);
-        },
-    )
-    .await;
+    for (path, item, mut done) in without_id {
+        match listed.get(path) {
+            Some(info) => {
+                done.target = Some(info.object_id.clone());
+                send(granted, (item, done));
+            }
+            None => {
+                let what = "written, but the target does not list it".to_owned();
+                run.finish(item.index, item.action, Err(Fail::Other(what)));
+            }
+        }
+    }
     let later = later(spans, listed);
     for (path, item) in changed {
         let now = listed.get(path);
@@ -518,13 +553,8 @@ async fn settle(
             && let Some(line) = item.line
             && let Some(content) = &line.content
         {
-            let wanted = Wanted {
-                kind: item.action.kind.clone(),
-                path: path.clone(),
-                format: content.format.clone(),
-                size: content.size,
-                language: places::text(&line.facts, "language"),
-            };
+            let language = places::text(&line.facts, "language");
+            let wanted = Wanted::new(&item.action.kind, path.clone(), content, language);
             run.tell_written(Written::Content(wanted, info.modified_at));
         }
         if digest.is_some() {
@@ -570,22 +600,6 @@ fn is_changed_since(answered: Instant, info: Option<&TreeInfo>, later: &Later) -
 
 fn modified(info: Option<&TreeInfo>) -> Option<i64> {
     info.and_then(|info| info.modified_at)
-}
-
-async fn finish_waiting(
-    run: &Run<'_>,
-    item: Item<'_>,
-    info: Option<&TreeInfo>,
-    mut done: Done,
-) -> Result<Done, Fail> {
-    let info =
-        info.ok_or_else(|| Fail::Other("written, but the target does not list it".to_owned()))?;
-    let line = item
-        .line
-        .ok_or_else(|| Fail::Other("its record is not in the archive".to_owned()))?;
-    done.target = Some(info.object_id.clone());
-    grant_content(run, item, line, &info.object_id, &mut done).await?;
-    Ok(done)
 }
 
 #[cfg(test)]

@@ -82,13 +82,9 @@ pub(crate) async fn compare_with(
         (Some((mut target, already)), Some(report)) => {
             read = already;
             let scope = Scope::after(report, comparing.knowledge);
-            scope::read_again(
-                comparing,
-                state,
-                &mut target,
-                &scope::written(report, &scope),
-            )
-            .await?;
+            let mut rest = scope::written(report, &scope);
+            scope::take(&mut read, &mut target, state, comparing, &mut rest);
+            scope::read_again(comparing, state, &mut target, &rest).await?;
             (target, scope)
         }
         _ => (scope::read_all(comparing, state).await?, Scope::default()),
@@ -275,7 +271,11 @@ fn keep_read(
     let mut rest = Vec::new();
     for one in wanted {
         let key = (one.kind.clone(), one.path.clone());
-        let now = target.tree.get(&one.path).and_then(|info| info.modified_at);
+        let now = if one.kind == "dbfs" {
+            target.dbfs.get(&one.path).and_then(|info| info.modified_at)
+        } else {
+            target.tree.get(&one.path).and_then(|info| info.modified_at)
+        };
         match read.remove(&key) {
             Some((content, before)) if before.is_some() && before == now => {
                 target.contents.insert(key, content);
@@ -324,13 +324,8 @@ fn contents_to_read(
         if content.format == "JUPYTER" {
             jupyter.insert(line.path.clone());
         }
-        contents.push(Wanted {
-            kind: kind.to_owned(),
-            path,
-            format: content.format.clone(),
-            size: content.size,
-            language: lifeboat_catalog::places::text(&line.facts, "language"),
-        });
+        let language = lifeboat_catalog::places::text(&line.facts, "language");
+        contents.push(Wanted::new(kind, path, content, language));
     }
     for line in &state.dbfs {
         if let (Some(content), Some(info)) = (&line.content, target.dbfs.get(&line.path))
@@ -338,13 +333,7 @@ fn contents_to_read(
             && filter.wants("dbfs", &line.path)
             && wants("dbfs", &line.path)
         {
-            contents.push(Wanted {
-                kind: "dbfs".to_owned(),
-                path: line.path.clone(),
-                format: content.format.clone(),
-                size: content.size,
-                language: None,
-            });
+            contents.push(Wanted::new("dbfs", line.path.clone(), content, None));
         }
     }
     (contents, jupyter)

@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeSet, HashSet};
 
+use lifeboat_catalog::tree;
+
 use super::Comparing;
+use crate::apply::ReadBack;
 use crate::archived::ArchiveState;
 use crate::engine::{homes_of, read_target, reader};
 use crate::error::Error;
@@ -61,6 +64,38 @@ pub(super) fn written(report: &Report, scope: &Scope) -> Keys {
         .filter(|object| object.fate != Fate::Blocked && scope.wants(&object.kind, &object.id))
         .map(|object| (object.kind.clone(), object.id.clone()))
         .collect()
+}
+
+/// Takes what the apply listed itself into the target, and what shows in it out of `rest`.
+pub(super) fn take(
+    read: &mut ReadBack,
+    target: &mut TargetState,
+    state: &ArchiveState,
+    comparing: &Comparing<'_>,
+    rest: &mut Keys,
+) {
+    let listings = std::mem::take(&mut read.listings);
+    let directories = std::mem::take(&mut read.directories);
+    let files = std::mem::take(&mut read.dbfs);
+    let kinds = std::mem::take(&mut read.kinds);
+    rest.retain(|(kind, _)| !kinds.contains_key(kind));
+    target.kinds.extend(kinds);
+    let homes = directories
+        .keys()
+        .filter(|path| tree::home_owner(path).is_some() && tree::is_builtin_directory(path));
+    target.homes.extend(homes.cloned());
+    let resolver = homes_of(state, target, &comparing.adopting(), comparing.filter);
+    let is_listed = |path: &str| parent(path).is_some_and(|above| listings.contains_key(above));
+    rest.retain(|(kind, id)| match kind.as_str() {
+        "directories" => !directories.contains_key(&resolver.path(id)),
+        "notebooks" | "files" => !is_listed(&resolver.path(id)),
+        "dbfs" => !files.contains_key(id),
+        _ => true,
+    });
+    target.tree.retain(|path, _| !is_listed(path));
+    target.tree.extend(listings.into_values().flatten());
+    target.tree.extend(directories);
+    target.dbfs.extend(files);
 }
 
 /// Lists the target.

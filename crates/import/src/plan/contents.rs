@@ -1,7 +1,7 @@
 //! What is done with a content of which the target may hold a version: notebooks, workspace files, DBFS files.
 
 use lifeboat_catalog::records::WorkspaceLine;
-use lifeboat_catalog::{places, records::ContentRef, tree as catalog_tree};
+use lifeboat_catalog::{places, tree as catalog_tree};
 
 use super::What;
 use crate::archived::ArchiveState;
@@ -137,10 +137,9 @@ pub(crate) fn wanted_contents(
             && filter.wants(kind, &line.path)
             && wants(line, target, journal, options, resolver)
         {
-            wanted.push(Wanted {
-                language: places::text(&line.facts, "language"),
-                ..want(kind, resolver.path(&line.path), content)
-            });
+            let language = places::text(&line.facts, "language");
+            let path = resolver.path(&line.path);
+            wanted.push(Wanted::new(kind, path, content, language));
         }
     }
     if filter.kind("dbfs") {
@@ -162,7 +161,7 @@ pub(crate) fn wanted_contents(
                     options,
                 )
             {
-                wanted.push(want("dbfs", line.path.clone(), content));
+                wanted.push(Wanted::new("dbfs", line.path.clone(), content, None));
             }
         }
     }
@@ -172,16 +171,6 @@ pub(crate) fn wanted_contents(
 /// Linked and never read back: only its content can tell whether it is the one that the journal knows.
 fn is_unseen(entry: &Entry) -> bool {
     entry.is_linked() && entry.digest.is_some() && entry.modified_at.is_none()
-}
-
-fn want(kind: &str, path: String, content: &ContentRef) -> Wanted {
-    Wanted {
-        kind: kind.to_owned(),
-        path,
-        format: content.format.clone(),
-        size: content.size,
-        language: None,
-    }
 }
 
 fn wants(

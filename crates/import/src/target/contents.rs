@@ -4,6 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use lifeboat_archive::{Digest, Hasher};
+use lifeboat_catalog::records::ContentRef;
 use lifeboat_catalog::{places, tree};
 use lifeboat_databricks::{Client, segment};
 use serde_json::Value;
@@ -30,6 +31,19 @@ pub(crate) struct Wanted {
     pub language: Option<String>,
 }
 
+impl Wanted {
+    /// What stands in the target for an archived content.
+    pub fn new(kind: &str, path: String, content: &ContentRef, language: Option<String>) -> Self {
+        Self {
+            kind: kind.to_owned(),
+            path,
+            format: content.format.clone(),
+            size: content.size,
+            language,
+        }
+    }
+}
+
 /// A content of the target as it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Content {
@@ -43,6 +57,15 @@ pub(crate) struct Content {
 }
 
 impl Content {
+    /// One that is only ever what was written.
+    pub fn of(digest: String) -> Self {
+        Self {
+            digest,
+            without_header: None,
+            normal: None,
+        }
+    }
+
     /// Whether it is what the service makes of a content with this digest.
     pub fn is(&self, digest: &str) -> bool {
         self.digest == digest || self.without_header.as_deref() == Some(digest)
@@ -59,11 +82,7 @@ pub(crate) async fn read_contents(
     let read = concurrently(wanted, concurrency, |wanted| async move {
         let content = if wanted.kind == "dbfs" {
             let digest = dbfs_digest(client, &wanted.path).await;
-            digest.map(|digest| Content {
-                digest,
-                without_header: None,
-                normal: None,
-            })
+            digest.map(Content::of)
         } else {
             read_content(client, &wanted).await
         };

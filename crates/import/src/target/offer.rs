@@ -73,20 +73,15 @@ pub struct Offer {
     pub account_groups: BTreeMap<String, Asked<Option<String>>>,
 }
 
-/// Asks the target for everything that the archive names. `missing_groups`: names of groups of the account that the target
-/// does not have.
+/// Asks the target for everything that the archive names but the groups of the account ([`account_groups`]), which are
+/// asked for when it is known which the target lacks.
 ///
 /// # Errors
 /// [`Error::Service`] when the credentials or the network are lost.
-pub(crate) async fn read(
-    client: &Client,
-    archive: &ArchiveState,
-    missing_groups: Vec<String>,
-    concurrency: usize,
-) -> Result<Offer, Error> {
+pub(crate) async fn read(client: &Client, archive: &ArchiveState) -> Result<Offer, Error> {
     let named = named_targets(archive);
     let has = |targets: &[Target]| targets.iter().any(|target| named.contains(target));
-    let (node_types, spark_versions, destinations, warehouses, git, account) = tokio::join!(
+    let (node_types, spark_versions, destinations, warehouses, git) = tokio::join!(
         ask(has(&[Target::NodeType]), "node types", node_types(client)),
         ask(
             has(&[Target::SparkVersion]),
@@ -108,7 +103,6 @@ pub(crate) async fn read(
             "git credentials",
             git_providers(client)
         ),
-        account_groups(client, missing_groups, concurrency),
     );
     Ok(Offer {
         node_types: node_types?,
@@ -116,7 +110,7 @@ pub(crate) async fn read(
         destinations: destinations?,
         warehouses: warehouses?,
         git_providers: git?,
-        account_groups: account?,
+        account_groups: BTreeMap::new(),
     })
 }
 
