@@ -57,7 +57,8 @@ pub fn client_as(sim: &Sim, token: &str) -> Client {
 /// An empty workspace whose clusters stop within the blink of an eye.
 pub fn workspace(id: &str) -> Sim {
     let options = lifeboat_sim::Options {
-        clock_rate: 200,
+        // So fast that nobody waits, and so slow that a busy machine is quicker than clusters start and handles expire.
+        clock_rate: 50,
         ..lifeboat_sim::Options::workspace(id)
     };
     Sim::start(options).unwrap()

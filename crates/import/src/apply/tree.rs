@@ -517,18 +517,7 @@ async fn settle<'p>(
         }
     }
     let listed = &listed;
-    for (path, item, mut done) in without_id {
-        match listed.get(path) {
-            Some(info) => {
-                done.target = Some(info.object_id.clone());
-                send(granted, (item, done));
-            }
-            None => {
-                let what = "written, but the target does not list it".to_owned();
-                run.finish(item.index, item.action, Err(Fail::Other(what)));
-            }
-        }
-    }
+    grant_listed(run, without_id, listed, granted);
     let later = later(spans, listed);
     for (path, item) in changed {
         let now = listed.get(path);
@@ -566,6 +555,27 @@ async fn settle<'p>(
                 info.modified_at.filter(|_| !edited),
                 None,
             );
+        }
+    }
+}
+
+/// Contents whose id the listing shows go on to their access control.
+fn grant_listed<'p>(
+    run: &Run<'_>,
+    without_id: Vec<(&String, Item<'p>, Done)>,
+    listed: &BTreeMap<String, TreeInfo>,
+    granted: &UnboundedSender<Granted<'p>>,
+) {
+    for (path, item, mut done) in without_id {
+        match listed.get(path) {
+            Some(info) => {
+                done.target = Some(info.object_id.clone());
+                send(granted, (item, done));
+            }
+            None => {
+                let what = "written, but the target does not list it".to_owned();
+                run.finish(item.index, item.action, Err(Fail::Other(what)));
+            }
         }
     }
 }
