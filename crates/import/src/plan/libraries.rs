@@ -5,7 +5,7 @@ use lifeboat_catalog::{Kind, libraries};
 use serde_json::{Value, json};
 
 use super::build::{Builder, catalog_kind, label};
-use super::objects::desired;
+use super::forms::desired;
 use super::{Action, What};
 use crate::journal::Entry;
 use crate::resolve::{Link, digest};

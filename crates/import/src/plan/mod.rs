@@ -4,9 +4,11 @@
 mod build;
 mod contents;
 mod cost;
+mod forms;
 pub(crate) mod homes;
 mod identities;
 mod libraries;
+mod matching;
 mod objects;
 mod owner;
 mod removed;
@@ -27,15 +29,16 @@ pub(crate) use build::{ACCESS_OFF, build_to_compare, not_known};
 pub use build::{Prepared, build};
 pub(crate) use contents::wanted_contents;
 pub use cost::Cost;
+pub(crate) use forms::{
+    desired, desired_active, is_as_seen, is_terminated, landing, overrides_digest, same_form,
+    same_overrides, target_form,
+};
 pub(crate) use identities::{
     Members, another_name, assignment_digest, entitlement_changes, member_changes, of_the_account,
     unassigned,
 };
 pub(crate) use libraries::{library_changes, no_libraries};
-pub(crate) use objects::{
-    STAND_IN, clone_todo, desired, desired_active, is_as_seen, is_offered_name, is_terminated,
-    landing, not_checked_out, overrides_digest, same_form, same_overrides, target_form,
-};
+pub(crate) use objects::{STAND_IN, clone_todo, is_offered_name, not_checked_out};
 pub(crate) use owner::{
     CHANGE_OWNER, NOT_OWNED, OWNER, is_owner_refused, owner_digest, owner_to_set,
 };

@@ -2,89 +2,24 @@
 
 use lifeboat_catalog::records::ObjectRecord;
 use lifeboat_catalog::{Kind, NaturalKey, Target, order, places};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::build::{Builder, catalog_kind, label};
+use super::forms::{
+    desired, desired_active, is_terminated, overrides, same_form, same_overrides, target_form,
+    was_changed,
+};
+use super::matching::Match;
 use super::owner::CHANGE_OWNER;
 use super::{Action, What};
 use crate::difference::differing;
 use crate::journal::{Entry, Op};
 use crate::preflight::MOST_PINNED;
-use crate::resolve::{Link, Resolver, Rewritten, digest};
+use crate::resolve::{Link, Rewritten, digest};
 use crate::target::TargetObject;
-
-/// What a cluster is created with instead of its own setting: a create whose end is never seen must not run on.
-pub(crate) const LANDING_MINUTES: u64 = 10;
 
 /// Why an object for which another one stands is left alone.
 pub(crate) const STAND_IN: &str = "mapped to ";
-
-/// The body that an object gets in the target, in the shape of the record and passive.
-pub(crate) fn desired(kind: &Kind, body: &Value, resolver: &Resolver) -> Rewritten {
-    let mut request = kind.request_form(body);
-    kind.land_passive(&mut request);
-    rewritten(kind, request, resolver)
-}
-
-/// The same with the state that the object has in the source: how it should be once it is activated.
-pub(crate) fn desired_active(kind: &Kind, body: &Value, resolver: &Resolver) -> Rewritten {
-    rewritten(kind, kind.request_form(body), resolver)
-}
-
-fn rewritten(kind: &Kind, mut request: Value, resolver: &Resolver) -> Rewritten {
-    if kind.name == "git-folders"
-        && let Some(Value::String(path)) = request.get_mut("path")
-    {
-        *path = resolver.path(lifeboat_catalog::tree::without_alias(path));
-    }
-    let mut rewritten = resolver.rewrite(kind, &request);
-    let missing = "owner missing";
-    if kind.name == "jobs"
-        && rewritten.body.pointer("/settings/run_as").is_none()
-        && !rewritten.notes.iter().any(|note| note.starts_with(missing))
-    {
-        // Without it the service runs the job as whoever creates it.
-        rewritten.notes.push(format!(
-            "{missing}: the archive does not say as whom it runs, the importer does"
-        ));
-    }
-    rewritten
-}
-
-/// The form of a cluster while it is being created.
-pub(crate) fn landing(request: &Value) -> Value {
-    let mut landing = request.clone();
-    if let Some(map) = landing.as_object_mut() {
-        map.insert("autotermination_minutes".to_owned(), json!(LANDING_MINUTES));
-    }
-    landing
-}
-
-/// The form in which an object of the target is compared with a desired body. What the desired body leaves to the
-/// service because its principal exists nowhere is left out of both.
-pub(crate) fn target_form(kind: &Kind, wanted: &Value, target: &Value) -> Value {
-    let mut form = kind.compare_form(target);
-    if let Some(pointer) = owner_pointer(kind)
-        && wanted.pointer(pointer).is_none()
-    {
-        places::take_pointer(&mut form, pointer);
-    }
-    form
-}
-
-/// Where a body says as whom it runs.
-fn owner_pointer(kind: &Kind) -> Option<&'static str> {
-    match kind.name {
-        "jobs" => Some("/settings/run_as"),
-        "clusters" => Some("/single_user_name"),
-        _ => None,
-    }
-}
-
-/// Whether an object of the target is what it should be.
-pub(crate) fn same_form(kind: &Kind, wanted: &Value, target: &Value) -> bool {
-    kind.compare_form(wanted) == target_form(kind, wanted, target)
-}
 
 /// What a body names and the target does not offer.
 #[derive(Default)]
@@ -104,23 +39,6 @@ pub(crate) fn is_offered_name(name: &str) -> bool {
 /// Why an object that an earlier run linked is not made again by a caller from whom the service hides objects.
 const UNSEEN: &str = "an earlier import linked it and the caller, who is no workspace administrator, does not see it: it \
                       may still be there, and would be made twice; import as an administrator";
-
-/// What was found of an object in the target.
-enum Match {
-    /// The journal (or, in the source itself, the id) links it.
-    Linked(TargetObject),
-    /// It is linked to an object that is gone from the source, where this one was made under the same name since.
-    MadeAgain(TargetObject, Box<Entry>),
-    /// An interrupted create made it.
-    Recovered(TargetObject),
-    /// It has the same natural key, and the content is equal or not.
-    SameKey(TargetObject, bool),
-    /// Several have the same natural key.
-    Ambiguous(usize),
-    /// An interrupted create may or may not have made one of those with the same name.
-    Interrupted,
-    Nothing,
-}
 
 impl Builder<'_> {
     pub(super) fn objects(&mut self, kind: &str) {
@@ -554,106 +472,6 @@ impl Builder<'_> {
         action
     }
 
-    fn find(&self, kind: &'static Kind, record: &ObjectRecord, wanted: &Value) -> Match {
-        let entry = self.journal.entry(kind.name, &record.id);
-        if let Some(object) = entry
-            .and_then(|entry| entry.target.as_deref())
-            .and_then(|id| self.target.by_id(kind.name, id))
-        {
-            return Match::Linked(object.clone());
-        }
-        if self.options.into_source
-            && let Some(object) = self.target.by_id(kind.name, &record.id)
-        {
-            return Match::Linked(object.clone());
-        }
-        let key = self.key(kind, &record.body);
-        if let Some((object, earlier)) = self.made_again(kind, key.as_deref()) {
-            return Match::MadeAgain(object.clone(), Box::new(earlier.clone()));
-        }
-        let taken = self.taken.get(kind.name);
-        let free: Vec<&TargetObject> = self
-            .of_key(kind.name, key.as_deref())
-            .iter()
-            .copied()
-            .filter(|object| !taken.is_some_and(|taken| taken.contains(&object.id)))
-            .collect();
-        if let Some(entry) = entry.filter(|entry| entry.is_create_pending()) {
-            let made: Vec<&&TargetObject> = free
-                .iter()
-                .filter(|object| is_made_by(kind, entry, wanted, &object.body))
-                .collect();
-            match made.as_slice() {
-                [] => {}
-                [only] => return Match::Recovered((**only).clone()),
-                several => return Match::Ambiguous(several.len()),
-            }
-            let unique = !matches!(kind.natural_key, NaturalKey::NameAndContent(_));
-            if !free.is_empty() && !unique && !self.options.adopt {
-                return Match::Interrupted;
-            }
-        }
-        if matches!(kind.natural_key, NaturalKey::NameAndContent(_)) {
-            // In the source itself ids tell objects apart; an equal one is another one.
-            if self.options.into_source {
-                return Match::Nothing;
-            }
-            let equal: Vec<&&TargetObject> = free
-                .iter()
-                .filter(|object| same_form(kind, wanted, &object.body))
-                .collect();
-            return match equal.as_slice() {
-                [] if self.comparing && free.len() == 1 => Match::SameKey(free[0].clone(), false),
-                [first, ..] if self.comparing => Match::SameKey((**first).clone(), true),
-                [] => Match::Nothing,
-                [only] => Match::SameKey((**only).clone(), true),
-                several => Match::Ambiguous(several.len()),
-            };
-        }
-        match free.first() {
-            Some(object) => {
-                Match::SameKey((*object).clone(), same_form(kind, wanted, &object.body))
-            }
-            None => Match::Nothing,
-        }
-    }
-
-    /// The object of this name that an object linked which is gone from the source, where the service knows one of a
-    /// name at most: whoever has the name there now is its successor.
-    fn made_again(&self, kind: &Kind, key: Option<&str>) -> Option<(&TargetObject, &Entry)> {
-        let archive = self.archive;
-        if self.options.into_source
-            || !archive.complete
-            || !archive.listed.contains(kind.name)
-            || matches!(kind.natural_key, NaturalKey::NameAndContent(_))
-        {
-            return None;
-        }
-        let gone = |id: &str| {
-            let mut records = archive.of_kind(kind.name).iter();
-            !records.any(|record| record.id == id) && !self.is_in_ledger(id)
-        };
-        self.of_key(kind.name, key).iter().find_map(|object| {
-            let mut entries = self.journal.of_kind(kind.name);
-            let (_, entry) = entries.find(|(id, entry)| {
-                entry.is_linked() && entry.target.as_ref() == Some(&object.id) && gone(id)
-            })?;
-            Some((*object, entry))
-        })
-    }
-
-    /// The natural key of an archived object, in the words of the target.
-    pub(super) fn key(&self, kind: &Kind, body: &Value) -> Option<String> {
-        let key = kind.key_of(body)?;
-        if kind.name == "git-folders" {
-            return Some(
-                self.resolver
-                    .path(lifeboat_catalog::tree::without_alias(&key)),
-            );
-        }
-        Some(key)
-    }
-
     fn object_calls(&self, kind: &Kind, action: &Action) -> Vec<(&'static str, &'static str, u64)> {
         let mut calls = Vec::new();
         if action.writes_owner {
@@ -694,82 +512,4 @@ pub(crate) fn clone_todo(wanted: &Value) -> (&'static str, String) {
 pub(crate) fn not_checked_out(wanted: &Value, why: &str) -> String {
     let branch = places::text(wanted, "branch").unwrap_or_default();
     format!("branch {branch} was not checked out: {why}")
-}
-
-/// Whether a built-in policy has the archived overrides; the rest of it is the service's.
-pub(crate) fn same_overrides(kind: &Kind, wanted: &Value, target: &Value) -> bool {
-    overrides(kind, wanted) == overrides(kind, target)
-}
-
-fn overrides(kind: &Kind, body: &Value) -> Option<Value> {
-    kind.compare_form(body)
-        .get("policy_family_definition_overrides")
-        .cloned()
-}
-
-/// What the journal holds of a built-in policy that was read back.
-pub(crate) fn overrides_digest(kind: &Kind, body: &Value) -> String {
-    digest(&overrides(kind, body).unwrap_or(Value::Null))
-}
-
-/// Whether somebody changed an object of the target: it is neither as it was last read back, nor as it was last written,
-/// nor as a write without an answer was about to make it.
-fn was_changed(kind: &Kind, entry: &Entry, target_form: &Value, target: &Value) -> bool {
-    let pending = entry.pending.as_ref();
-    if (kind.builtin)(target) {
-        // Of these only the overrides are ever written and recorded.
-        let seen = entry.seen.as_deref();
-        return pending.is_none()
-            && seen.is_some()
-            && seen != Some(&overrides_digest(kind, target));
-    }
-    let form = digest(target_form);
-    let written = [
-        entry.digest.as_deref(),
-        pending.and_then(|pending| pending.digest.as_deref()),
-    ];
-    // With neither a form that was read nor one that was written nobody can tell.
-    let known = entry.seen.is_some() || written.iter().any(Option::is_some);
-    known
-        && entry.seen.as_deref() != Some(form.as_str())
-        && !written.contains(&Some(form.as_str()))
-        && !is_as_seen(kind, entry, target)
-}
-
-/// Whether an object of the target is as it was last read back. False when it never was.
-pub(crate) fn is_as_seen(kind: &Kind, entry: &Entry, target: &Value) -> bool {
-    let Some(seen) = entry.seen.as_deref() else {
-        return false;
-    };
-    let mut form = kind.compare_form(target);
-    if seen == digest(&form) {
-        return true;
-    }
-    // As it was read back when its owner existed nowhere, too.
-    owner_pointer(kind).is_some_and(|pointer| {
-        places::take_pointer(&mut form, pointer);
-        seen == digest(&form)
-    })
-}
-
-/// Whether an object is what an interrupted create was about to make.
-fn is_made_by(kind: &Kind, entry: &Entry, wanted: &Value, target: &Value) -> bool {
-    let form = digest(&target_form(kind, wanted, target));
-    if entry
-        .pending
-        .as_ref()
-        .and_then(|pending| pending.digest.as_deref())
-        == Some(form.as_str())
-    {
-        return true;
-    }
-    same_form(kind, wanted, target)
-        || (kind.name == "clusters" && same_form(kind, &landing(wanted), target))
-}
-
-/// Whether a cluster is stopped. A body without a state (of a server that has none) counts as stopped.
-pub(crate) fn is_terminated(body: &Value) -> bool {
-    body.get("state")
-        .and_then(Value::as_str)
-        .is_none_or(|state| state == "TERMINATED")
 }

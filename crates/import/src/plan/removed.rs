@@ -7,7 +7,7 @@ use lifeboat_catalog::{NaturalKey, groups, places, secret_scopes, tree as catalo
 use serde_json::Value;
 
 use super::build::{Builder, catalog_kind, tree_kind};
-use super::objects::is_as_seen;
+use super::forms::is_as_seen;
 use super::tree::directory_parents;
 use super::{Action, What, is_terminated};
 use crate::archived::ArchiveState;

@@ -1,0 +1,131 @@
+//! Which object of the target is one of the archive: by the journal, by an interrupted create, by natural key and content
+//! (`spec/import.md`, "Natural keys").
+
+use lifeboat_catalog::records::ObjectRecord;
+use lifeboat_catalog::{Kind, NaturalKey};
+use serde_json::Value;
+
+use super::build::Builder;
+use super::forms::{is_made_by, same_form};
+use crate::journal::Entry;
+use crate::target::TargetObject;
+
+/// What was found of an object in the target.
+pub(super) enum Match {
+    /// The journal (or, in the source itself, the id) links it.
+    Linked(TargetObject),
+    /// It is linked to an object that is gone from the source, where this one was made under the same name since.
+    MadeAgain(TargetObject, Box<Entry>),
+    /// An interrupted create made it.
+    Recovered(TargetObject),
+    /// It has the same natural key, and the content is equal or not.
+    SameKey(TargetObject, bool),
+    /// Several have the same natural key.
+    Ambiguous(usize),
+    /// An interrupted create may or may not have made one of those with the same name.
+    Interrupted,
+    Nothing,
+}
+
+impl Builder<'_> {
+    /// Looks for an object of the archive in the target.
+    pub(super) fn find(&self, kind: &'static Kind, record: &ObjectRecord, wanted: &Value) -> Match {
+        let entry = self.journal.entry(kind.name, &record.id);
+        if let Some(object) = entry
+            .and_then(|entry| entry.target.as_deref())
+            .and_then(|id| self.target.by_id(kind.name, id))
+        {
+            return Match::Linked(object.clone());
+        }
+        if self.options.into_source
+            && let Some(object) = self.target.by_id(kind.name, &record.id)
+        {
+            return Match::Linked(object.clone());
+        }
+        let key = self.key(kind, &record.body);
+        if let Some((object, earlier)) = self.made_again(kind, key.as_deref()) {
+            return Match::MadeAgain(object.clone(), Box::new(earlier.clone()));
+        }
+        let taken = self.taken.get(kind.name);
+        let free: Vec<&TargetObject> = self
+            .of_key(kind.name, key.as_deref())
+            .iter()
+            .copied()
+            .filter(|object| !taken.is_some_and(|taken| taken.contains(&object.id)))
+            .collect();
+        if let Some(entry) = entry.filter(|entry| entry.is_create_pending()) {
+            let made: Vec<&&TargetObject> = free
+                .iter()
+                .filter(|object| is_made_by(kind, entry, wanted, &object.body))
+                .collect();
+            match made.as_slice() {
+                [] => {}
+                [only] => return Match::Recovered((**only).clone()),
+                several => return Match::Ambiguous(several.len()),
+            }
+            let unique = !matches!(kind.natural_key, NaturalKey::NameAndContent(_));
+            if !free.is_empty() && !unique && !self.options.adopt {
+                return Match::Interrupted;
+            }
+        }
+        if matches!(kind.natural_key, NaturalKey::NameAndContent(_)) {
+            // In the source itself ids tell objects apart; an equal one is another one.
+            if self.options.into_source {
+                return Match::Nothing;
+            }
+            let equal: Vec<&&TargetObject> = free
+                .iter()
+                .filter(|object| same_form(kind, wanted, &object.body))
+                .collect();
+            return match equal.as_slice() {
+                [] if self.comparing && free.len() == 1 => Match::SameKey(free[0].clone(), false),
+                [first, ..] if self.comparing => Match::SameKey((**first).clone(), true),
+                [] => Match::Nothing,
+                [only] => Match::SameKey((**only).clone(), true),
+                several => Match::Ambiguous(several.len()),
+            };
+        }
+        match free.first() {
+            Some(object) => {
+                Match::SameKey((*object).clone(), same_form(kind, wanted, &object.body))
+            }
+            None => Match::Nothing,
+        }
+    }
+
+    /// The object of this name that an object linked which is gone from the source, where the service knows one of a
+    /// name at most: whoever has the name there now is its successor.
+    fn made_again(&self, kind: &Kind, key: Option<&str>) -> Option<(&TargetObject, &Entry)> {
+        let archive = self.archive;
+        if self.options.into_source
+            || !archive.complete
+            || !archive.listed.contains(kind.name)
+            || matches!(kind.natural_key, NaturalKey::NameAndContent(_))
+        {
+            return None;
+        }
+        let gone = |id: &str| {
+            let mut records = archive.of_kind(kind.name).iter();
+            !records.any(|record| record.id == id) && !self.is_in_ledger(id)
+        };
+        self.of_key(kind.name, key).iter().find_map(|object| {
+            let mut entries = self.journal.of_kind(kind.name);
+            let (_, entry) = entries.find(|(id, entry)| {
+                entry.is_linked() && entry.target.as_ref() == Some(&object.id) && gone(id)
+            })?;
+            Some((*object, entry))
+        })
+    }
+
+    /// The natural key of an archived object, in the words of the target.
+    pub(super) fn key(&self, kind: &Kind, body: &Value) -> Option<String> {
+        let key = kind.key_of(body)?;
+        if kind.name == "git-folders" {
+            return Some(
+                self.resolver
+                    .path(lifeboat_catalog::tree::without_alias(&key)),
+            );
+        }
+        Some(key)
+    }
+}
