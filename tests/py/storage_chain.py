@@ -92,6 +92,36 @@ def chain(url, read, source, target, state):
     return archive
 
 
+def last(out):
+    return json.loads(out.splitlines()[-1])
+
+
+def retention(url, read, source, state):
+    """A second night; list, latest, status, scrubbing, and a prune that leaves the newest."""
+    before = read()
+    lifeboat("export", "run", "--to", f"{url}/nightly/second.tar.zst", at=source, state=state)
+    place = f"{url}/nightly"
+    listed = last(lifeboat("inspect", "list", place, "--json")[0])
+    assert (listed["archives"], listed["complete"], listed["foreign"]) == (2, 2, 0), listed
+    latest = last(lifeboat("inspect", "info", f"{place}/latest", "--json")[0])
+    assert latest["archive_id"] == json.loads(read()["nightly/second.json"])["archive-id"]
+    assert last(lifeboat("inspect", "status", place, "--min-count", 2, "--json")[0])["workspaces"] == 1
+    lifeboat("inspect", "status", place, "--min-count", 3, expect=(13,))
+    for sample in ("5%", "100%"):
+        scrubbed = last(lifeboat("inspect", "verify", "--all", place, "--sample", sample, "--json")[0])
+        assert scrubbed["intact"] == 2, scrubbed
+    lifeboat("export", "prune", place, "--keep-last", 1, expect=(2,))
+    dry = last(lifeboat("export", "prune", place, "--keep-last", 1, "--dry-run", "--json")[0])
+    assert dry["would_delete"] == 1 and read().keys() > before.keys(), dry
+    pruned = last(lifeboat("export", "prune", place, "--keep-last", 1, "--apply", "--json")[0])
+    assert pruned["deleted"] == 1, pruned
+    assert sorted(read()) == ["nightly/second.json", "nightly/second.tar.zst"], sorted(read())
+    wrong = dict(SETTINGS, AZURE_STORAGE_ACCOUNT_KEY=WRONG)
+    if url.startswith("az"):
+        for command in (("inspect", "status", place), ("export", "prune", place, "--keep-last", 1, "--apply")):
+            lifeboat(*command, settings=wrong, expect=(12,))
+
+
 with tempfile.TemporaryDirectory() as name:
     folder = pathlib.Path(name)
     with servers.simulator(folder, "9001", fill="small") as (first, token):
@@ -102,6 +132,8 @@ with tempfile.TemporaryDirectory() as name:
                 target = (second, other, workspace)
                 archive = chain(url, read, (first, token), target, state)
                 print(f"{archive}: exported, looked into, imported and compared")
+                retention(url, read, (first, token), state)
+                print(f"{url}/nightly: listed, watched, scrubbed and pruned")
         at = {"at": (first, token), "state": folder / "state"}
         wrong = dict(SETTINGS, AZURE_STORAGE_ACCOUNT_KEY=WRONG)
         for place, settings, expect in (

@@ -12,7 +12,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use lifeboat_archive::ReadAt as _;
-use lifeboat_storage::{Destination, Error, Place, Region, Served, Settings, Source};
+use lifeboat_storage::{
+    Destination, Error, Listing, Place, Region, Served, Settings, Source, Standing,
+};
 use storage_support::proxy::{Fate, Proxy, Request};
 use storage_support::{ACCOUNT, Ground, archive, azurite, azurite_settings, server};
 
@@ -242,6 +244,35 @@ fn a_writer_never_turns_to_the_copy() {
     let error = Destination::create(&to, "", &regions.settings).unwrap_err();
     assert!(matches!(error, Error::Unreachable { .. }), "{error:?}");
     assert_eq!(regions.secondary.count(|_| true), 0);
+}
+
+#[test]
+#[ignore = "needs Azurite: tests/run.sh storage"]
+fn a_folder_is_listed_from_the_copy_and_never_pruned_by_it() {
+    let regions = regions(behind);
+    write(&regions);
+    let place = Place::Remote(regions.ground.address("nightly"));
+    let list = |region| {
+        let told = std::cell::RefCell::new(Vec::new());
+        let notice = |served: &Served| {
+            let sync = served.last_sync.as_ref().unwrap().as_ref().unwrap();
+            let instead = served.instead_of.is_some();
+            told.borrow_mut().push(format!("{instead} {sync}"));
+        };
+        let listing = Listing::read(&place, &regions.settings, region, &notice).unwrap();
+        assert_eq!(listing.archives.len(), 1);
+        assert_eq!(listing.archives[0].standing(), Standing::Counting);
+        told.into_inner()
+    };
+    assert!(list(Region::Primary).is_empty());
+    assert_eq!(regions.secondary.count(|_| true), 0);
+    assert_eq!(list(Region::Secondary), ["false 2026-11-21T01:00:00Z"]);
+    regions.away.store(true, Ordering::SeqCst);
+    assert_eq!(list(Region::Primary), ["true 2026-11-21T01:00:00Z"]);
+    let before = regions.secondary.count(|_| true);
+    let error = Listing::of_primary(&place, &regions.settings).unwrap_err();
+    assert!(matches!(error, Error::Unreachable { .. }), "{error:?}");
+    assert_eq!(regions.secondary.count(|_| true), before);
 }
 
 #[test]

@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 
 use crate::args::{FolderArgs, region};
 use crate::failure::Failure;
-use crate::frame::in_thread;
-use crate::place::{list_in, named};
+use crate::frame::block_on_reading;
+use crate::place::{apart, list_in, named};
 use crate::show::to_json;
 
 /// Lists a folder in the primary region alone.
@@ -37,7 +37,7 @@ fn listing(
     console: &Console,
 ) -> Result<Listing, Failure> {
     console.phase("listing", None);
-    let listing = in_thread(work, || {})?;
+    let listing = block_on_reading(apart(work))?;
     console.end_phases();
     for archive in &listing.archives {
         if let Some(what) = unclear(archive) {

@@ -13,6 +13,17 @@ pub(crate) fn to_json<T: Serialize>(value: &T) -> Value {
     serde_json::to_value(value).unwrap_or(Value::Null)
 }
 
+/// An error and its causes in one line, where it is told beside others.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text.push_str(&format!(": {cause}"));
+        next = cause.source();
+    }
+    text
+}
+
 /// The object is not in the target as the archive wants it.
 pub(crate) fn is_gap(result: &ObjectResult) -> bool {
     matches!(result.fate, Fate::Blocked | Fate::Failed) || !result.notes.is_empty()

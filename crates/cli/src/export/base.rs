@@ -12,6 +12,7 @@ use crate::args::parse_share;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::place;
+use crate::show::chain;
 
 /// What `--base` says for the newest archive in the folder of `--to`.
 const LATEST: &str = "latest";
@@ -148,14 +149,4 @@ impl Find {
         let fields = json!({"archive": null, "folder": folder.to_string()});
         self.console.event("base", fields, &text);
     }
-}
-
-fn chain(failure: &Failure) -> String {
-    let mut text = failure.to_string();
-    let mut next = std::error::Error::source(failure);
-    while let Some(cause) = next {
-        text.push_str(&format!(": {cause}"));
-        next = cause.source();
-    }
-    text
 }

@@ -1,7 +1,9 @@
 //! `lifeboat-export prune`.
 
+use std::io::ErrorKind::PermissionDenied;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Args;
 use jiff::Timestamp;
@@ -17,6 +19,7 @@ use crate::frame::in_thread;
 use crate::metrics::{self, MetricsArgs, MetricsFile, Page};
 use crate::place::named;
 use crate::shelf;
+use crate::show::chain;
 
 /// Delete the archives that no rule keeps
 ///
@@ -190,10 +193,7 @@ fn prune(
     if !args.apply {
         return Ok(dry(console, place, kept, &doomed));
     }
-    let outcome = Outcome {
-        kept: kept as u64,
-        ..remove(&listing, doomed, console)?
-    };
+    let outcome = remove(&listing, kept as u64, doomed, console)?;
     let exit = outcome.tell(console, place);
     *removed = Some(outcome);
     Ok(exit)
@@ -314,31 +314,40 @@ struct Outcome {
     exit: Option<Exit>,
 }
 
+/// Deletes one after the other. A signal is heard before the next one.
 fn remove(
     listing: &Arc<Listing>,
+    kept: u64,
     doomed: Vec<Doomed>,
     console: &Arc<Console>,
 ) -> Result<Outcome, Failure> {
     let (listing, console) = (Arc::clone(listing), Arc::clone(console));
-    in_thread(
-        move || {
-            let remover = Remover::open(&listing, &Settings::from_env())?;
-            let mut outcome = Outcome::default();
-            console.phase(PHASE, Some(doomed.len() as u64));
-            let mut rest = doomed.iter();
-            for (done, one) in rest.by_ref().enumerate() {
-                let lost = outcome.add(one, one.remove(&remover), &console);
-                console.progress(PHASE, done as u64 + 1, None, 0);
-                if lost {
-                    break;
-                }
+    let stop = Arc::new(AtomicBool::new(false));
+    let stopped = Arc::clone(&stop);
+    let work = move || {
+        let remover = Remover::open(&listing, &Settings::from_env())?;
+        let mut outcome = Outcome {
+            kept,
+            ..Outcome::default()
+        };
+        console.phase(PHASE, Some(doomed.len() as u64));
+        let mut rest = doomed.iter();
+        for (done, one) in rest.by_ref().enumerate() {
+            let lost = outcome.add(one, one.remove(&remover), &console);
+            console.progress(PHASE, done as u64 + 1, None, 0);
+            if lost || stopped.load(Ordering::Relaxed) {
+                break;
             }
-            outcome.not_tried = rest.count() as u64;
-            console.end_phases();
-            Ok(outcome)
-        },
-        || {},
-    )
+        }
+        outcome.not_tried = rest.count() as u64;
+        console.end_phases();
+        if outcome.not_tried > 0 && stopped.load(Ordering::Relaxed) {
+            console.warning(&outcome.words());
+            return Err(Failure::Interrupted);
+        }
+        Ok(outcome)
+    };
+    in_thread(work, move || stop.store(true, Ordering::Relaxed))
 }
 
 const PHASE: &str = "deleting";
@@ -363,19 +372,20 @@ impl Outcome {
         let Some(error) = error else {
             return false;
         };
-        let exit = match Exit::of(error.exit_code()) {
-            Exit::Refused => Exit::Refused,
+        let exit = match (&error, Exit::of(error.exit_code())) {
+            (_, Exit::Refused) => Exit::Refused,
+            (Error::Io { source, .. }, _) if source.kind() == PermissionDenied => Exit::Refused,
             _ if error.is_outage() => Exit::Failed,
             _ => Exit::Gaps,
         };
         self.exit = Some(self.exit.map_or(exit, |before| before.and(exit)));
-        let fields = json!({"place": place, "reason": error.to_string()});
-        console.warning_with("refused", fields, &format!("not deleted: {error}"));
+        let reason = chain(&error);
+        let fields = json!({"place": place, "reason": reason});
+        console.warning_with("refused", fields, &format!("not deleted: {reason}"));
         error.is_outage()
     }
 
-    fn tell(&self, console: &Console, place: &Place) -> Exit {
-        let exit = self.exit.unwrap_or(Exit::Done);
+    fn words(&self) -> String {
         let mut text = format!(
             "deleted {} ({}), {} archives stay",
             self.deleted,
@@ -390,7 +400,12 @@ impl Outcome {
                 text.push_str(&format!(", {count} {what}"));
             }
         }
-        console.line(&text);
+        text
+    }
+
+    fn tell(&self, console: &Console, place: &Place) -> Exit {
+        let exit = self.exit.unwrap_or(Exit::Done);
+        console.line(&self.words());
         console.summary(json!({
             "command": "lifeboat-export prune",
             "exit_code": exit.code(),

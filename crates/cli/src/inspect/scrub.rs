@@ -16,6 +16,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::place::{named, open_one, stored};
 use crate::shelf;
+use crate::show::chain;
 
 /// Seconds of a day of UTC.
 const DAY: i64 = 86_400;
@@ -131,13 +132,7 @@ fn not_opened(archive: &Listed, failure: Failure) -> Result<Found, Failure> {
     match failure.exit() {
         Exit::Refused | Exit::NotArchive if is_encrypted(archive) => Ok(Found::Sealed),
         Exit::Damaged | Exit::NotArchive => {
-            let mut what = failure.to_string();
-            let mut next = std::error::Error::source(&failure);
-            while let Some(cause) = next {
-                what = format!("{what}: {cause}");
-                next = cause.source();
-            }
-            Ok(Found::Damaged(vec![damage(&archive.name, what)]))
+            Ok(Found::Damaged(vec![damage(&archive.name, chain(&failure))]))
         }
         _ => Err(failure),
     }
@@ -248,7 +243,7 @@ impl Tally {
                 result = format!("damaged in {places} places");
             }
             Found::Sealed => result.push_str(": encrypted, and no identity fits"),
-            Found::Unreadable(failure) => result = format!("{word}: {failure}"),
+            Found::Unreadable(failure) => result = format!("{word}: {}", chain(&failure)),
         }
         let fields = json!({
             "archive": archive.place.to_string(),
