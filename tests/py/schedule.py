@@ -26,47 +26,63 @@ def archives(vault):
     return sorted(vault.glob("*.tar.zst"))
 
 
-def run(command, env, **more):
+def run(command, env, expect=0):
     # Archives are named after the second in which they are begun.
     time.sleep(1)
-    done = subprocess.run(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=600, **more)
-    assert done.returncode == 0, f"{command} ended with {done.returncode}\n{done.stdout}{done.stderr}"
+    done = subprocess.run(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=600)
+    assert done.returncode == expect, f"{command} ended with {done.returncode}\n{done.stdout}{done.stderr}"
     return done.stdout
 
 
 def systemd(folder, env, vault):
     units = folder / "units"
     shutil.copytree(RECIPES / "systemd", units)
-    service = units / "lifeboat-export.service"
-    text = service.read_text().replace("/usr/local/bin/", f"{servers.BINARIES}/")
-    service.write_text(text)
+    commands = {}
+    for service in units.glob("*.service"):
+        text = service.read_text().replace("/usr/local/bin/", f"{servers.BINARIES}/")
+        service.write_text(text)
+        words = shlex.split(re.search(r"ExecStart=(.*)", text).group(1))
+        commands[service.stem] = [word.replace("${VAULT}", env["VAULT"]) for word in words]
     if shutil.which("systemd-analyze"):
-        names = sorted(str(unit) for unit in units.iterdir())
-        done = subprocess.run(["systemd-analyze", "verify", "--man=no", *names], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        ours = [line for line in done.stdout.splitlines() if "lifeboat" in line]
-        assert not ours and done.returncode == 0, done.stdout
-        calendar = re.search(r"OnCalendar=(.*)", (units / "lifeboat-export.timer").read_text()).group(1)
-        run(["systemd-analyze", "calendar", calendar], os.environ)
+        verify(units)
     else:
         print("SKIPPED  systemd-analyze is missing: the units were not verified")
-    words = shlex.split(re.search(r"ExecStart=(.*)", text).group(1))
-    run([word.replace("${VAULT}", env["VAULT"]) for word in words], env)
+    run(commands["lifeboat-export"], env)
     assert len(archives(vault)) == 1, "the first night"
+    # There are not seven nights yet, and it says so.
+    run(commands["lifeboat-status"], env, expect=13)
+
+
+def verify(units):
+    command = ["systemd-analyze", "verify", "--man=no", *sorted(str(unit) for unit in units.iterdir())]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    ours = [line for line in done.stdout.splitlines() if "lifeboat" in line]
+    assert not ours and done.returncode == 0, done.stdout
+    for timer in units.glob("*.timer"):
+        calendar = re.search(r"OnCalendar=(.*)", timer.read_text()).group(1)
+        run(["systemd-analyze", "calendar", calendar], os.environ)
 
 
 def crontab(folder, env, vault):
     lines = [line for line in (RECIPES / "crontab").read_text().splitlines() if line and not line.startswith("#")]
-    *settings, entry = lines
-    assert all(re.fullmatch(r"[A-Z]+=\S+", line) for line in settings), settings
-    minute, hour, day, month, weekday, user, command = entry.split(None, 6)
-    assert (minute, hour, day, month, weekday, user) == ("0", "1", "*", "*", "*", "lifeboat")
-    assert "%" not in command, "a % ends a command of cron"
-    settings = folder / "export.env"
-    settings.write_text("".join(f"export {name}={shlex.quote(env[name])}\n" for name in ("VAULT", "DATABRICKS_HOST", "DATABRICKS_TOKEN")))
+    settings = [line for line in lines if re.fullmatch(r"[A-Z]+=\S+", line)]
+    entries = [line.split(None, 6) for line in lines if line not in settings]
+    assert all(re.fullmatch(r"\d+ \d+ \* \* \*", " ".join(entry[:5])) for entry in entries), entries
+    assert {entry[5] for entry in entries} == {"lifeboat"}
+    names = ("VAULT", "DATABRICKS_HOST", "DATABRICKS_TOKEN")
+    for name in ("export", "status", "prune"):
+        (folder / f"{name}.env").write_text("".join(f"export {name}={shlex.quote(env[name])}\n" for name in names))
     bare = {"PATH": f"{servers.BINARIES}:{os.environ['PATH']}", "HOME": str(folder)}
-    out = run(["/bin/sh", "-c", command.replace("/etc/lifeboat/export.env", str(settings))], bare)
+    commands = [entry[6].replace("/etc/lifeboat/", f"{folder}/") for entry in entries]
+    assert not any("%" in command for command in commands), "a % ends a command of cron"
+    export, status, prune = (["/bin/sh", "-c", command] for command in commands)
+    out = run(export, bare)
     assert len(out.splitlines()) == 1, f"-q prints the name of the archive alone: {out}"
     assert len(archives(vault)) == 2, "the second night"
+    run(status, bare, expect=13)
+    run(prune, bare)
+    # Both are of one day, of which the newest stays.
+    assert len(archives(vault)) == 1, "after the prune"
 
 
 def manifests(name):
@@ -94,7 +110,7 @@ def cronjob(env, vault):
     out = run(words(document, env), env)
     last = json.loads(out.splitlines()[-1])
     assert (last["event"], last["exit_code"]) == ("summary", 0), last
-    assert len(archives(vault)) == 3, "the third night"
+    assert len(archives(vault)) == 2, "the third night"
 
 
 def fleet(folder, env, hosts, vault):
