@@ -12,7 +12,7 @@ use super::run::{Done, Fail, Run, Step};
 use super::{access, create, of_kind};
 use crate::journal::Op;
 use crate::plan::{
-    Action, CHANGE_OWNER, NOT_OWNED, Plan, What, is_terminated, landing, owner_digest, owner_to_set,
+    Action, CHANGE_OWNER, CREATOR, NOT_OWNED, Plan, What, is_terminated, landing, owner_digest, owner_to_set,
 };
 use crate::resolve::digest;
 use crate::target::concurrently;
@@ -90,7 +90,7 @@ async fn edit(
     let form = digest(&kind.compare_form(wanted));
     let refused = update(run, kind, action, id, wanted, form.clone()).await;
     let object = run.target.by_id(kind.name, id);
-    let owner = object.and_then(|object| places::text(&object.body, "creator_user_name"));
+    let owner = object.and_then(|object| places::text(&object.body, CREATOR));
     match (refused, owner) {
         (Err(fail), Some(owner)) if is_the_owners(&fail) && owner != run.target.caller => {
             own(run, action, id, &run.target.caller).await?;
@@ -119,6 +119,8 @@ async fn hand_over(
     id: &str,
     done: &mut Done,
 ) -> Result<(), Fail> {
+    let creator = places::text(archived, CREATOR).unwrap_or_default();
+    run.waiting.for_all(&run.waiting.of_name(&creator)).await;
     let owner = owner_to_set(kind, archived, None, None, &run.resolver());
     let Some(owner) = owner else {
         // Whoever was to be made could not be made, and is named.

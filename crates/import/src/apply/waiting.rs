@@ -99,9 +99,14 @@ impl Waiting {
         names.flat_map(|name| self.named(name)).collect()
     }
 
+    /// Users, service principals and groups of this name.
+    pub fn of_name(&self, name: &str) -> Vec<usize> {
+        self.named(name).collect()
+    }
+
     /// Whose home it is.
     pub fn owner(&self, home: &str) -> Vec<usize> {
-        tree::home_owner(home).map_or_else(Vec::new, |name| self.named(name).collect())
+        tree::home_owner(home).map_or_else(Vec::new, |name| self.of_name(name))
     }
 
     /// Whether this run made somebody of this name, less than that long ago.

@@ -40,7 +40,7 @@ pub(crate) use identities::{
 pub(crate) use libraries::{library_changes, no_libraries};
 pub(crate) use objects::{STAND_IN, clone_todo, is_offered_name, not_checked_out};
 pub(crate) use owner::{
-    CHANGE_OWNER, NOT_OWNED, OWNER, is_owner_refused, owner_digest, owner_to_set,
+    CHANGE_OWNER, CREATOR, NOT_OWNED, OWNER, is_owner_refused, owner_digest, owner_to_set,
 };
 pub use removed::Limits;
 pub(crate) use removed::{ORDER as REMOVED_ORDER, delete_call, home_of, removed_paths};

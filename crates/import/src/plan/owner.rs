@@ -20,7 +20,7 @@ pub(crate) const CHANGE_OWNER: &str = "/api/2.1/clusters/change-owner";
 pub(crate) const NOT_OWNED: &str = "owner not changed, the importer stays the creator";
 
 /// Where a cluster says who made it.
-const CREATOR: &str = "creator_user_name";
+pub(crate) const CREATOR: &str = "creator_user_name";
 
 impl Builder<'_> {
     /// Decides whether a cluster gets another owner.
