@@ -54,9 +54,11 @@ debian() { # PROGRAM PACKAGE: installs the package when the program is missing a
 
 tools() {
   debian zstd zstd
+  debian age age
+  debian minisign minisign
   debian gcc gcc
   debian python3 python3-venv
-  for program in cargo gcc tar zstd sha256sum python3; do
+  for program in age minisign cargo gcc tar zstd sha256sum python3; do
     command -v "$program" || { echo "$program is missing and could not be installed"; return 1; }
   done
 }

@@ -8,16 +8,21 @@ mod storage_support;
 
 use std::io::Write as _;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use lifeboat_archive::{Archive, Descriptor, FileSource, ReadAt};
 use lifeboat_storage::{
-    Destination, Error, Listing, Place, Region, Settings, Sink, Source, Standing,
+    Decrypted, Destination, Error, Listing, Place, Protection, Region, Settings, Sink, Source,
+    Standing,
 };
-use storage_support::{Ground, archive, azurite, member_path, memory, s3};
+use storage_support::{Ground, Keys, archive, azurite, member_path, memory, s3};
 
 /// A place under test.
 trait Yard {
-    fn create(&self, name: &str) -> Result<(Destination, Sink), Error>;
+    fn create(&self, name: &str) -> Result<(Destination, Sink), Error> {
+        self.create_as(name, &Protection::default())
+    }
+    fn create_as(&self, name: &str, as_: &Protection) -> Result<(Destination, Sink), Error>;
     fn source(&self, name: &str) -> Box<dyn ReadAt>;
     fn get(&self, name: &str) -> Option<Vec<u8>>;
     fn put(&self, name: &str, content: &[u8]);
@@ -26,8 +31,8 @@ trait Yard {
 }
 
 impl Yard for Ground {
-    fn create(&self, name: &str) -> Result<(Destination, Sink), Error> {
-        Destination::in_store(&self.store, &self.address(name))
+    fn create_as(&self, name: &str, as_: &Protection) -> Result<(Destination, Sink), Error> {
+        Destination::in_store(&self.store, &self.address(name), as_)
     }
 
     fn source(&self, name: &str) -> Box<dyn ReadAt> {
@@ -56,10 +61,10 @@ impl Folder {
 }
 
 impl Yard for Folder {
-    fn create(&self, name: &str) -> Result<(Destination, Sink), Error> {
+    fn create_as(&self, name: &str, as_: &Protection) -> Result<(Destination, Sink), Error> {
         let to = format!("{}/", self.path(name).parent().unwrap().display());
         let name = name.rsplit('/').next().unwrap();
-        Destination::create(&Place::parse(&to)?, name, &Settings::new())
+        Destination::create(&Place::parse(&to)?, name, as_, &Settings::new())
     }
 
     fn source(&self, name: &str) -> Box<dyn ReadAt> {
@@ -95,7 +100,52 @@ fn conforms(yard: &dyn Yard) {
     a_name_that_is_taken_meanwhile_is_refused_at_the_end(yard, "d/");
     a_descriptor_without_an_archive_is_replaced_and_nothing_else(yard, "e/");
     ranges_are_those_of_the_whole(yard, "f/");
+    protected_ones_have_all_their_files(yard, "h/");
     a_folder_is_listed_by_its_descriptors(yard, "g/");
+}
+
+/// Encrypted and signed: three files that belong together, or none.
+fn protected_ones_have_all_their_files(yard: &dyn Yard, under: &str) {
+    let keys = Keys::new();
+    let (bytes, descriptor) = archive(9, 1 << 20);
+    let name = format!("{under}{NAME}.age");
+    let files = [
+        name.clone(),
+        format!("{under}{BESIDE}"),
+        format!("{under}{BESIDE}.minisig"),
+    ];
+    let there = || files.clone().map(|file| yard.get(&file).is_some());
+    let write = |protection: &Protection| {
+        let (destination, mut sink) = yard.create_as(&name, protection)?;
+        sink.write_all(&bytes).unwrap();
+        assert_eq!(there(), [false; 3]);
+        destination.commit(sink, &descriptor)
+    };
+    // Encrypted archives have names of their own.
+    let open = Protection {
+        recipients: None,
+        ..keys.protection.clone()
+    };
+    assert_eq!(write(&open).unwrap_err().exit_code(), 2);
+    drop(yard.create_as(&name, &keys.protection).unwrap());
+    assert_eq!(there(), [false; 3]);
+
+    let (_, written) = write(&keys.protection).unwrap();
+    assert_eq!(there(), [true; 3]);
+    let stored = yard.get(&name).unwrap();
+    assert!(written.encrypted && written.size == stored.len() as u64);
+    assert_eq!(written.sha256, lifeboat_archive::Digest::of(&stored));
+    assert_eq!(written.archive_id, descriptor.archive_id);
+    let beside = yard.get(&files[1]).unwrap();
+    assert_eq!(Descriptor::parse(&beside).unwrap(), written);
+    let decrypted = Decrypted::open(Arc::from(yard.source(&name)), &keys.identities).unwrap();
+    let found = Archive::from_source(Box::new(decrypted)).unwrap();
+    assert!(found.verify(&mut |_, _| {}).unwrap().is_intact());
+    assert_eq!(found.archive_id().unwrap(), descriptor.archive_id);
+
+    // The twin would take the descriptor over.
+    let twin = yard.create(&format!("{under}{NAME}")).unwrap_err();
+    assert!(matches!(twin, Error::Exists { .. }), "{twin:?}");
 }
 
 /// 17 MiB: two whole parts and a rest.
@@ -107,7 +157,7 @@ fn appears_complete_with_its_descriptor(yard: &dyn Yard, under: &str) {
         sink.write_all(piece).unwrap();
     }
     assert!(yard.get(&name).is_none() && yard.get(&beside).is_none());
-    let place = destination.commit(sink, &descriptor).unwrap();
+    let (place, _) = destination.commit(sink, &descriptor).unwrap();
     assert!(place.to_string().ends_with(&name), "{place}");
     assert!(yard.get(&name).unwrap() == bytes);
     let found = Descriptor::parse(&yard.get(&beside).unwrap()).unwrap();
@@ -294,7 +344,7 @@ fn absent(ground: &Ground) {
         .err()
         .unwrap();
     let place = Place::Remote(nowhere);
-    let create = Destination::create(&place, "", &ground.settings);
+    let create = Destination::create(&place, "", &Protection::default(), &ground.settings);
     let create = create.err().unwrap();
     let list = Listing::read(&place, &ground.settings, Region::Primary, &|_| {}).unwrap_err();
     assert!(matches!(list, Error::NoContainer { .. }), "{list:?}");

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use lifeboat_archive::ReadAt as _;
 use lifeboat_storage::{
-    Destination, Error, Listing, Place, Region, Served, Settings, Source, Standing,
+    Destination, Error, Listing, Place, Protection, Region, Served, Settings, Source, Standing,
 };
 use storage_support::proxy::{Fate, Proxy, Request};
 use storage_support::{ACCOUNT, Ground, archive, azurite, azurite_settings, server};
@@ -91,7 +91,8 @@ impl Regions {
 fn write(regions: &Regions) -> Vec<u8> {
     let (bytes, descriptor) = archive(3, 1 << 20);
     let to = Place::Remote(regions.ground.address(NAME));
-    let (destination, mut sink) = Destination::create(&to, "", &regions.settings).unwrap();
+    let (destination, mut sink) =
+        Destination::create(&to, "", &Protection::default(), &regions.settings).unwrap();
     sink.write_all(&bytes).unwrap();
     destination.commit(sink, &descriptor).unwrap();
     bytes
@@ -241,7 +242,8 @@ fn a_writer_never_turns_to_the_copy() {
     let regions = regions(behind);
     regions.away.store(true, Ordering::SeqCst);
     let to = Place::Remote(regions.ground.address(NAME));
-    let error = Destination::create(&to, "", &regions.settings).unwrap_err();
+    let error =
+        Destination::create(&to, "", &Protection::default(), &regions.settings).unwrap_err();
     assert!(matches!(error, Error::Unreachable { .. }), "{error:?}");
     assert_eq!(regions.secondary.count(|_| true), 0);
 }

@@ -215,6 +215,12 @@ pub enum ReadError {
         /// What was found instead.
         reason: String,
     },
+    /// An encrypted file: an archive may be in it.
+    #[error("{name} is encrypted with age")]
+    Encrypted {
+        /// The file.
+        name: String,
+    },
     /// An archive of a later major version.
     #[error("{name} has format version {found}, this build reads up to {FORMAT_VERSION}; a build for version {}.0 or later is needed", found.major)]
     UnsupportedVersion {
@@ -290,7 +296,7 @@ impl ReadError {
     pub fn is_not_archive(&self) -> bool {
         matches!(
             self,
-            Self::NotAnArchive { .. } | Self::UnsupportedVersion { .. }
+            Self::NotAnArchive { .. } | Self::Encrypted { .. } | Self::UnsupportedVersion { .. }
         )
     }
 

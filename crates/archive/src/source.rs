@@ -58,6 +58,21 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
         .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
+/// A source that several readers share.
+impl ReadAt for std::sync::Arc<dyn ReadAt> {
+    fn size(&self) -> io::Result<u64> {
+        (**self).size()
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
+        (**self).read_at(offset, buf)
+    }
+
+    fn name(&self) -> String {
+        (**self).name()
+    }
+}
+
 /// Bytes in memory, for tests and for archives that were received whole.
 impl ReadAt for Vec<u8> {
     fn size(&self) -> io::Result<u64> {

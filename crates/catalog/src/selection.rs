@@ -32,6 +32,41 @@ impl Selection {
             && self.kinds.is_none()
             && self.users.is_none()
     }
+
+    /// Include patterns and users that name none of `paths`, each alone.
+    ///
+    /// # Errors
+    /// A pattern that cannot be compiled.
+    pub fn unmatched(&self, paths: &[&str]) -> Result<Vec<Unmatched>, SelectionError> {
+        let mut unmatched = Vec::new();
+        for pattern in &self.include {
+            let one = Selected::compile(&Self {
+                include: vec![pattern.clone()],
+                ..Self::default()
+            })?;
+            if !paths.iter().any(|path| one.includes(path)) {
+                unmatched.push(Unmatched::Include(pattern.clone()));
+            }
+        }
+        for user in self.users.iter().flatten() {
+            let folded = user.to_lowercase();
+            let is_home =
+                |path: &&str| home_owner(path).is_some_and(|owner| owner.to_lowercase() == folded);
+            if !paths.iter().any(is_home) {
+                unmatched.push(Unmatched::User(user.clone()));
+            }
+        }
+        Ok(unmatched)
+    }
+}
+
+/// A part of a selection that names nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unmatched {
+    /// An include pattern.
+    Include(String),
+    /// A user without a home.
+    User(String),
 }
 
 /// Why a selection cannot be used.

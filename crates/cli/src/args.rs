@@ -3,6 +3,7 @@
 mod archive;
 mod connection;
 mod folder;
+mod keys;
 mod names;
 mod output;
 mod selection;
@@ -12,6 +13,7 @@ mod size;
 pub(crate) use archive::{ArchiveArgs, region};
 pub(crate) use connection::ConnectionArgs;
 pub(crate) use folder::{FolderArgs, parse_age};
+pub(crate) use keys::{IdentityArgs, ProtectionArgs};
 pub(crate) use names::{parse_folder, parse_workspace_id};
 pub(crate) use output::{Narration, OutputArgs};
 pub(crate) use selection::SelectionArgs;

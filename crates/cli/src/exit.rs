@@ -46,7 +46,7 @@ pub const ALL: [(Exit, &str); 11] = [
     (Exit::Damaged, "damaged or not authentic"),
     (
         Exit::Refused,
-        "refused by the service: host, credentials or rights",
+        "refused by the service: host, credentials or rights; or an encrypted archive without a fitting identity",
     ),
     (
         Exit::Differences,

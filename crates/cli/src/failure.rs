@@ -118,6 +118,12 @@ pub(crate) enum Failure {
     Terminated,
 }
 
+impl From<lifeboat_storage::ProtectError> for Failure {
+    fn from(error: lifeboat_storage::ProtectError) -> Self {
+        Self::Storage(error.into())
+    }
+}
+
 impl Failure {
     /// The exit code (spec/exit-codes.md).
     pub(crate) fn exit(&self) -> Exit {

@@ -3,30 +3,41 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use lifeboat_archive::{Archive, FileSource, ReadAt};
+use lifeboat_archive::{Archive, ENCRYPTED_EXTENSION, EXTENSION, FileSource, ReadAt, ReadError};
 use lifeboat_console::Console;
 use lifeboat_storage::{
-    Destination, Listing, Place, Region, Served, Settings, Sink, Source, resolve,
+    Decrypted, Destination, Identities, Listing, Place, ProtectError, Protection, Region, Served,
+    Settings, Sink, Source, authenticate, resolve,
 };
 use serde_json::json;
 
 use crate::args::ArchiveArgs;
 use crate::failure::Failure;
 
-/// Opens the archive at a path or URL. A path that is there wins over a URL that is written alike.
+/// Opens the archive at a path or URL.
 pub(crate) fn open(archive: &ArchiveArgs, console: &Arc<Console>) -> Result<Archive, Failure> {
     let place = named(&archive.place)?;
     let place = latest(archive, place, archive.region(), console)?;
     open_one(archive, &place, console)
 }
 
-/// Opens the archive at `place` as the arguments say, whatever place they name.
+/// Opens the archive at `place` as the arguments say, whatever place they name: with their identities, and with a proof of the
+/// signature that they require.
 pub(crate) fn open_one(
     archive: &ArchiveArgs,
     place: &Place,
     console: &Arc<Console>,
 ) -> Result<Archive, Failure> {
-    open_in(place, archive.region(), console)
+    let (identities, key) = (archive.identity.load()?, archive.signature.load()?);
+    let opened = open_in(place, archive.region(), &identities, console)?;
+    if let Some(key) = key {
+        let id = opened.archive_id().map_err(unopened(place))?;
+        let settings = Settings::from_env();
+        let descriptor = authenticate(place, id, &key, &settings, archive.region())?;
+        let text = format!("signed by {key}, finished {}", descriptor.finished);
+        console.aside("authentic", json!({"key": key.to_string()}), &text);
+    }
+    Ok(opened)
 }
 
 /// The place at a path or URL. A path that is there wins over a URL that is written alike.
@@ -100,13 +111,33 @@ pub(crate) fn list_in(
 }
 
 /// Opens the archive at `place` in the region in which it was written.
-pub(crate) fn open_at(place: &Place, console: &Arc<Console>) -> Result<Archive, Failure> {
-    open_in(place, Region::Primary, console)
+pub(crate) fn open_at(
+    place: &Place,
+    identities: &Identities,
+    console: &Arc<Console>,
+) -> Result<Archive, Failure> {
+    open_in(place, Region::Primary, identities, console)
 }
 
-fn open_in(place: &Place, region: Region, console: &Arc<Console>) -> Result<Archive, Failure> {
-    let opened = match place {
-        Place::Local(path) if region == Region::Primary => Archive::open(path),
+fn open_in(
+    place: &Place,
+    region: Region,
+    identities: &Identities,
+    console: &Arc<Console>,
+) -> Result<Archive, Failure> {
+    let source: Arc<dyn ReadAt> = match place {
+        Place::Local(path) if region == Region::Primary => {
+            if path.is_dir() {
+                return Archive::open(path).map_err(unopened(place));
+            }
+            Arc::new(FileSource::open(path).map_err(|source| {
+                unopened(place)(ReadError::Io {
+                    name: place.to_string(),
+                    offset: 0,
+                    source,
+                })
+            })?)
+        }
         Place::Local(path) => {
             return Err(lifeboat_storage::Error::NoSecondary {
                 url: path.display().to_string(),
@@ -116,14 +147,35 @@ fn open_in(place: &Place, region: Region, console: &Arc<Console>) -> Result<Arch
         Place::Remote(address) => {
             let console = Arc::clone(console);
             let notice = Box::new(move |served: &Served| tell(&console, served));
-            let settings = Settings::from_env();
-            Archive::from_source(Box::new(Source::open(address, &settings, region, notice)?))
+            Arc::new(Source::open(
+                address,
+                &Settings::from_env(),
+                region,
+                notice,
+            )?)
         }
     };
-    opened.map_err(|source| Failure::Open {
-        archive: place.to_string(),
-        source,
-    })
+    // The name saves a look into the many archives that are not encrypted; the content decides.
+    let named_so = place.to_string().ends_with(ENCRYPTED_EXTENSION);
+    if !named_so {
+        match Archive::from_source(Box::new(Arc::clone(&source))) {
+            Err(ReadError::Encrypted { .. }) => {}
+            opened => return opened.map_err(unopened(place)),
+        }
+    }
+    let source: Box<dyn ReadAt> = match Decrypted::open(Arc::clone(&source), identities) {
+        Ok(decrypted) => Box::new(decrypted),
+        Err(lifeboat_storage::Error::Protect(ProtectError::NotEncrypted { .. })) => {
+            Box::new(source)
+        }
+        Err(error) => return Err(error.into()),
+    };
+    Archive::from_source(source).map_err(unopened(place))
+}
+
+fn unopened(place: &Place) -> impl FnOnce(ReadError) -> Failure + use<> {
+    let archive = place.to_string();
+    move |source| Failure::Open { archive, source }
 }
 
 /// Says that it is the copy that is read, and what that means.
@@ -156,9 +208,18 @@ fn tell(console: &Console, served: &Served) {
 }
 
 /// Opens the way to `to`, where a folder gets an archive of the name `name`. Asks the store in a thread of its own.
-pub(crate) async fn create(to: &Place, name: &str) -> Result<(Destination, Sink), Failure> {
-    let (to, name) = (to.clone(), format!("{name}.tar.zst"));
-    apart(move || Destination::create(&to, &name, &Settings::from_env())).await
+pub(crate) async fn create(
+    to: &Place,
+    name: &str,
+    protection: &Protection,
+) -> Result<(Destination, Sink), Failure> {
+    let extension = match &protection.recipients {
+        Some(_) => ENCRYPTED_EXTENSION,
+        None => EXTENSION,
+    };
+    let (to, name) = (to.clone(), format!("{name}{extension}"));
+    let protection = protection.clone();
+    apart(move || Destination::create(&to, &name, &protection, &Settings::from_env())).await
 }
 
 /// Runs what waits for a store in a thread of its own, so that signals are heard meanwhile.

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use lifeboat_archive::{
     Descriptor, Fate, Header, Inventory, LedgerLine, Listing, Scope, Sealed, Summary,
 };
+use lifeboat_catalog::selection::Unmatched;
 use serde::Serialize;
 
 use crate::error::Stop;
@@ -26,6 +27,8 @@ pub struct Outcome {
     pub gaps: Vec<LedgerLine>,
     /// How many such lines the ledger has.
     pub gaps_total: u64,
+    /// Patterns and users of the selection of which nothing is in the archive.
+    pub unmatched: Vec<Unmatched>,
     /// The record that is placed beside the archive.
     pub descriptor: Descriptor,
     /// Why the service was not asked to the end, if so. Such an archive is useful, but its inventory is incomplete.

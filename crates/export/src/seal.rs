@@ -11,12 +11,13 @@ use lifeboat_archive::{
     Content, Descriptor, Header, Inventory, KindSummary, Listing, Summary, TableWriter,
 };
 use lifeboat_catalog::records;
+use lifeboat_catalog::selection::Unmatched;
 use lifeboat_databricks::Identity;
 use serde_json::{Map, Value, json};
 
 use crate::access_control::Acls;
 use crate::base::Base;
-use crate::context::Context;
+use crate::context::{Context, TREE_KINDS};
 use crate::error::{Error, Stop};
 use crate::event::Event;
 use crate::ledger::Closed;
@@ -24,7 +25,7 @@ use crate::outcome::Outcome;
 use crate::run::now;
 use crate::spill::SortedSpill;
 use crate::window;
-use crate::workspace::Tree;
+use crate::workspace::{Tree, table};
 use crate::writer::ArchiveWriter;
 
 /// What is left of the branches.
@@ -59,6 +60,7 @@ pub(crate) async fn seal<W: Write + Send + 'static>(
             .table(writer_of, table.lines(&mut texts, &tree))
             .await?;
     }
+    let unmatched = unmatched(&ctx, &tree)?;
     drop((texts, tree));
     let finished = now(ctx.options);
     let stopped = ctx.gate.stopped();
@@ -105,6 +107,7 @@ pub(crate) async fn seal<W: Write + Send + 'static>(
         finished,
         gaps,
         gaps_total,
+        unmatched,
         descriptor,
         stopped,
         caller_is_admin: identity.is_admin,
@@ -113,6 +116,19 @@ pub(crate) async fn seal<W: Write + Send + 'static>(
         strict: options.strict,
     };
     Ok((sink, outcome))
+}
+
+/// What of the selection names nothing that is recorded in the archive.
+fn unmatched(ctx: &Context<'_>, tree: &Tree) -> Result<Vec<Unmatched>, Error> {
+    if !TREE_KINDS.iter().any(|kind| ctx.selected.kind(kind)) {
+        return Ok(Vec::new());
+    }
+    let recorded = table::order(tree);
+    let paths: Vec<&str> = recorded.iter().map(|(path, _)| path.as_str()).collect();
+    ctx.options
+        .selection
+        .unmatched(&paths)
+        .map_err(Error::Selection)
 }
 
 /// A run that was ended early has not listed the tree a second time.

@@ -13,7 +13,7 @@ use common::{client, client_with, export, notebook, options, put, seed, sim, try
 use lifeboat_archive::{Archive, Descriptor, Fate, Inventory};
 use lifeboat_export::{Error, Event, Observer, Silent};
 use lifeboat_sim::{Fault, FaultKind};
-use lifeboat_storage::{Destination, Place, Settings};
+use lifeboat_storage::{Destination, Place, Protection, Settings};
 
 fn expired() -> Fault {
     let mut fault = Fault::status("GET", "/api/*", 403);
@@ -147,7 +147,12 @@ async fn to_file(
     let mut destination = None;
     let open = async |begin: &lifeboat_export::Begin<'_>| {
         let name = format!("{}.tar.zst", begin.name);
-        let (opened, sink) = Destination::create(&Place::parse(to)?, &name, &Settings::new())?;
+        let (opened, sink) = Destination::create(
+            &Place::parse(to)?,
+            &name,
+            &Protection::default(),
+            &Settings::new(),
+        )?;
         destination = Some(opened);
         Ok::<_, Box<dyn std::error::Error>>((sink, None))
     };
@@ -158,8 +163,8 @@ async fn to_file(
         None => destination.commit(sink, &outcome.descriptor)?,
     };
     match placed {
-        Place::Local(path) => Ok((path, outcome)),
-        other => panic!("{other}"),
+        (Place::Local(path), _) => Ok((path, outcome)),
+        (other, _) => panic!("{other}"),
     }
 }
 

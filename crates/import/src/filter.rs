@@ -2,8 +2,7 @@
 
 use std::collections::HashMap;
 
-use lifeboat_catalog::selection::{Selected, Selection, SelectionError};
-use lifeboat_catalog::tree;
+use lifeboat_catalog::selection::{Selected, Selection, SelectionError, Unmatched};
 
 use crate::archived::ArchiveState;
 use crate::closure::Closure;
@@ -93,26 +92,16 @@ impl Filter {
     /// # Errors
     /// [`Error::Selection`] with the first that does not.
     pub(crate) fn check(&self, archive: &ArchiveState) -> Result<(), Error> {
-        for pattern in &self.selection.include {
-            let one = Selection {
-                include: vec![pattern.clone()],
-                ..Selection::default()
-            };
-            let one = Selected::compile(&one).map_err(wrong)?;
-            if !archive.tree.iter().any(|line| one.includes(&line.path)) {
-                return Err(nothing(pattern, "no path of the archive matches it"));
+        let paths: Vec<&str> = archive.tree.iter().map(|line| line.path.as_str()).collect();
+        match self.selection.unmatched(&paths).map_err(wrong)?.first() {
+            None => Ok(()),
+            Some(Unmatched::Include(pattern)) => {
+                Err(nothing(pattern, "no path of the archive matches it"))
+            }
+            Some(Unmatched::User(user)) => {
+                Err(nothing(user, "the archive holds no home of this user"))
             }
         }
-        for user in self.selection.users.iter().flatten() {
-            let folded = user.to_lowercase();
-            let is_home = |path: &str| {
-                tree::home_owner(path).is_some_and(|owner| owner.to_lowercase() == folded)
-            };
-            if !archive.tree.iter().any(|line| is_home(&line.path)) {
-                return Err(nothing(user, "the archive holds no home of this user"));
-            }
-        }
-        Ok(())
     }
 }
 

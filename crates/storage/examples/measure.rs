@@ -7,7 +7,7 @@ use std::io::Write as _;
 use std::time::Instant;
 
 use lifeboat_archive::{Descriptor, FileSource, ReadAt};
-use lifeboat_storage::{Destination, Place, Region, Settings, Source};
+use lifeboat_storage::{Destination, Place, Protection, Region, Settings, Source};
 
 const PIECE: usize = 1 << 20;
 
@@ -31,7 +31,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 fn put(place: &Place, pieces: u64) -> Result<u64, Box<dyn Error>> {
-    let (destination, mut sink) = Destination::create(place, "x", &Settings::from_env())?;
+    let (destination, mut sink) =
+        Destination::create(place, "x", &Protection::default(), &Settings::from_env())?;
     let piece: Vec<u8> = std::iter::repeat_with(|| fastrand::u8(..))
         .take(PIECE)
         .collect();

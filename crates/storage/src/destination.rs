@@ -1,10 +1,11 @@
 //! An archive that appears under its name only when it is complete, wherever that is.
 //!
-//! [`Destination::commit`] places the descriptor, then the archive, and never replaces one that is there (spec,
-//! "Writing").
+//! [`Destination::commit`] places the descriptor and its signature, then the archive, and never replaces one that is there
+//! (spec, "Writing").
 
 use std::fs::File;
 use std::io::{self, Write};
+use std::path::Path;
 use std::sync::Arc;
 
 use lifeboat_archive::Descriptor;
@@ -12,6 +13,7 @@ use lifeboat_archive::Descriptor;
 use crate::address::{Address, Place};
 use crate::error::Error;
 use crate::local::Growing;
+use crate::protect::{Encrypted, Protection, SigningKey};
 use crate::settings::Settings;
 use crate::store::{Store, Version};
 use crate::upload::{NotCommitted, Parts, Transfer};
@@ -21,7 +23,10 @@ const LOOK: &str = "look at";
 
 /// An archive on its way. Dropped without [`Self::commit`], nothing of it remains visible.
 #[derive(Debug)]
-pub struct Destination(Kind);
+pub struct Destination {
+    kind: Kind,
+    signing_key: Option<SigningKey>,
+}
 
 #[derive(Debug)]
 enum Kind {
@@ -31,7 +36,13 @@ enum Kind {
 
 /// Where the bytes of the archive go.
 #[derive(Debug)]
-pub struct Sink(Way);
+pub struct Sink(Seal);
+
+#[derive(Debug)]
+enum Seal {
+    Open(Way),
+    Encrypted(Box<Encrypted<Way>>),
+}
 
 #[derive(Debug)]
 enum Way {
@@ -42,15 +53,31 @@ enum Way {
 impl Write for Sink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match &mut self.0 {
-            Way::File(file) => file.write(bytes),
-            Way::Parts(parts) => parts.write(bytes),
+            Seal::Open(way) => way.write(bytes),
+            Seal::Encrypted(way) => way.write(bytes),
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
         match &mut self.0 {
-            Way::File(file) => file.flush(),
-            Way::Parts(parts) => parts.flush(),
+            Seal::Open(way) => way.flush(),
+            Seal::Encrypted(way) => way.flush(),
+        }
+    }
+}
+
+impl Write for Way {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::File(file) => file.write(bytes),
+            Self::Parts(parts) => parts.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::File(file) => file.flush(),
+            Self::Parts(parts) => parts.flush(),
         }
     }
 }
@@ -59,17 +86,23 @@ impl Destination {
     /// Opens the way to `to`. A folder (it ends in `/`, or is a container) gets the file name `name`.
     ///
     /// # Errors
-    /// An archive of that name (or a descriptor of one) is there, or the place cannot be written: a store is
-    /// tried out with one byte that never becomes visible.
-    pub fn create(to: &Place, name: &str, settings: &Settings) -> Result<(Self, Sink), Error> {
+    /// An archive of that name, its encrypted twin, or something in the place of its descriptor or signature is there, or the place
+    /// cannot be written: a store is tried out with one byte that never becomes visible.
+    pub fn create(
+        to: &Place,
+        name: &str,
+        protection: &Protection,
+        settings: &Settings,
+    ) -> Result<(Self, Sink), Error> {
         match to {
             Place::Local(path) => {
-                let (growing, file) = Growing::create(path, name)?;
-                Ok((Self(Kind::Local(growing)), Sink(Way::File(file))))
+                let signed = protection.signing_key.is_some();
+                let (growing, file) = Growing::create(path, name, signed)?;
+                Self::protected(Kind::Local(growing), Way::File(file), protection)
             }
             Place::Remote(address) => {
                 let address = address.in_folder(name);
-                Self::in_store(&Store::open(&address, settings)?, &address)
+                Self::in_store(&Store::open(&address, settings)?, &address, protection)
             }
         }
     }
@@ -78,19 +111,41 @@ impl Destination {
     ///
     /// # Errors
     /// Those of [`Self::create`].
-    pub fn in_store(store: &Store, address: &Address) -> Result<(Self, Sink), Error> {
-        let remote = Remote::create(store, address)?;
+    pub fn in_store(
+        store: &Store,
+        address: &Address,
+        protection: &Protection,
+    ) -> Result<(Self, Sink), Error> {
+        let remote = Remote::create(store, address, protection.signing_key.is_some())?;
         let parts = Parts::new(&remote.transfer);
-        Ok((Self(Kind::Remote(remote)), Sink(Way::Parts(parts))))
+        Self::protected(Kind::Remote(remote), Way::Parts(parts), protection)
+    }
+
+    fn protected(kind: Kind, way: Way, protection: &Protection) -> Result<(Self, Sink), Error> {
+        protection.check(&kind.place())?;
+        let destination = Self {
+            kind,
+            signing_key: protection.signing_key.clone(),
+        };
+        let seal = match &protection.recipients {
+            None => Seal::Open(way),
+            Some(recipients) => {
+                let encrypted = Encrypted::begin(recipients, way)
+                    .map_err(|error| destination.not_written(error))?;
+                Seal::Encrypted(Box::new(encrypted))
+            }
+        };
+        Ok((destination, Sink(seal)))
     }
 
     /// Where the archive will appear.
     #[must_use]
     pub fn place(&self) -> Place {
-        match &self.0 {
-            Kind::Local(growing) => Place::Local(growing.path().to_owned()),
-            Kind::Remote(remote) => Place::Remote(remote.address.clone()),
-        }
+        self.kind.place()
+    }
+
+    fn not_written(&self, error: io::Error) -> Error {
+        Error::from_io(error, "write", self.place().to_string().into())
     }
 
     /// The same for an archive whose run ended early: it gets the name `X.partial.tar.zst`. In a store an upload has its
@@ -98,32 +153,86 @@ impl Destination {
     ///
     /// # Errors
     /// Those of [`Self::commit`].
-    pub fn commit_partial(self, sink: Sink, descriptor: &Descriptor) -> Result<Place, Error> {
-        let kind = match self.0 {
+    pub fn commit_partial(
+        self,
+        sink: Sink,
+        descriptor: &Descriptor,
+    ) -> Result<(Place, Descriptor), Error> {
+        let kind = match self.kind {
             Kind::Local(growing) => Kind::Local(growing.into_partial()?),
             remote @ Kind::Remote(_) => remote,
         };
-        Self(kind).commit(sink, descriptor)
+        Self { kind, ..self }.commit(sink, descriptor)
     }
 
-    /// Makes the archive durable and visible: descriptor first, archive second.
+    /// Makes the archive durable and visible: descriptor first, signature second, archive last. Gives its place, and the
+    /// descriptor as it was written: that of an encrypted archive has the size and digest of the encrypted file.
     ///
     /// # Errors
     /// An archive of that name appeared meanwhile, or the place refused; nothing is visible then.
     /// Two exceptions. A local folder that cannot be flushed at the very end: archive and descriptor are there, but may
     /// not outlive a power cut. A store that falls silent at the commit: what is there is then unknown.
-    pub fn commit(self, sink: Sink, descriptor: &Descriptor) -> Result<Place, Error> {
-        match (self.0, sink.0) {
+    pub fn commit(self, sink: Sink, descriptor: &Descriptor) -> Result<(Place, Descriptor), Error> {
+        let mut descriptor = descriptor.clone();
+        let way = match sink.0 {
+            Seal::Open(way) => way,
+            Seal::Encrypted(encrypted) => {
+                let finished = encrypted.finish();
+                let (way, written) = finished.map_err(|error| self.not_written(error))?;
+                descriptor.size = written.size;
+                descriptor.sha256 = written.sha256;
+                descriptor.encrypted = true;
+                way
+            }
+        };
+        let beside = Beside::of(&descriptor, &self)?;
+        let place = match (self.kind, way) {
             (Kind::Local(growing), Way::File(file)) => {
-                growing.commit(file, descriptor).map(Place::Local)
+                growing.commit(file, &beside).map(Place::Local)
             }
             (Kind::Remote(remote), Way::Parts(parts)) => {
-                remote.commit(parts, descriptor).map(Place::Remote)
+                remote.commit(parts, &beside).map(Place::Remote)
             }
             (kind, _) => Err(Error::GivenUp {
-                url: Self(kind).place().to_string(),
+                url: kind.place().to_string(),
             }),
+        };
+        Ok((place?, descriptor))
+    }
+}
+
+impl Kind {
+    fn place(&self) -> Place {
+        match self {
+            Self::Local(growing) => Place::Local(growing.path().to_owned()),
+            Self::Remote(remote) => Place::Remote(remote.address.clone()),
         }
+    }
+}
+
+/// What stands beside an archive, as it is written.
+#[derive(Debug)]
+pub(crate) struct Beside {
+    pub(crate) descriptor: Vec<u8>,
+    pub(crate) signature: Option<Vec<u8>>,
+}
+
+impl Beside {
+    fn of(descriptor: &Descriptor, destination: &Destination) -> Result<Self, Error> {
+        let bytes = descriptor.to_bytes().map_err(Error::Descriptor)?;
+        let name = destination.place().to_string();
+        let name = Descriptor::path_for(Path::new(&name));
+        let name = name.file_name().unwrap_or_default().to_string_lossy();
+        let comment = format!(
+            "timestamp:{}\tfile:{name}\thashed",
+            descriptor.finished.as_second()
+        );
+        let key = destination.signing_key.as_ref();
+        let signature = key.map(|key| key.sign(&bytes, &comment)).transpose()?;
+        Ok(Self {
+            descriptor: bytes,
+            signature,
+        })
     }
 }
 
@@ -133,8 +242,15 @@ struct Remote {
     store: Store,
     address: Address,
     transfer: Arc<Transfer>,
-    /// The version of a descriptor without an archive, as a killed run may leave it; it alone may be replaced.
-    litter: Option<Version>,
+    /// The versions of descriptor and signature without an archive, as a killed run may leave them; they alone may be replaced.
+    litter: Leftover<Version>,
+}
+
+/// What a run that was killed left beside the place of its archive.
+#[derive(Debug)]
+pub(crate) struct Leftover<T> {
+    pub(crate) descriptor: Option<T>,
+    pub(crate) signature: Option<T>,
 }
 
 impl Drop for Remote {
@@ -144,9 +260,14 @@ impl Drop for Remote {
 }
 
 impl Remote {
-    fn create(store: &Store, address: &Address) -> Result<Self, Error> {
+    fn create(store: &Store, address: &Address, signed: bool) -> Result<Self, Error> {
         refuse_existing(store, address)?;
-        let litter = litter(store, &address.descriptor())?;
+        let litter = Leftover {
+            descriptor: litter(store, &address.descriptor(), is_descriptor)?,
+            signature: litter(store, &address.signature(), |bytes| {
+                signed && is_signature(bytes)
+            })?,
+        };
         Ok(Self {
             store: store.clone(),
             address: address.clone(),
@@ -155,30 +276,47 @@ impl Remote {
         })
     }
 
-    fn commit(self, parts: Parts, descriptor: &Descriptor) -> Result<Address, Error> {
+    fn commit(self, parts: Parts, beside: &Beside) -> Result<Address, Error> {
         // All bytes first: the descriptor is to be without its archive for a moment only.
         parts.finish()?;
         refuse_existing(&self.store, &self.address)?;
-        let beside = self.address.descriptor();
-        let text = descriptor.to_bytes().map_err(Error::Descriptor)?;
-        self.place_descriptor(&beside, &text)?;
-        match self.transfer.commit() {
+        let descriptor = self.address.descriptor();
+        let signature = self.address.signature();
+        self.place(&descriptor, &beside.descriptor, &self.litter.descriptor)?;
+        let signed = match &beside.signature {
+            Some(text) => self.place(&signature, text, &self.litter.signature),
+            None => Ok(()),
+        };
+        let committed = match signed {
+            Ok(()) => self.transfer.commit(),
+            Err(error) => Err(NotCommitted {
+                error,
+                may_be_there: false,
+            }),
+        };
+        match committed {
             Ok(()) => Ok(self.address.clone()),
             Err(NotCommitted {
                 error,
                 may_be_there,
             }) => {
-                if !may_be_there && self.is_ours(&beside, &text) {
-                    // What cannot be removed is litter, which the next run of this name clears away.
-                    let _ = self.store.delete(&beside, None);
+                if !may_be_there && self.is_ours(&descriptor, &beside.descriptor) {
+                    // What cannot be removed is litter, which the next run of this name clears away. The signature first:
+                    // one without its descriptor says nothing.
+                    if let Some(text) = &beside.signature
+                        && self.is_ours(&signature, text)
+                    {
+                        let _ = self.store.delete(&signature, None);
+                    }
+                    let _ = self.store.delete(&descriptor, None);
                 }
                 Err(error)
             }
         }
     }
 
-    fn place_descriptor(&self, beside: &Address, text: &[u8]) -> Result<(), Error> {
-        let placed = self.store.put(beside, text.to_vec(), self.litter.clone());
+    fn place(&self, beside: &Address, text: &[u8], litter: &Option<Version>) -> Result<(), Error> {
+        let placed = self.store.put(beside, text.to_vec(), litter.clone());
         match placed {
             Ok(()) => Ok(()),
             // A lost answer makes a repeated request fail on what the first one has written.
@@ -187,7 +325,7 @@ impl Remote {
         }
     }
 
-    /// Whether the descriptor that is there now is the one of this run.
+    /// Whether the file that is there now is the one of this run.
     fn is_ours(&self, beside: &Address, text: &[u8]) -> bool {
         matches!(self.store.get(beside), Ok(Some((bytes, _))) if bytes == text)
     }
@@ -205,17 +343,28 @@ fn refuse_existing(store: &Store, address: &Address) -> Result<(), Error> {
     Ok(())
 }
 
-/// The version of a descriptor that has no archive; any other object of that name is in the way.
-fn litter(store: &Store, beside: &Address) -> Result<Option<Version>, Error> {
-    let Some((bytes, version)) = store.get(beside)? else {
-        return Ok(None);
-    };
-    match Descriptor::parse(&bytes) {
-        Ok(_) => Ok(Some(version)),
-        Err(_) => Err(Error::Exists {
+/// The version of what stands beside a place without an archive, when it is `expected`; any other object of that name is in
+/// the way.
+fn litter(
+    store: &Store,
+    beside: &Address,
+    expected: impl Fn(&[u8]) -> bool,
+) -> Result<Option<Version>, Error> {
+    match store.get(beside)? {
+        None => Ok(None),
+        Some((bytes, version)) if expected(&bytes) => Ok(Some(version)),
+        Some(_) => Err(Error::Exists {
             place: beside.shown.clone(),
         }),
     }
+}
+
+pub(crate) fn is_descriptor(bytes: &[u8]) -> bool {
+    Descriptor::parse(bytes).is_ok()
+}
+
+pub(crate) fn is_signature(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"untrusted comment: ")
 }
 
 #[cfg(test)]
@@ -258,6 +407,11 @@ pub(crate) mod tests {
         }
     }
 
+    /// No protection.
+    fn open() -> Protection {
+        Protection::default()
+    }
+
     fn memory() -> Store {
         Store::of(Arc::new(object_store::memory::InMemory::new())).unwrap()
     }
@@ -265,17 +419,17 @@ pub(crate) mod tests {
     #[test]
     fn a_commit_that_fails_takes_its_descriptor_back() {
         let (store, address) = (memory(), archive());
-        let (destination, mut sink) = Destination::in_store(&store, &address).unwrap();
+        let (destination, mut sink) = Destination::in_store(&store, &address, &open()).unwrap();
         sink.write_all(b"bytes").unwrap();
-        let Destination(Kind::Remote(remote)) = &destination else {
+        let Kind::Remote(remote) = &destination.kind else {
             panic!("{destination:?}");
         };
-        let Way::Parts(parts) = sink.0 else {
+        let Seal::Open(Way::Parts(parts)) = sink.0 else {
             panic!("no parts");
         };
         parts.finish().unwrap();
         remote.transfer.abandon();
-        let sink = Sink(Way::Parts(Parts::new(&remote.transfer)));
+        let sink = Sink(Seal::Open(Way::Parts(Parts::new(&remote.transfer))));
         let error = destination.commit(sink, &descriptor()).unwrap_err();
         assert!(matches!(error, Error::GivenUp { .. }), "{error:?}");
         assert!(store.get(&address.descriptor()).unwrap().is_none());
@@ -285,11 +439,11 @@ pub(crate) mod tests {
     #[test]
     fn an_archive_and_its_encrypted_twin_cannot_both_be_there() {
         let (store, address) = (memory(), archive());
-        let (destination, mut sink) = Destination::in_store(&store, &address).unwrap();
+        let (destination, mut sink) = Destination::in_store(&store, &address, &open()).unwrap();
         sink.write_all(b"bytes").unwrap();
         destination.commit(sink, &descriptor()).unwrap();
         let twin = address.twin().unwrap();
-        let error = Destination::in_store(&store, &twin).unwrap_err();
+        let error = Destination::in_store(&store, &twin, &open()).unwrap_err();
         assert!(
             matches!(&error, Error::Exists { place } if *place == address.shown),
             "{error:?}"
@@ -300,7 +454,7 @@ pub(crate) mod tests {
     #[test]
     fn a_descriptor_that_another_run_put_there_is_not_replaced() {
         let (store, address) = (memory(), archive());
-        let (destination, mut sink) = Destination::in_store(&store, &address).unwrap();
+        let (destination, mut sink) = Destination::in_store(&store, &address, &open()).unwrap();
         sink.write_all(b"bytes").unwrap();
         store
             .put(&address.descriptor(), b"{}".to_vec(), None)

@@ -8,6 +8,7 @@ use lifeboat_archive::DescriptorError;
 use thiserror::Error;
 
 use crate::client::{Trouble, What};
+use crate::protect::ProtectError;
 use crate::refusal::Refusal;
 use crate::removal::REMOVE;
 
@@ -196,6 +197,9 @@ pub enum Error {
     /// The descriptor cannot be written as JSON.
     #[error("cannot serialise the descriptor")]
     Descriptor(#[source] DescriptorError),
+    /// A key, a ciphertext or a signature.
+    #[error(transparent)]
+    Protect(#[from] ProtectError),
 }
 
 impl Error {
@@ -213,6 +217,7 @@ impl Error {
             | Self::NoContainer { .. }
             | Self::Refused { .. }
             | Self::Credentials { .. } => 12,
+            Self::Protect(error) => error.exit_code(),
             _ => 1,
         }
     }
@@ -231,6 +236,18 @@ impl Error {
     #[must_use]
     pub fn inside(error: &io::Error) -> Option<&Self> {
         error.get_ref()?.downcast_ref()
+    }
+
+    /// The storage error inside an error of the system; without one, what was tried where.
+    pub(crate) fn from_io(error: io::Error, doing: &'static str, path: PathBuf) -> Self {
+        match error.downcast() {
+            Ok(inside) => inside,
+            Err(source) => Self::Io {
+                doing,
+                path,
+                source,
+            },
+        }
     }
 
     /// As an error of the system, from which [`Self::inside`] takes it out again.

@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use lifeboat_archive::Descriptor;
 use tempfile::NamedTempFile;
 
+use crate::destination::{Beside, Leftover, is_descriptor, is_signature};
 use crate::error::Error;
 use crate::listing::{Identity, LIST, Object};
 use crate::removal::REMOVE;
@@ -22,13 +23,14 @@ pub(crate) struct Growing {
     archive: PathBuf,
     folder: PathBuf,
     growing: NamedTempFile,
-    /// A descriptor without an archive, as a killed run may leave it; it alone may be replaced.
-    litter: Option<Vec<u8>>,
+    /// Descriptor and signature without an archive, as a killed run may leave them; they alone may be replaced.
+    litter: Leftover<Vec<u8>>,
+    signed: bool,
 }
 
 impl Growing {
     /// Opens a growing file for `to`; one that ends in `/` gets the file name `name`.
-    pub(crate) fn create(to: &Path, name: &str) -> Result<(Self, File), Error> {
+    pub(crate) fn create(to: &Path, name: &str, signed: bool) -> Result<(Self, File), Error> {
         let is_folder = to.as_os_str().to_string_lossy().ends_with('/');
         let archive = if is_folder {
             to.join(name)
@@ -48,7 +50,7 @@ impl Growing {
             std::fs::create_dir_all(&folder).map_err(io_error("create", &folder))?;
         }
         refuse_existing(&archive)?;
-        let litter = litter(&Descriptor::path_for(&archive))?;
+        let litter = leftovers(&archive, signed)?;
         let growing = temporary(&folder)?;
         let sink = growing.reopen().map_err(io_error("open", growing.path()))?;
         let growing = Self {
@@ -56,6 +58,7 @@ impl Growing {
             folder,
             growing,
             litter,
+            signed,
         };
         Ok((growing, sink))
     }
@@ -67,7 +70,7 @@ impl Growing {
     /// The same file for the name of an archive whose run ended early.
     pub(crate) fn into_partial(self) -> Result<Self, Error> {
         let archive = Descriptor::partial_path_for(&self.archive);
-        let litter = litter(&Descriptor::path_for(&archive))?;
+        let litter = leftovers(&archive, self.signed)?;
         Ok(Self {
             archive,
             litter,
@@ -75,53 +78,72 @@ impl Growing {
         })
     }
 
-    /// Makes the archive durable and visible: descriptor first, archive second.
-    pub(crate) fn commit(self, sink: File, descriptor: &Descriptor) -> Result<PathBuf, Error> {
-        self.commit_with(sink, descriptor, sync_folder)
+    /// Makes the archive durable and visible: what stands beside it first, the archive last.
+    pub(crate) fn commit(self, sink: File, beside: &Beside) -> Result<PathBuf, Error> {
+        self.commit_with(sink, beside, sync_folder)
     }
 
     fn commit_with(
         self,
         sink: File,
-        descriptor: &Descriptor,
+        beside: &Beside,
         sync_folder: impl Fn(&Path) -> Result<(), Error>,
     ) -> Result<PathBuf, Error> {
         sink.sync_all()
             .map_err(io_error("flush", self.growing.path()))?;
         drop(sink);
         refuse_existing(&self.archive)?;
-        let beside = Descriptor::path_for(&self.archive);
-        self.place_descriptor(&beside, descriptor)?;
-        let placed = self
-            .growing
-            .persist_noclobber(&self.archive)
-            .map(drop)
-            .map_err(|error| placing_error(&self.archive, error.error));
-        match placed {
-            Ok(()) => {
-                sync_folder(&self.folder)?;
-                Ok(self.archive)
-            }
-            Err(error) => {
-                // A descriptor of our own without its archive is litter; if another run placed an archive of this
-                // name meanwhile, the descriptor is no longer ours to judge.
-                if !matches!(error, Error::Exists { .. }) {
-                    std::fs::remove_file(&beside).map_err(io_error("remove", &beside))?;
+        let descriptor = Descriptor::path_for(&self.archive);
+        let signature = Descriptor::signature_path_for(&self.archive);
+        self.place(
+            &descriptor,
+            &beside.descriptor,
+            &self.litter.descriptor,
+            is_descriptor,
+        )?;
+        let signed = match &beside.signature {
+            Some(text) => self.place(&signature, text, &self.litter.signature, is_signature),
+            None => Ok(()),
+        };
+        let placed = signed.and_then(|()| {
+            self.growing
+                .persist_noclobber(&self.archive)
+                .map(drop)
+                .map_err(|error| placing_error(&self.archive, error.error))
+        });
+        let Err(error) = placed else {
+            sync_folder(&self.folder)?;
+            return Ok(self.archive);
+        };
+        // What is ours without its archive is litter; if another run placed an archive of this name meanwhile, it is no
+        // longer ours to judge.
+        if !exists(&self.archive)? {
+            for (path, text) in [
+                (&signature, beside.signature.as_ref()),
+                (&descriptor, Some(&beside.descriptor)),
+            ] {
+                if text.is_some_and(|text| std::fs::read(path).is_ok_and(|found| found == *text)) {
+                    std::fs::remove_file(path).map_err(io_error("remove", path))?;
                 }
-                Err(error)
             }
         }
+        Err(error)
     }
 
-    fn place_descriptor(&self, beside: &Path, descriptor: &Descriptor) -> Result<(), Error> {
-        let text = descriptor.to_bytes().map_err(Error::Descriptor)?;
+    fn place(
+        &self,
+        beside: &Path,
+        text: &[u8],
+        found: &Option<Vec<u8>>,
+        expected: fn(&[u8]) -> bool,
+    ) -> Result<(), Error> {
         let mut file = temporary(&self.folder)?;
-        file.write_all(&text)
+        file.write_all(text)
             .map_err(io_error("write", file.path()))?;
         file.as_file()
             .sync_all()
             .map_err(io_error("flush", file.path()))?;
-        let is_litter = self.litter.is_some() && litter(beside)? == self.litter;
+        let is_litter = found.is_some() && litter(beside, expected)? == *found;
         let placed = if is_litter {
             file.persist(beside)
         } else {
@@ -231,15 +253,26 @@ fn refuse_existing(archive: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// The bytes of a descriptor that has no archive; any other file of that name is in the way.
-fn litter(beside: &Path) -> Result<Option<Vec<u8>>, Error> {
+/// What a run that was killed left beside the place of its archive; a signature is none for a run that does not sign.
+fn leftovers(archive: &Path, signed: bool) -> Result<Leftover<Vec<u8>>, Error> {
+    let of_ours = |bytes: &[u8]| signed && is_signature(bytes);
+    Ok(Leftover {
+        descriptor: litter(&Descriptor::path_for(archive), is_descriptor)?,
+        signature: litter(&Descriptor::signature_path_for(archive), of_ours)?,
+    })
+}
+
+/// The bytes of what stands beside a place without an archive, when it is `expected`; any other file of that name is in the
+/// way.
+fn litter(beside: &Path, expected: impl Fn(&[u8]) -> bool) -> Result<Option<Vec<u8>>, Error> {
     if !exists(beside)? {
         return Ok(None);
     }
     let bytes = std::fs::read(beside).map_err(io_error("read", beside))?;
-    match Descriptor::parse(&bytes) {
-        Ok(_) => Ok(Some(bytes)),
-        Err(_) => Err(existing(beside)),
+    if expected(&bytes) {
+        Ok(Some(bytes))
+    } else {
+        Err(existing(beside))
     }
 }
 
@@ -290,9 +323,13 @@ mod tests {
     fn an_archive_in_a_folder_that_cannot_be_flushed_keeps_its_descriptor() {
         let folder = tempfile::tempdir().unwrap();
         let to = folder.path().join("x.tar.zst");
-        let (growing, sink) = Growing::create(&to, "unused").unwrap();
+        let (growing, sink) = Growing::create(&to, "unused", false).unwrap();
+        let beside = Beside {
+            descriptor: crate::destination::tests::descriptor().to_bytes().unwrap(),
+            signature: None,
+        };
         let error = growing
-            .commit_with(sink, &crate::destination::tests::descriptor(), |folder| {
+            .commit_with(sink, &beside, |folder| {
                 Err(io_error("flush", folder)(io::Error::other("no")))
             })
             .err();

@@ -12,7 +12,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lifeboat_archive::{Descriptor, Header, Inventory, Scope, Summary, Writer, WriterOptions};
-use lifeboat_storage::{Address, Error, Place, Region, Settings, Source, Store};
+use lifeboat_storage::{
+    Address, Error, Identities, Place, Protection, PublicKey, Recipients, Region, Settings,
+    SigningKey, Source, Store,
+};
 use object_store::aws::AmazonS3Builder;
 use object_store::azure::{
     AzureAccessKey, AzureAuthorizer, AzureCredential, MicrosoftAzureBuilder,
@@ -258,6 +261,39 @@ pub fn archive(members: usize, size: usize) -> (Vec<u8>, Descriptor) {
     let (bytes, sealed) = writer.finish(&summary, started).unwrap();
     let descriptor = Descriptor::new(&header, &summary, &sealed, started);
     (bytes, descriptor)
+}
+
+/// Keys for an archive that is encrypted and signed.
+pub struct Keys {
+    pub protection: Protection,
+    pub identities: Identities,
+    pub public: PublicKey,
+}
+
+impl Keys {
+    pub fn new() -> Self {
+        use age::secrecy::ExposeSecret as _;
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path
+        };
+        let identity = age::x25519::Identity::generate();
+        let recipients = [identity.to_public().to_string()];
+        let identity = write("age.key", identity.to_string().expose_secret());
+        let pair = minisign::KeyPair::generate_unencrypted_keypair().unwrap();
+        let secret = pair.sk.to_box(None).unwrap().into_string();
+        let key = SigningKey::load(&write("minisign.key", &secret), || unreachable!()).unwrap();
+        Self {
+            public: key.public().unwrap(),
+            protection: Protection {
+                recipients: Recipients::load(&recipients, &[""; 0]).unwrap(),
+                signing_key: Some(key),
+            },
+            identities: Identities::load(&[identity]).unwrap(),
+        }
+    }
 }
 
 pub fn member_path(member: usize) -> String {

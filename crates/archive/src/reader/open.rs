@@ -330,15 +330,13 @@ fn unless_foreign(source: &dyn ReadAt, name: &str, len: u64, error: ReadError) -
     };
     let known = head.len().min(MAGIC.len());
     if head[..known] != MAGIC[..known] {
-        let encrypted = head.starts_with(b"age-encryption.org/");
-        let reason = if encrypted {
-            "it is encrypted with age"
-        } else {
-            "it does not begin with a zstd frame"
-        };
+        let name = name.to_owned();
+        if head.starts_with(b"age-encryption.org/") {
+            return ReadError::Encrypted { name };
+        }
         return ReadError::NotAnArchive {
-            name: name.to_owned(),
-            reason: reason.to_owned(),
+            name,
+            reason: "it does not begin with a zstd frame".to_owned(),
         };
     }
     // What the first frame says, as far as it is there: the first member is the declaration.

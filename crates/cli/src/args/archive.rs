@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 use lifeboat_storage::Region;
 
+use super::keys::{IdentityArgs, SignatureArgs};
+
 /// An archive at a path or URL.
 #[derive(Args, Debug, Clone)]
 pub(crate) struct ArchiveArgs {
@@ -18,6 +20,10 @@ pub(crate) struct ArchiveArgs {
     /// Which workspace's newest archive FOLDER/latest is, where several have archives in the folder
     #[arg(long, value_name = "ID")]
     pub(crate) workspace: Option<String>,
+    #[command(flatten)]
+    pub(crate) identity: IdentityArgs,
+    #[command(flatten)]
+    pub(crate) signature: SignatureArgs,
 }
 
 impl ArchiveArgs {

@@ -1,17 +1,7 @@
 //! Which part of a workspace or of an archive.
 
-use std::collections::BTreeSet;
-use std::ops::ControlFlow;
-use std::sync::Arc;
-
 use clap::Args;
 use lifeboat_catalog::selection::Selection;
-use lifeboat_console::Console;
-use lifeboat_inspect::ls;
-use lifeboat_storage::Place;
-
-use crate::failure::Failure;
-use crate::place::open_at;
 
 /// A part; nothing given means everything.
 #[derive(Args, Debug, Clone, Default)]
@@ -32,52 +22,6 @@ pub(crate) struct SelectionArgs {
 }
 
 impl SelectionArgs {
-    /// The patterns and users of which nothing is in the archive that was made of this selection.
-    pub(crate) fn unmatched(
-        &self,
-        archive: &Place,
-        console: &Arc<Console>,
-    ) -> Result<Vec<String>, Failure> {
-        const TREE: [&str; 4] = ["directories", "notebooks", "files", "git-folders"];
-        let no_tree = self
-            .kinds
-            .as_ref()
-            .is_some_and(|kinds| !kinds.iter().any(|kind| TREE.contains(&kind.as_str())));
-        if no_tree || (self.include.is_empty() && self.users.is_none()) {
-            return Ok(Vec::new());
-        }
-        let archive = open_at(archive, console)?;
-        let mut unmatched = Vec::new();
-        for pattern in &self.include {
-            let folder = pattern.strip_suffix("/**").unwrap_or(pattern);
-            match ls(&archive, folder, true, &mut |_| ControlFlow::Break(())) {
-                Ok(_) => {}
-                Err(lifeboat_inspect::Error::NotFound { .. }) => {
-                    unmatched.push(format!("--include {pattern}"));
-                }
-                Err(error) => return Err(error.into()),
-            }
-        }
-        let Some(users) = &self.users else {
-            return Ok(unmatched);
-        };
-        let mut homes = BTreeSet::new();
-        let walked = ls(&archive, "/Users", true, &mut |entry| {
-            let below = entry.name.strip_prefix("/Users/").unwrap_or_default();
-            homes.insert(below.split('/').next().unwrap_or(below).to_lowercase());
-            ControlFlow::Continue(())
-        });
-        match walked {
-            Ok(_) | Err(lifeboat_inspect::Error::NotFound { .. }) => {}
-            Err(error) => return Err(error.into()),
-        }
-        let missing = users
-            .iter()
-            .filter(|user| !homes.contains(&user.to_lowercase()));
-        unmatched.extend(missing.map(|user| format!("--users {user}")));
-        Ok(unmatched)
-    }
-
     /// The selection that was asked for.
     pub(crate) fn selection(&self) -> Selection {
         let Self {

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use clap::Parser;
 use lifeboat_console::{Console, duration};
-use lifeboat_storage::Place;
+use lifeboat_storage::{Identities, Place};
 use serde_json::json;
 
 use super::killed::{kill_import, written};
@@ -341,7 +341,7 @@ impl<'c> Stage<'c> {
     /// A notebook that fits a screen.
     fn smallest_notebook(&self) -> Result<Option<String>, Failure> {
         let place = Place::Local(self.archive().into());
-        let archive = open_at(&place, self.console)?;
+        let archive = open_at(&place, &Identities::none(), self.console)?;
         let mut smallest: Option<(u64, String)> = None;
         lifeboat_inspect::ls(&archive, "notebooks", false, &mut |entry| {
             if let Some(size) = entry.size

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use clap::{Args, ValueEnum};
 use lifeboat_console::Console;
 use lifeboat_export::{AclReading, Base, Begin, Options};
-use lifeboat_storage::Place;
+use lifeboat_storage::{Identities, Place};
 use serde_json::json;
 
-use crate::args::parse_share;
+use crate::args::{IdentityArgs, parse_share};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::place;
@@ -37,6 +37,8 @@ pub(crate) struct BaseArgs {
     /// --base. A second signal keeps nothing
     #[arg(long, help_heading = "Incremental")]
     pub(crate) keep_partial: bool,
+    #[command(flatten)]
+    pub(crate) identity: IdentityArgs,
 }
 
 #[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +72,7 @@ impl BaseArgs {
         to: &Place,
         begin: &Begin<'_>,
         options: &Options,
+        identities: &Identities,
         console: &Arc<Console>,
     ) -> Result<Option<Base>, Failure> {
         let Some(base) = &self.base else {
@@ -84,6 +87,7 @@ impl BaseArgs {
         let find = Find {
             workspace_id: begin.workspace_id.to_owned(),
             options: options.clone(),
+            identities: identities.clone(),
             console: Arc::clone(console),
         };
         let base = place::apart(move || match folder {
@@ -100,12 +104,13 @@ impl BaseArgs {
 struct Find {
     workspace_id: String,
     options: Options,
+    identities: Identities,
     console: Arc<Console>,
 }
 
 impl Find {
     fn at(&self, place: &Place) -> Result<Base, Failure> {
-        let archive = place::open_at(place, &self.console)?;
+        let archive = place::open_at(place, &self.identities, &self.console)?;
         Ok(Base::read(archive, &self.workspace_id, &self.options)?)
     }
 

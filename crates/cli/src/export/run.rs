@@ -7,12 +7,13 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use lifeboat_archive::{Descriptor, Fate, Inventory};
+use lifeboat_catalog::selection::Unmatched;
 use lifeboat_console::{Console, Verbosity, bytes, duration};
 use lifeboat_export::{Begin, Cancel, NotebookFormat, Options, Outcome, Stop, run_into};
 use lifeboat_storage::Place;
 use serde_json::json;
 
-use crate::args::{ConnectionArgs, OutputArgs, SelectionArgs, parse_size};
+use crate::args::{ConnectionArgs, OutputArgs, ProtectionArgs, SelectionArgs, parse_size};
 use crate::exit::Exit;
 use crate::export::base::BaseArgs;
 use crate::export::record::Record;
@@ -32,10 +33,11 @@ use crate::show::{captured, to_json};
 #[command(after_help = "Examples:
   lifeboat-export run --profile primary --to backups/
   lifeboat-export run --profile primary --to backups/ --base latest
-  lifeboat-export run --profile primary --to abfss://vault@account.dfs.core.windows.net/nightly/")]
+  lifeboat-export run --profile primary --to abfss://vault@account.dfs.core.windows.net/nightly/
+  lifeboat-export run --profile primary --to backups/ --encrypt-to age1... --sign minisign.key")]
 pub(crate) struct RunArgs {
     /// Path or URL (az://, abfss://, https://, s3://) to write, or a folder ending in `/`: the archive is then named
-    /// <workspace id>-<UTC start>.tar.zst
+    /// <workspace id>-<UTC start>.tar.zst, with .age added when it is encrypted
     #[arg(long, value_name = "PLACE")]
     pub(crate) to: String,
     #[command(flatten)]
@@ -53,6 +55,8 @@ pub(crate) struct RunArgs {
     /// Also exit with 3 when objects vanished during the run or are of unsupported types
     #[arg(long, help_heading = "Archive")]
     pub(crate) strict: bool,
+    #[command(flatten)]
+    pub(crate) protection: ProtectionArgs,
     #[command(flatten)]
     pub(crate) metrics: MetricsArgs,
     #[command(flatten)]
@@ -129,6 +133,9 @@ pub(crate) fn run(args: &RunArgs, console: &Arc<Console>) -> Result<Exit, Failur
 
 fn export(args: &RunArgs, console: &Arc<Console>, record: &mut Record) -> Result<Exit, Failure> {
     let to = Place::parse(&args.to)?;
+    let protection = args.protection.load(console)?;
+    protection.check(&to)?;
+    let identities = args.base.identity.load()?;
     let client = args.connection.connect(true, console)?;
     record.host(client.host());
     let options = Options {
@@ -142,22 +149,26 @@ fn export(args: &RunArgs, console: &Arc<Console>, record: &mut Record) -> Result
     let work = async {
         let mut destination = None;
         let open = async |begin: &Begin<'_>| {
-            let base = args.base.open(&to, begin, &options, console).await?;
-            let (opened, sink) = place::create(&to, begin.name).await?;
+            let base = args
+                .base
+                .open(&to, begin, &options, &identities, console)
+                .await?;
+            let (opened, sink) = place::create(&to, begin.name, &protection).await?;
             destination = Some(opened);
             Ok::<_, Failure>((sink, base))
         };
-        let (sink, outcome) = run_into(&client, &options, open, &observer).await?;
+        let (sink, mut outcome) = run_into(&client, &options, open, &observer).await?;
         let destination = destination.ok_or_else(|| Failure::Panicked {
             what: "the archive has no destination".to_owned(),
         })?;
         let descriptor = outcome.descriptor.clone();
         let partial = outcome.stopped.is_some();
-        let place = place::apart(move || match partial {
+        let (place, descriptor) = place::apart(move || match partial {
             true => destination.commit_partial(sink, &descriptor),
             false => destination.commit(sink, &descriptor),
         })
         .await?;
+        outcome.descriptor = descriptor;
         Ok((place, outcome))
     };
     let begun = std::time::Instant::now();
@@ -176,8 +187,11 @@ fn export(args: &RunArgs, console: &Arc<Console>, record: &mut Record) -> Result
     if to.is_folder() && console.settings().verbosity == Verbosity::Quiet {
         console.answer(&name);
     }
-    let unmatched = args.capture.selection.unmatched(&place, console)?;
-    for what in &unmatched {
+    for what in &outcome.unmatched {
+        let what = match what {
+            Unmatched::Include(pattern) => format!("--include {pattern}"),
+            Unmatched::User(user) => format!("--users {user}"),
+        };
         console.warning(&format!(
             "{what} matches nothing: no object of it is in the archive"
         ));
@@ -188,7 +202,7 @@ fn export(args: &RunArgs, console: &Arc<Console>, record: &mut Record) -> Result
         &outcome,
         begun.elapsed(),
         signal,
-        !unmatched.is_empty(),
+        protection.signing_key.is_some(),
     ))
 }
 
@@ -198,7 +212,7 @@ fn report(
     outcome: &Outcome,
     took: Duration,
     signal: Option<Exit>,
-    unmatched: bool,
+    signed: bool,
 ) -> Exit {
     let mut exit = match (&outcome.stopped, signal) {
         (Some(Stop::Interrupted), Some(signal)) => signal,
@@ -217,14 +231,22 @@ fn report(
         outcome.calls,
         duration(took)
     );
+    let encrypted = if outcome.descriptor.encrypted {
+        ", encrypted"
+    } else {
+        ""
+    };
     console.line(&format!(
-        "archive    {name} ({})",
-        bytes(outcome.sealed.size)
+        "archive    {name} ({}{encrypted})",
+        bytes(outcome.descriptor.size)
     ));
-    console.line(&format!(
-        "descriptor {}",
-        Descriptor::path_for(Path::new(name)).display()
-    ));
+    let beside = Path::new(name);
+    let descriptor = Descriptor::path_for(beside);
+    console.line(&format!("descriptor {}", descriptor.display()));
+    let signature = Descriptor::signature_path_for(beside);
+    if signed {
+        console.line(&format!("signature  {}", signature.display()));
+    }
     console.line(&format!("archive id {}", outcome.sealed.archive_id));
     console.line(&format!("content id {}", outcome.sealed.content_id));
     console.line(&format!(
@@ -242,7 +264,7 @@ fn report(
             outcome.gaps_total
         ));
     }
-    if unmatched {
+    if !outcome.unmatched.is_empty() {
         exit = exit.and(Exit::Gaps);
     }
     console.summary(json!({
@@ -250,6 +272,7 @@ fn report(
         "exit_code": exit.code(),
         "archive": name,
         "descriptor": to_json(&outcome.descriptor),
+        "signature": signed.then(|| signature.to_string_lossy()),
         "kinds": to_json(&outcome.summary.kinds),
         "gaps": outcome.gaps_total,
         "caller_is_admin": outcome.caller_is_admin,

@@ -207,6 +207,49 @@ fn storage(error: &lifeboat_storage::Error) -> Option<String> {
         Error::Changed { .. } => "run the command again; an archive that Lifeboat wrote is never changed, so look who does".to_owned(),
         Error::Unreachable { .. } => "check the name of the account and that this network reaches it".to_owned(),
         Error::Io { source, .. } => return disk_and(source, NOTHING_LEFT),
+        Error::Protect(error) => return protect(error),
+        _ => return None,
+    })
+}
+
+/// Keys, ciphertext, signatures.
+fn protect(error: &lifeboat_storage::ProtectError) -> Option<String> {
+    use lifeboat_storage::ProtectError;
+    Some(match error {
+        ProtectError::File { source, .. } => return disk(source),
+        ProtectError::Recipient { .. } => {
+            "give a public key as `age-keygen` prints it, such as age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p".to_owned()
+        }
+        ProtectError::Name { encrypted: true, .. } => {
+            "let the name end in .tar.zst.age, or give a folder ending in `/`".to_owned()
+        }
+        ProtectError::Name { .. } => {
+            "let the name end in .tar.zst, or add `--encrypt-to RECIPIENT`".to_owned()
+        }
+        ProtectError::Identity { .. } => {
+            "give the file that `age-keygen -o FILE` made".to_owned()
+        }
+        ProtectError::SigningKey { .. } => {
+            "give the secret key that `minisign -G` made, and its password in LIFEBOAT_SIGN_PASSWORD".to_owned()
+        }
+        ProtectError::PublicKey { .. } => {
+            "give the file minisign.pub that `minisign -G` made, or the key in its second line".to_owned()
+        }
+        ProtectError::Locked { .. } => {
+            "name the file with its secret key by `--identity FILE`, or in LIFEBOAT_IDENTITY_FILE".to_owned()
+        }
+        ProtectError::NoFittingIdentity { passphrase: true, .. } => {
+            "decrypt it with `age -d` first".to_owned()
+        }
+        ProtectError::NoFittingIdentity { .. } => {
+            "give the secret key of one of those to whom it was encrypted; a beginning that was changed looks the same".to_owned()
+        }
+        ProtectError::Ciphertext { .. } => {
+            "take another archive, or another copy of this one".to_owned()
+        }
+        ProtectError::NotAuthentic { .. } => {
+            "do not use it before you know why: check the key, and that the archive and the files beside it were moved and renamed together".to_owned()
+        }
         _ => return None,
     })
 }
