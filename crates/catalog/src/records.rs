@@ -18,6 +18,31 @@ pub struct ObjectRecord {
     pub body: Value,
 }
 
+/// The value of one secret: a line of the table `data/secret-values`, keyed by `id`. Only encrypted archives have any.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecretValueLine {
+    /// [`secret_value_id`].
+    pub id: String,
+    /// Id of the scope.
+    pub scope: String,
+    /// Name of the key.
+    pub key: String,
+    /// The value in Base64, as the service gave it.
+    pub value: String,
+}
+
+/// Without the value.
+impl std::fmt::Debug for SecretValueLine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("SecretValueLine").field(&self.id).finish()
+    }
+}
+
+/// The key of a secret's value: `<scope>/<key>`. Neither has a slash.
+pub fn secret_value_id(scope: &str, key: &str) -> String {
+    format!("{scope}/{key}")
+}
+
 /// One object of the workspace tree: a line of the table `data/workspace`, keyed by `path`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct WorkspaceLine {
@@ -81,6 +106,11 @@ pub struct AclLine {
 pub const WORKSPACE_TABLE: &str = "data/workspace";
 /// Table of DBFS files.
 pub const DBFS_TABLE: &str = "data/dbfs";
+/// Name in the summary and in the ledger of what [`SECRET_VALUES_TABLE`] holds; no kind of the catalog, as values are no
+/// objects of their own.
+pub const SECRET_VALUES: &str = "secret-values";
+/// Table of the values of secrets.
+pub const SECRET_VALUES_TABLE: &str = "data/secret-values";
 /// Folder of the contents of notebooks and workspace files.
 pub const WORKSPACE_CONTENT: &str = "data/workspace/content";
 /// Folder of the contents of DBFS files.

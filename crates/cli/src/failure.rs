@@ -80,6 +80,8 @@ pub(crate) enum Failure {
     Import(#[from] lifeboat_import::Error),
     #[error("SOURCE_DATE_EPOCH is {value:?}, which is no number of seconds since 1970")]
     Epoch { value: String },
+    #[error("values of secrets go into no archive that is not encrypted")]
+    SecretValues,
     #[error("{typed:?} is not the host of the target, {host}")]
     NotConfirmed { typed: String, host: String },
     #[error("the answer cannot be read from the terminal")]
@@ -144,7 +146,9 @@ impl Failure {
             Self::Damaged { .. } => Exit::Damaged,
             Self::Export(error) => of_export(error),
             Self::Import(error) => of_import(error),
-            Self::NotConfirmed { .. } | Self::NotMetrics { .. } => Exit::Safety,
+            Self::NotConfirmed { .. } | Self::NotMetrics { .. } | Self::SecretValues => {
+                Exit::Safety
+            }
             Self::Stopped { exit } => *exit,
             Self::Interrupted => Exit::Interrupted,
             Self::Terminated => Exit::Terminated,

@@ -16,6 +16,7 @@ use crate::gate::Gate;
 use crate::ledger::Ledger;
 use crate::options::Options;
 use crate::reread::Sample;
+use crate::secret_values::SecretValues;
 use lifeboat_catalog::selection::{Selected, SelectionError};
 
 /// Kinds of the workspace tree.
@@ -47,6 +48,8 @@ pub(crate) struct Context<'a> {
     pub(crate) options: &'a Options,
     pub(crate) observer: &'a dyn Observer,
     pub(crate) named: Mutex<Named>,
+    /// Values of secrets, on their way from reading to writing.
+    pub(crate) secret_values: SecretValues,
     /// Turns of the JSON replies that take much memory.
     pub(crate) large_replies: Semaphore,
     /// Turns of the calls for contents.
@@ -90,6 +93,7 @@ impl<'a> Context<'a> {
             options,
             observer,
             named: Mutex::default(),
+            secret_values: SecretValues::default(),
             large_replies: Semaphore::new(LARGE_REPLIES),
             content_calls: Semaphore::new(content_calls(options)),
             sample: Sample::new(options.reread, options.started),

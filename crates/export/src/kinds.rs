@@ -21,6 +21,7 @@ use crate::error::Error;
 use crate::git_folders;
 use crate::ledger::{Source, line};
 use crate::objects::{self, KindRecords};
+use crate::secret_values;
 use crate::secrets;
 use crate::spill::SortedSpill;
 use crate::window::Window;
@@ -189,6 +190,9 @@ pub(crate) async fn write<W: Write + Send + 'static>(
             ctx.ledger
                 .gap(&line(kind.name, member, member, Fate::Failed, message));
         }
+    }
+    if kind.name == secrets::KIND {
+        secret_values::write(ctx, writer).await?;
     }
     Ok(())
 }

@@ -28,6 +28,7 @@ mod outcome;
 mod reread;
 mod run;
 mod seal;
+mod secret_values;
 mod secrets;
 mod spill;
 mod window;

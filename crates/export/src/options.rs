@@ -120,6 +120,8 @@ pub struct Options {
     pub dbfs: Vec<String>,
     /// Also capture what lies in git folders; otherwise their uncommitted changes are *unsupported*.
     pub git_folder_files: bool,
+    /// Also read the values of secrets. The caller sees to it that the archive is encrypted.
+    pub secret_values: bool,
     /// Whether *unsupported* and *vanished* count as gaps ([`crate::Outcome::exit_code`]).
     pub strict: bool,
     /// Zstandard level (3).
@@ -155,6 +157,7 @@ impl Options {
             max_file: 256 << 20,
             dbfs: Vec::new(),
             git_folder_files: false,
+            secret_values: false,
             strict: false,
             level: 3,
             threads: 2,

@@ -217,6 +217,7 @@ fn header(ctx: &Context<'_>, identity: &Identity) -> Header {
         "git-folder-files": options.git_folder_files,
         "reread": options.reread,
         "acls": options.acls.name(),
+        "secret-values": options.secret_values,
     });
     let tool = concat!("lifeboat-export ", env!("CARGO_PKG_VERSION")).to_owned();
     Header::new(tool, source, options.started, ctx.scope(), asked)

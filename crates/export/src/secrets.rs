@@ -1,4 +1,5 @@
-//! Secret scopes: the scope as listed, the names of its keys and its access control. Values are never read.
+//! Secret scopes: the scope as listed, the names of its keys and its access control. Values are the business of
+//! [`crate::secret_values`].
 //!
 //! Specified in `spec/export.md`, "Objects".
 
@@ -14,6 +15,7 @@ use crate::context::{Context, Phase};
 use crate::error::Error;
 use crate::gate::Failure;
 use crate::objects::{self, KindRecords, Listed};
+use crate::secret_values;
 
 /// Name of the kind.
 pub(crate) const KIND: &str = "secret-scopes";
@@ -40,7 +42,10 @@ pub(crate) async fn read_all(
     while let Some((listed, body)) = scopes.next().await {
         phase.step(0);
         match body {
-            Ok(body) => records.keep(ctx, acls, listed.id, body)?,
+            Ok(body) => {
+                secret_values::read(ctx, &listed.id, &body, phase).await?;
+                records.keep(ctx, acls, listed.id, body)?;
+            }
             Err(failure) => {
                 let fate = if failure.is_gone() && second_look(ctx, &listed.id).await {
                     Fate::Vanished
@@ -53,6 +58,7 @@ pub(crate) async fn read_all(
         }
     }
     ctx.gate.touch(KIND);
+    secret_values::state(ctx);
     Ok(records)
 }
 

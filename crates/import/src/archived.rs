@@ -30,6 +30,8 @@ pub struct ArchiveState {
     pub tree: Vec<WorkspaceLine>,
     /// DBFS, by path.
     pub dbfs: Vec<DbfsLine>,
+    /// Ids of the secrets whose values the archive holds; the values themselves are read when they are written.
+    pub secret_values: BTreeSet<String>,
     /// Access control by kind and id: the service's replies.
     pub acls: BTreeMap<String, HashMap<String, Value>>,
     /// Digests of Jupyter notebooks by path, in the form in which they are compared; only those that were needed.
@@ -145,6 +147,12 @@ impl ArchiveState {
     }
 }
 
+/// A line of the values of secrets without the value.
+#[derive(Debug, serde::Deserialize)]
+struct SecretValueId {
+    id: String,
+}
+
 /// What `run.json` says of who made the archive.
 #[derive(Debug, serde::Deserialize)]
 struct RunRecord {
@@ -237,7 +245,7 @@ pub fn load(archive: &Archive, allow_incomplete: bool) -> Result<ArchiveState, E
     let known: BTreeSet<&str> = kinds()
         .iter()
         .map(|kind| kind.name)
-        .chain(["workspace", "dbfs", "acls"])
+        .chain(["workspace", "dbfs", "acls", records::SECRET_VALUES])
         .collect();
     for (kind, counts) in &summary.kinds {
         // Access control has rows of its own, `acls/<kind>`.
@@ -255,6 +263,8 @@ pub fn load(archive: &Archive, allow_incomplete: bool) -> Result<ArchiveState, E
         .sort_by(|a: &WorkspaceLine, b| a.path.cmp(&b.path));
     state.dbfs = lines(archive, records::DBFS_TABLE)?;
     load_acls(archive, &mut state)?;
+    let values: Vec<SecretValueId> = lines(archive, records::SECRET_VALUES_TABLE)?;
+    state.secret_values = values.into_iter().map(|line| line.id).collect();
     find_unknown(archive, &known, &mut state)?;
     Ok(state)
 }
@@ -412,6 +422,21 @@ fn lines<T: DeserializeOwned>(archive: &Archive, table: &str) -> Result<Vec<T>, 
         parsed.push(record);
     }
     Ok(parsed)
+}
+
+/// The value of a secret in Base64.
+pub(crate) fn secret_value(archive: &Archive, id: &str) -> Result<String, Error> {
+    let table = records::SECRET_VALUES_TABLE;
+    let line = archive
+        .find_line(table, id)
+        .map_err(|source| reading(table, source))?;
+    let line: Option<records::SecretValueLine> =
+        line.and_then(|line| serde_json::from_str(&line).ok());
+    // What is wrong with it is not said: the message would hold the line.
+    line.map(|line| line.value).ok_or_else(|| Error::Record {
+        record: format!("{table}, {id}"),
+        what: "there is no such line, or it cannot be read".to_owned(),
+    })
 }
 
 /// The bytes of a member, whatever its size.

@@ -1,7 +1,7 @@
 //! Secret scopes with the names of their keys and their access control (fact sheet, section 13).
 //!
-//! A record is composed of three replies, `{"scope", "keys", "acls"}`. Values are not read here, so keys are a list of
-//! what a person must put back.
+//! A record is composed of three replies, `{"scope", "keys", "acls"}`. Values stand in a table of their own, in encrypted
+//! archives that were asked for them; the other keys are a list of what a person must put back.
 
 use serde_json::{Map, Value, json};
 
@@ -55,6 +55,10 @@ pub static KIND: Kind = Kind {
 
 /// GET call that lists the keys of a scope (query `scope`, array `secrets`).
 pub const KEYS_PATH: &str = "/api/2.0/secrets/list";
+/// GET call that reads the value of a key (queries `scope` and `key`) in Base64. Some workspaces allow it within notebooks only.
+pub const VALUE_PATH: &str = "/api/2.0/secrets/get";
+/// POST call that writes a value; body of [`value_put`].
+pub const VALUE_PUT_PATH: &str = "/api/2.0/secrets/put";
 /// GET call that lists the access control of a scope (query `scope`, array `items`).
 pub const ACLS_PATH: &str = "/api/2.0/secrets/acls/list";
 /// POST call that grants a permission on a scope; body of [`acl_put`].
@@ -100,6 +104,24 @@ pub fn is_key_vault(body: &Value) -> bool {
 /// Body of the call that grants a permission.
 pub fn acl_put(scope: &str, principal: &str, permission: &str) -> Value {
     json!({ "scope": scope, "principal": principal, "permission": permission })
+}
+
+/// Body of the call that writes a value, `value` in Base64.
+pub fn value_put(scope: &str, key: &str, value: &str) -> Value {
+    json!({ "scope": scope, "key": key, "bytes_value": value })
+}
+
+/// When the value of a key was last written, in milliseconds, as the listing of the keys says.
+pub fn last_updated(body: &Value, key: &str) -> Option<i64> {
+    let keys = body.get("keys")?.as_array()?;
+    let named = |item: &&Value| {
+        let name = item.get("key").and_then(Value::as_str);
+        name.is_some_and(|name| name.eq_ignore_ascii_case(key))
+    };
+    keys.iter()
+        .find(named)?
+        .get("last_updated_timestamp")?
+        .as_i64()
 }
 
 fn shape_create(request: Value) -> Value {

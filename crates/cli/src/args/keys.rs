@@ -64,12 +64,18 @@ pub(crate) struct ProtectionArgs {
     /// for at once
     #[arg(long, value_name = "FILE")]
     sign: Option<PathBuf>,
+    /// Also read the values of secrets; only into an encrypted archive
+    #[arg(long)]
+    pub(crate) secret_values: bool,
 }
 
 impl ProtectionArgs {
     /// Loads all keys, so that a night does not fail at its end for want of one. May ask for a password.
     pub(crate) fn load(&self, console: &Console) -> Result<Protection, Failure> {
         let recipients = Recipients::load(&self.encrypt_to, &self.encrypt_to_file)?;
+        if self.secret_values && recipients.is_none() {
+            return Err(Failure::SecretValues);
+        }
         let sign = |path: &PathBuf| SigningKey::load(path, || password(console));
         Ok(Protection {
             recipients,

@@ -142,6 +142,7 @@ fn export(args: &RunArgs, console: &Arc<Console>, record: &mut Record) -> Result
         strict: args.strict,
         level: args.level,
         bag: args.bag.clone(),
+        secret_values: args.protection.secret_values,
         ..args.base.apply(args.capture.options()?)
     };
     let cancel: Cancel = options.cancel.clone();

@@ -35,6 +35,7 @@ pub(super) fn of(failure: &Failure) -> Vec<String> {
         Failure::Export(error) => export(error),
         Failure::Import(error) => import(error),
         Failure::Stopped { .. } => Some("run the same command again to go on".to_owned()),
+        Failure::SecretValues => Some("add `--encrypt-to RECIPIENT`, or leave out `--secret-values`".to_owned()),
         Failure::NotConfirmed { .. } => Some("nothing was written; name the target with `--target <workspace id>` to go on without a question".to_owned()),
         Failure::File { source, .. } | Failure::Output { source } => disk(source),
         _ => None,

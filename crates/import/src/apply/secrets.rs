@@ -1,5 +1,6 @@
-//! Secret scopes with their access control. Values are in no archive: the plan's checklist names them.
+//! Secret scopes with their access control, and the values that the archive holds; the plan's checklist names the others.
 
+use lifeboat_catalog::records::{ObjectRecord, SECRET_VALUES, secret_value_id};
 use lifeboat_catalog::secret_scopes;
 use lifeboat_databricks::{Body, Safety};
 use serde_json::{Value, json};
@@ -7,7 +8,7 @@ use serde_json::{Value, json};
 use super::run::{Done, Fail, Run, Step};
 use super::{create, of_kind};
 use crate::journal::{Made, Op};
-use crate::plan::{Action, Plan, VAULT_NEEDS, What, acl_changes, vault_todo};
+use crate::plan::{Action, Plan, VAULT_NEEDS, What, acl_changes, value_changes, vault_todo};
 use crate::resolve::digest;
 use crate::target::concurrently;
 
@@ -75,11 +76,54 @@ async fn scope(run: &Run<'_>, action: &Action) -> Result<Done, Fail> {
             other => other?,
         }
     }
+    values(run, record, existing, &name).await?;
     Ok(Done {
         target: Some(name),
         notes: changes.notes,
         remarks: Vec::new(),
     })
+}
+
+/// Writes the values that the target lacks. Each is read when it is written, and stands in no message and no journal.
+async fn values(
+    run: &Run<'_>,
+    record: &ObjectRecord,
+    existing: Option<&Value>,
+    scope: &str,
+) -> Result<(), Fail> {
+    let journal = |id: &str| run.journal.entry(SECRET_VALUES, id);
+    let overwrite = run.options.overwrite_changed;
+    let changes = value_changes(record, existing, run.state, journal, overwrite);
+    let mut written = Vec::new();
+    for (key, digest) in changes.put {
+        let id = secret_value_id(&record.id, &key);
+        let value = crate::archived::secret_value(run.archive, &id)
+            .map_err(|error| Fail::Other(error.to_string()))?;
+        let body = secret_scopes::value_put(scope, &key, &value);
+        let step = create::step(SECRET_VALUES, &id, &id, digest, false);
+        let call = run.client.send(
+            "POST",
+            secret_scopes::VALUE_PUT_PATH,
+            &[],
+            Body::Json(&body),
+            Safety::Idempotent,
+        );
+        run.write(&step, call, |_| Some(id.clone())).await?;
+        written.push((id, key));
+    }
+    if written.is_empty() {
+        return Ok(());
+    }
+    // When the target says that they were written: by that the next run knows a value that somebody changed.
+    let query = [("scope", scope)];
+    let call = run.client.get(secret_scopes::KEYS_PATH, &query);
+    let reply = run.read(call).await?;
+    let listed = json!({ "keys": reply.get("secrets") });
+    for (id, key) in written {
+        let time = secret_scopes::last_updated(&listed, &key);
+        run.seen(SECRET_VALUES, &id, None, time, None)?;
+    }
+    Ok(())
 }
 
 async fn create_scope(run: &Run<'_>, action: &Action, archived: &Value) -> Result<(), Fail> {

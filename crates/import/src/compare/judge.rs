@@ -1,5 +1,6 @@
 //! How one object of the archive compares with the target.
 
+use lifeboat_catalog::records::SECRET_VALUES;
 use lifeboat_catalog::{Kind, acl, places, tree};
 use serde_json::Value;
 
@@ -271,6 +272,12 @@ impl Judge<'_> {
                     &self.target.caller,
                 );
                 decide(judged, changes.is_empty(), "access control");
+                // Values cannot be read everywhere: what is compared is whether they are there, and whose.
+                let journal = |id: &str| self.knowledge.entry(SECRET_VALUES, id).cloned();
+                let overwrite = self.options.overwrite_changed;
+                let target = Some(&object.body);
+                let values = plan::value_changes(record, target, self.state, journal, overwrite);
+                decide(judged, values.put.is_empty(), "secret values");
             }
             _ => self.plain(kind, action, &record.body, object, judged),
         }

@@ -44,7 +44,7 @@ pub(crate) use owner::{
 };
 pub use removed::Limits;
 pub(crate) use removed::{ORDER as REMOVED_ORDER, delete_call, home_of, removed_paths};
-pub(crate) use secrets::{VAULT_NEEDS, acl_changes, vault_todo};
+pub(crate) use secrets::{VAULT_NEEDS, acl_changes, value_changes, vault_todo};
 pub(crate) use tree::{
     GIT_CONTENT, ON_THE_WAY, directory_parents, no_home, parent, wanted_directories,
 };

@@ -1,14 +1,16 @@
-//! Secret scopes: the scope, its access control, and the list of values that a person must put back.
+//! Secret scopes: the scope, its access control, the values that the archive holds, and the list of those that a person must
+//! put back.
 
 use std::collections::BTreeMap;
 
 use lifeboat_catalog::acl::Principal;
-use lifeboat_catalog::records::ObjectRecord;
+use lifeboat_catalog::records::{ObjectRecord, SECRET_VALUES, secret_value_id};
 use lifeboat_catalog::{Target, places, secret_scopes};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::build::{Builder, catalog_kind, label};
 use super::{Action, What};
+use crate::archived::ArchiveState;
 use crate::journal::{Entry, Op};
 use crate::resolve::{Link, Resolver, digest};
 
@@ -75,9 +77,28 @@ impl Builder<'_> {
             self.missing_values(record, &name, found.as_ref().map(|object| &object.body));
         }
         self.link_action(kind.name, &record.id, &action);
+        let mut values = 0;
+        if !matches!(action.what, What::Skip | What::Blocked) {
+            let target = found.as_ref().map(|object| &object.body);
+            let journal = |id: &str| self.journal.entry(SECRET_VALUES, id).cloned();
+            let overwrite = self.options.overwrite_changed;
+            let changes = value_changes(record, target, self.archive, journal, overwrite);
+            values = changes.put.len() as u64;
+            action.remarks.extend(changes.remarks);
+            if values > 0 && action.what == What::Unchanged {
+                action.what = What::Update;
+            }
+            action.writes_object |= values > 0;
+        }
         let create = u64::from(action.what == What::Create);
         let count = (changes.put.len() + changes.delete.len()) as u64 + create;
-        self.push(action, &[("POST", CREATE, count)]);
+        self.push(
+            action,
+            &[
+                ("POST", CREATE, count),
+                ("POST", secret_scopes::VALUE_PUT_PATH, values),
+            ],
+        );
     }
 
     /// Why a Key Vault scope cannot be made, as the service said in an earlier run.
@@ -140,7 +161,11 @@ impl Builder<'_> {
         }
         let present = target.map(secret_scopes::keys).unwrap_or_default();
         for key in secret_scopes::keys(&record.body) {
-            if !present.contains(&key) {
+            let carried = self
+                .archive
+                .secret_values
+                .contains(&secret_value_id(&record.id, &key));
+            if !present.contains(&key) && !carried {
                 let what = format!("the value of the secret {key} is in no archive");
                 self.todo(
                     "secret-scopes",
@@ -151,6 +176,62 @@ impl Builder<'_> {
             }
         }
     }
+}
+
+/// Values of a scope to write.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct ValueChanges {
+    /// (key, digest for the journal) to put.
+    pub put: Vec<(String, String)>,
+    /// What is left alone, and why.
+    pub remarks: Vec<String>,
+}
+
+/// Which of the values that the archive holds are to be written: those that the target lacks, and those of ours that were
+/// written in the source since. A value in the target cannot be compared, so one that this tool did not write stays.
+///
+/// The journal holds nothing of a value: what tells the two apart is when the source says that it was written.
+pub(crate) fn value_changes(
+    record: &ObjectRecord,
+    target: Option<&Value>,
+    archive: &ArchiveState,
+    journal: impl Fn(&str) -> Option<Entry>,
+    overwrite_changed: bool,
+) -> ValueChanges {
+    let mut changes = ValueChanges::default();
+    if secret_scopes::is_key_vault(&record.body) {
+        return changes;
+    }
+    let present = target.map(secret_scopes::keys).unwrap_or_default();
+    for key in secret_scopes::keys(&record.body) {
+        let id = secret_value_id(&record.id, &key);
+        if !archive.secret_values.contains(&id) {
+            continue;
+        }
+        let written = secret_scopes::last_updated(&record.body, &key);
+        let wanted = digest(&json!({ "secret": id, "written": written }));
+        let entry = journal(&id);
+        let there = present.iter().any(|name| name.eq_ignore_ascii_case(&key));
+        let ours = |entry: &Entry| entry.is_ours() || entry.is_create_pending();
+        let ours = entry.as_ref().is_some_and(ours);
+        let same = entry
+            .as_ref()
+            .is_some_and(|entry| entry.digest.as_ref() == Some(&wanted) && entry.pending.is_none());
+        let now = target.and_then(|target| secret_scopes::last_updated(target, &key));
+        let seen = entry.and_then(|entry| entry.modified_at);
+        let changed = seen.is_some() && seen != now && !overwrite_changed;
+        match (there, ours) {
+            (true, true) if same => {}
+            (true, false) => changes.remarks.push(format!(
+                "the secret {key} is there and stays: its value cannot be compared"
+            )),
+            (true, true) if changed => changes.remarks.push(format!(
+                "the secret {key} was changed in the target since the last import; kept without --overwrite-changed"
+            )),
+            _ => changes.put.push((key, wanted)),
+        }
+    }
+    changes
 }
 
 /// What a person has to do about a Key Vault scope that could not be made, with the command.
