@@ -443,3 +443,88 @@ fn a_signature_that_a_killed_run_left_is_replaced_by_a_signed_run_alone() {
     std::fs::write(vault.path("y.json.minisig"), "notes of somebody").unwrap();
     vault.export("y.tar.zst", &["--sign", "sign.sec"]).code(14);
 }
+
+#[test]
+fn an_encrypted_archive_is_a_base_for_whoever_has_its_key() {
+    if !stock() {
+        return;
+    }
+    let vault = Vault::new();
+    let [a, b] = &vault.recipients;
+    vault
+        .export("vault/one.tar.zst.age", &["--encrypt-to", a])
+        .success();
+    let contents = || {
+        let calls = vault.room.primary.calls();
+        let of_content = |call: &&lifeboat_sim::Call| call.path == "/api/2.0/workspace/export";
+        calls.iter().filter(of_content).count()
+    };
+    for base in ["latest", "vault/one.tar.zst.age"] {
+        let incremental = ["--encrypt-to", b, "--base", base, "--reread", "0%"];
+        vault.room.primary.reset_calls();
+        // Never a silent full run.
+        for key in [vec![], vec!["--identity", "other.key"]] {
+            let arguments = [incremental.as_slice(), &key].concat();
+            vault.export("vault/two.tar.zst.age", &arguments).code(12);
+        }
+        assert_eq!(contents(), 0);
+        let arguments = [incremental.as_slice(), &["--identity", "a.key"]].concat();
+        vault.export("vault/two.tar.zst.age", &arguments).success();
+        assert_eq!(contents(), 0, "{base}");
+        let (one, two) = (
+            vault.descriptor("vault/one.tar.zst"),
+            vault.descriptor("vault/two.tar.zst"),
+        );
+        assert_eq!(one.content_id, two.content_id);
+        assert!(two.counts.reused > 0);
+        for file in ["two.tar.zst.age", "two.json"] {
+            std::fs::remove_file(vault.path("vault").join(file)).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_killed_run_leaves_nothing_that_could_be_taken_for_an_archive() {
+    if !stock() {
+        return;
+    }
+    let vault = Vault::new();
+    vault
+        .room
+        .primary
+        .set_latency(std::time::Duration::from_millis(50));
+    let arguments = [
+        "run",
+        "--profile",
+        "primary",
+        "--to",
+        "vault/x.tar.zst.age",
+        "--encrypt-to",
+        &vault.recipients[0],
+        "--sign",
+        "sign.sec",
+    ];
+    let folder = vault.room.dir.path();
+    std::fs::create_dir(folder.join("vault")).unwrap();
+    vault.room.primary.reset_calls();
+    let mut child = common::process(folder, "lifeboat-export", &arguments)
+        .spawn()
+        .unwrap();
+    while vault.room.primary.calls().len() < 40 {
+        std::thread::yield_now();
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let names = vault.room.files("vault");
+    assert!(
+        names.iter().all(|name| name.starts_with(".lifeboat-")),
+        "{names:?}"
+    );
+    // What is left of it is no archive, and not in the clear.
+    for name in names {
+        let bytes = std::fs::read(folder.join("vault").join(name)).unwrap();
+        assert!(bytes.is_empty() || bytes.starts_with(b"age-encryption.org/v1"));
+    }
+    vault.room.primary.set_latency(std::time::Duration::ZERO);
+    vault.protected("vault/x.tar.zst.age");
+}

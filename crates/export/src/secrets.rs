@@ -28,7 +28,9 @@ pub(crate) async fn read_all(
     phase: &Phase<'_>,
 ) -> Result<KindRecords, Error> {
     let mut records = KindRecords::new(kind);
-    let Some(elements) = objects::list(ctx, kind).await else {
+    let elements = objects::list(ctx, kind).await;
+    secret_values::state(ctx);
+    let Some(elements) = elements else {
         return Ok(records);
     };
     let wanted = objects::wanted(ctx, kind, elements, &mut records.listed);
@@ -58,7 +60,6 @@ pub(crate) async fn read_all(
         }
     }
     ctx.gate.touch(KIND);
-    secret_values::state(ctx);
     Ok(records)
 }
 

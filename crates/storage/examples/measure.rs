@@ -1,13 +1,17 @@
-//! Measures a place: `measure put <place> <MiB>` streams so much into it, `measure get <place>` reads all of it in pieces of
-//! 1 MiB. Credentials as in spec/storage.md. Prints seconds, speed and the largest memory of the process.
+//! Measures a place: `measure put <place> <MiB> [recipient]` streams so much into it, `measure get <place> [identity file]` reads all
+//! of it in pieces of 1 MiB; the last argument is for an encrypted archive. Credentials as in spec/storage.md. Prints seconds,
+//! speed and the largest memory of the process.
 #![expect(clippy::print_stdout, reason = "a measurement prints its figures")]
 
 use std::error::Error;
 use std::io::Write as _;
+use std::sync::Arc;
 use std::time::Instant;
 
 use lifeboat_archive::{Descriptor, FileSource, ReadAt};
-use lifeboat_storage::{Destination, Place, Protection, Region, Settings, Source};
+use lifeboat_storage::{
+    Decrypted, Destination, Identities, Place, Protection, Recipients, Region, Settings, Source,
+};
 
 const PIECE: usize = 1 << 20;
 
@@ -16,8 +20,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let place = Place::parse(arguments.get(1).ok_or("measure put|get <place> [MiB]")?)?;
     let began = Instant::now();
     let bytes = match arguments[0].as_str() {
-        "put" => put(&place, arguments.get(2).ok_or("how many MiB?")?.parse()?)?,
-        _ => get(&place)?,
+        "put" => {
+            let pieces = arguments.get(2).ok_or("how many MiB?")?.parse()?;
+            put(&place, pieces, arguments.get(3..).unwrap_or_default())?
+        }
+        _ => get(&place, arguments.get(2..).unwrap_or_default())?,
     };
     let seconds = began.elapsed().as_secs_f64();
     println!(
@@ -30,9 +37,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn put(place: &Place, pieces: u64) -> Result<u64, Box<dyn Error>> {
+fn put(place: &Place, pieces: u64, recipients: &[String]) -> Result<u64, Box<dyn Error>> {
+    let protection = Protection {
+        recipients: Recipients::load(recipients, &[""; 0])?,
+        signing_key: None,
+    };
     let (destination, mut sink) =
-        Destination::create(place, "x", &Protection::default(), &Settings::from_env())?;
+        Destination::create(place, "x", &protection, &Settings::from_env())?;
     let piece: Vec<u8> = std::iter::repeat_with(|| fastrand::u8(..))
         .take(PIECE)
         .collect();
@@ -43,15 +54,18 @@ fn put(place: &Place, pieces: u64) -> Result<u64, Box<dyn Error>> {
     Ok(pieces * PIECE as u64)
 }
 
-fn get(place: &Place) -> Result<u64, Box<dyn Error>> {
-    let source: Box<dyn ReadAt> = match place {
-        Place::Local(path) => Box::new(FileSource::open(path)?),
+fn get(place: &Place, identities: &[String]) -> Result<u64, Box<dyn Error>> {
+    let mut source: Arc<dyn ReadAt> = match place {
+        Place::Local(path) => Arc::new(FileSource::open(path)?),
         Place::Remote(address) => {
             let notice = Box::new(|_: &_| {});
             let settings = Settings::from_env();
-            Box::new(Source::open(address, &settings, Region::Primary, notice)?)
+            Arc::new(Source::open(address, &settings, Region::Primary, notice)?)
         }
     };
+    if !identities.is_empty() {
+        source = Arc::new(Decrypted::open(source, &Identities::load(identities)?)?);
+    }
     let mut piece = vec![0; PIECE];
     let mut at = 0;
     while at < source.size()? {
