@@ -134,7 +134,7 @@ fn a_busy_store_is_waited_for_and_then_named() {
 #[ignore = "needs Azurite and moto: tests/run.sh storage"]
 fn a_name_that_is_taken_between_the_last_look_and_the_commit_is_not_replaced() {
     // The proxy lets somebody else write the name just before the commit arrives.
-    let somebody = |ground: std::sync::Arc<std::sync::OnceLock<Ground>>| {
+    let somebody = |ground: Arc<std::sync::OnceLock<Ground>>| {
         move |request: &Request| {
             if is_commit(request) {
                 ground.get().unwrap().put(NAME, b"somebody else's");

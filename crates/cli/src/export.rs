@@ -32,7 +32,8 @@ pub(crate) struct Cli {
 
 #[derive(Subcommand, Debug)]
 enum Command {
-    Run(run::RunArgs),
+    // By far the largest.
+    Run(Box<run::RunArgs>),
     Check(check::CheckArgs),
     Prune(prune::PruneArgs),
     Fleet(fleet::FleetArgs),

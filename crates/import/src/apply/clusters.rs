@@ -12,7 +12,8 @@ use super::run::{Done, Fail, Run, Step};
 use super::{access, create, of_kind};
 use crate::journal::Op;
 use crate::plan::{
-    Action, CHANGE_OWNER, CREATOR, NOT_OWNED, Plan, What, is_terminated, landing, owner_digest, owner_to_set,
+    Action, CHANGE_OWNER, CREATOR, NOT_OWNED, Plan, What, is_terminated, landing, owner_digest,
+    owner_to_set,
 };
 use crate::resolve::digest;
 use crate::target::concurrently;
