@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use lifeboat_console::{Console, Form, Report, Settings, Verbosity};
+use lifeboat_databricks::ConfigError;
 use lifeboat_import::Stop;
 use tokio::runtime::{Builder, Runtime};
 
@@ -82,6 +83,11 @@ fn tell(console: &Console, failure: &Failure) -> Exit {
     }
     if let Failure::Import(lifeboat_import::Error::Map { problems, .. }) = failure {
         report.causes.extend(problems.iter().skip(1).cloned());
+    }
+    if let Failure::Config(ConfigError::NoMethod { tried, found }) = failure {
+        report.causes = vec!["no authorization method works".to_owned()];
+        report.causes.extend(tried.iter().cloned());
+        report.causes.push(format!("found: {}", found.join(", ")));
     }
     if let Failure::Fleet { problems, .. } = failure {
         report.causes.extend(problems.iter().cloned());

@@ -1,6 +1,7 @@
 //! Every way of proving who calls, against token endpoints whose tokens really end.
 
 #![cfg(unix)]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
 mod common;
 

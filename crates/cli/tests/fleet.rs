@@ -1,6 +1,7 @@
 //! Many workspaces, one command: what fails fails alone, secrets stay in the environment, and signals end all.
 
 #![cfg(unix)]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
 mod common;
 

@@ -65,8 +65,8 @@ fn a_profile_without_a_token_is_named() {
         .code(12);
     let text = stderr(&assert);
     assert!(
-        text.contains("no authorization method works: pat lacks token (DATABRICKS_TOKEN); ")
-            && text.contains("(host from profile bare of "),
+        text.contains("because: no authorization method works\n  because: pat lacks token (DATABRICKS_TOKEN)\n")
+            && text.contains("because: found: host from profile bare of "),
         "{text}"
     );
 }

@@ -230,7 +230,7 @@ fn show(console: &Console, outcomes: &[Outcome], exit: Exit) {
         ("workspace", Align::Left),
         ("exit", Align::Right),
         ("inventory", Align::Left),
-        ("gaps", Align::Right),
+        ("not captured", Align::Right),
         ("calls", Align::Right),
         ("size", Align::Right),
         ("time", Align::Right),

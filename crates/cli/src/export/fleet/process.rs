@@ -96,7 +96,7 @@ pub(super) async fn export(
 ) -> Ended {
     let command = match command(workspace) {
         Ok(command) => command,
-        Err(ended) => return ended,
+        Err((exit, what)) => return Ended::failed(exit, &what),
     };
     let mut child = match spawn(command) {
         Ok(child) => child,
@@ -148,31 +148,30 @@ fn spawn(mut command: Command) -> std::io::Result<Child> {
         .spawn()
 }
 
-fn command(workspace: &Workspace) -> Result<Command, Ended> {
+/// The process of a workspace, or with which code and why there is none.
+fn command(workspace: &Workspace) -> Result<Command, (Exit, String)> {
     let program = std::env::current_exe().map_err(|error| {
-        Ended::failed(
+        (
             Exit::Failed,
-            &format!("this program cannot be found: {error}"),
+            format!("this program cannot be found: {error}"),
         )
     })?;
     let mut command = Command::new(program);
     command.arg("run").args(&workspace.arguments);
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
-        if OF_A_WORKSPACE.iter().any(|start| text.starts_with(start))
-            && !KEPT.contains(&text.as_ref())
-        {
+        let of_a_workspace = OF_A_WORKSPACE.iter().any(|start| text.starts_with(start));
+        if of_a_workspace && !KEPT.contains(&text.as_ref()) {
             command.env_remove(&name);
         }
     }
     for (name, from) in &workspace.environment {
-        match std::env::var_os(from).filter(|value| !value.is_empty()) {
-            Some(value) => command.env(name, value),
-            None => {
-                let what = format!("the variable {from}, which {name} is taken from, is not set");
-                return Err(Ended::failed(Exit::Refused, &what));
-            }
-        };
+        let value = std::env::var_os(from).filter(|value| !value.is_empty());
+        let value = value.ok_or_else(|| {
+            let what = format!("the variable {from}, which {name} is taken from, is not set");
+            (Exit::Refused, what)
+        })?;
+        command.env(name, value);
     }
     Ok(command)
 }
