@@ -294,6 +294,11 @@ fn prune_of_one_workspace_leaves_the_others_alone() {
         shelf.complete(workspace, 3);
         shelf.complete(workspace, 27);
     }
+    let assert = shelf
+        .prune(&["--keep-last", "1", "--workspace", "9", "--apply"])
+        .success();
+    let told = stderr(&assert);
+    assert!(told.contains("has no archive of workspace 9"), "{told}");
     shelf
         .prune(&["--keep-last", "1", "--workspace", "8", "--apply"])
         .success();
