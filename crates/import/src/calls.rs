@@ -9,14 +9,12 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 use crate::error::Error;
-use crate::journal::{Journal, LineKind, Op};
+use crate::journal::{Journal, LineKind, Op, READ_ONLY_AFTER};
 use crate::report::Fate;
 use crate::stop::Stop;
 
 /// Calls in a row without any reply after which the network counts as lost.
 const LOST_AFTER: u32 = 20;
-/// Kinds of which every write was refused, before any other was taken, after which the target counts as read-only.
-const READ_ONLY_AFTER: usize = 3;
 
 /// Why the whole run stopped.
 #[derive(Debug, Clone)]

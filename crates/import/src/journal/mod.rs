@@ -13,7 +13,7 @@ mod line;
 mod lock;
 mod standing;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub use file::Journal;
 pub use line::{Line, LineKind, Made, Op, VERSION};
@@ -214,6 +214,26 @@ pub struct Knowledge {
     pub confirmed: bool,
     /// The entries of the map of the last import that named one.
     pub map: MapEntries,
+    run: LastRun,
+}
+
+/// Kinds of which a run had every write refused, and none taken: then the caller may not write at all.
+pub(crate) const READ_ONLY_AFTER: usize = 3;
+
+/// Whether the last run could write at all.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct LastRun {
+    /// A write was taken.
+    wrote: bool,
+    /// What was refused in it and not before: kind, source id, operation.
+    refused: Vec<(String, String, Op)>,
+}
+
+impl LastRun {
+    fn may_not_write(&self) -> bool {
+        let kinds: BTreeSet<&str> = self.refused.iter().map(|(kind, ..)| &**kind).collect();
+        !self.wrote && kinds.len() >= READ_ONLY_AFTER
+    }
 }
 
 impl Knowledge {
@@ -280,10 +300,29 @@ impl Knowledge {
             .or_default()
     }
 
+    /// What a caller who may write nothing was refused says nothing of the objects: whoever comes next asks again.
+    fn forget_refusals_of_the_caller(&mut self) {
+        if !self.run.may_not_write() {
+            return;
+        }
+        for (kind, id, op) in std::mem::take(&mut self.run.refused) {
+            if let Some(entry) = self.entries.get_mut(&kind).and_then(|of| of.get_mut(&id)) {
+                entry.refused.remove(&op);
+            }
+        }
+    }
+
+    /// Ends the reading of a journal.
+    pub(crate) fn all_read(&mut self) {
+        self.forget_refusals_of_the_caller();
+    }
+
     /// Adds one line to what is known.
     pub fn apply(&mut self, line: &Line) {
         match line.line {
             LineKind::Open => {
+                self.forget_refusals_of_the_caller();
+                self.run = LastRun::default();
                 self.confirmed = true;
                 if let Some(map) = &line.map {
                     self.map.clone_from(map);
@@ -366,6 +405,7 @@ impl Knowledge {
             return;
         };
         self.announced |= line.elsewhere != Some(true);
+        self.run.wrote |= line.ok == Some(true);
         if (op, line.ok) == (Op::Delete, Some(true)) {
             if let Some(entries) = self.entries.get_mut(kind) {
                 entries.remove(id);
@@ -380,8 +420,12 @@ impl Knowledge {
         if line.ok != Some(true) {
             // A certain failure wrote nothing. An uncertain one may have: its intent stays open.
             if line.certain == Some(true) {
+                let known = entry.refused.contains_key(&op);
                 entry.was_refused(op, line);
                 entry.pending = entry.earlier.take();
+                if !known {
+                    self.run.refused.push((kind.to_owned(), id.to_owned(), op));
+                }
             }
             return;
         }
