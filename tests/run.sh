@@ -117,6 +117,9 @@ storage() {
   with_stores cargo test -p lifeboat-tests --test storage_base --test storage_conformance --test storage_failures --test storage_retention --test storage_secondary -- --include-ignored
 }
 
+# Nights of an unattended backup, and the day on which it is needed.
+nights() { with_stores "$LIFEBOAT_STORAGE_PYTHON" tests/py/night.py; }
+
 storage_chain() { with_stores "$LIFEBOAT_STORAGE_PYTHON" tests/py/storage_chain.py; }
 
 # The README's command, in a folder of its own.
@@ -147,6 +150,7 @@ check sdk-credentials python sdk_credentials.py
 check schedule schedule
 check third-party-emulator minilake
 check storage-chain storage_chain
+check nights nights
 
 echo
 printf '%s\n' "${report[@]}"
