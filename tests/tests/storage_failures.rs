@@ -143,13 +143,13 @@ fn a_name_that_is_taken_between_the_last_look_and_the_commit_is_not_replaced() {
         }
     };
     for s3 in [false, true] {
-        let cell = std::sync::Arc::new(std::sync::OnceLock::new());
+        let cell = Arc::new(std::sync::OnceLock::new());
         let upstream = server(if s3 {
             "LIFEBOAT_S3"
         } else {
             "LIFEBOAT_AZURITE"
         });
-        let proxy = Proxy::start(&upstream, somebody(std::sync::Arc::clone(&cell)));
+        let proxy = Proxy::start(&upstream, somebody(Arc::clone(&cell)));
         let ground = if s3 {
             s3_through(&proxy.url)
         } else {

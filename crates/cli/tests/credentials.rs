@@ -250,7 +250,8 @@ fn tokens_that_end_are_replaced_in_the_middle_of_a_run() {
     // The service refuses them 30 s before their end, so each lives for 11 s; the client replaces them after one.
     room.primary
         .with(|world| world.oauth.life = Duration::from_secs(41));
-    room.primary.set_latency(Duration::from_millis(60));
+    // A run is several calls after each other, so it takes seconds.
+    room.primary.set_latency(Duration::from_millis(400));
     let before = room.primary.with(|world| oauth::issued(world));
     export(&room, &["run", "--to", "a.tar.zst"], M2M)
         .assert()

