@@ -375,8 +375,8 @@ fn all_archives_of_a_folder_are_verified_and_the_damaged_ones_named() {
         format!("{second} is damaged:"),
         "the descriptor is of the archive 0000".to_owned(),
         "none.tar.zst is damaged:".to_owned(),
-        "unknown: encrypted".to_owned(),
-        "0 intact, 3 damaged, 1 unknown, 0 unreadable".to_owned(),
+        "sealed.tar.zst.age is damaged:".to_owned(),
+        "0 intact, 4 damaged, 0 unknown, 0 unreadable".to_owned(),
     ] {
         assert!(text.contains(&expected), "{expected}: {text}");
     }
@@ -397,6 +397,37 @@ fn all_archives_of_a_folder_are_verified_and_the_damaged_ones_named() {
     shelf.inspect(&["verify", "--all", "backups"]).code(1);
     shelf
         .inspect(&["verify", "backups", "--sample", "5%"])
+        .code(2);
+}
+
+#[test]
+fn an_encrypted_archive_is_listed_without_its_key_and_verified_with_it() {
+    if !common::vault::stock() {
+        return;
+    }
+    let vault = common::vault::Vault::new();
+    vault.protected("night.tar.zst.age");
+    let assert = vault.inspect(&["list", "."]).success();
+    assert!(
+        stdout(&assert).contains("encrypted, signed"),
+        "{}",
+        stdout(&assert)
+    );
+    vault.inspect(&["status", "."]).success();
+    for sample in ["5%", "100%"] {
+        let all = ["verify", "--all", ".", "--sample", sample];
+        let assert = vault.inspect(&all).code(3);
+        let text = stdout(&assert);
+        assert!(
+            text.contains("unknown: encrypted, and no identity fits"),
+            "{text}"
+        );
+        let with_key = [&all[..], &["--identity", "a.key"]].concat();
+        let assert = vault.inspect(&with_key).success();
+        assert!(stdout(&assert).contains("1 intact"), "{}", stdout(&assert));
+    }
+    vault
+        .inspect(&["verify", "--all", ".", "--identity", "no-such.key"])
         .code(2);
 }
 

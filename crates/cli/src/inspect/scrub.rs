@@ -4,10 +4,10 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use lifeboat_archive::{Damage, Digest, ENCRYPTED_EXTENSION, Hasher};
+use lifeboat_archive::{Damage, Digest, Hasher};
 use lifeboat_console::{Align, Console, Table, bytes};
 use lifeboat_inspect::{Part, Sampled, verify, verify_part};
-use lifeboat_storage::{Listed, Region, State};
+use lifeboat_storage::{Error, Listed, ProtectError, Region, State};
 use serde_json::json;
 
 use super::verify::{table, to_fields};
@@ -37,6 +37,9 @@ pub(super) fn run(
     share: f64,
     console: &Arc<Console>,
 ) -> Result<Exit, Failure> {
+    // Keys that cannot be used are told before anything is read, not once for each archive.
+    folder.identity.load()?;
+    folder.signature.load()?;
     let place = named(&folder.place)?;
     let listing = shelf::list(&place, folder.region(), console)?;
     let day = u64::try_from(Timestamp::now().as_second() / DAY).unwrap_or_default();
@@ -129,20 +132,18 @@ fn contents(
 }
 
 fn not_opened(archive: &Listed, failure: Failure) -> Result<Found, Failure> {
-    match failure.exit() {
-        Exit::Refused | Exit::NotArchive if is_encrypted(archive) => Ok(Found::Sealed),
-        Exit::Damaged | Exit::NotArchive => {
+    match (&failure, failure.exit()) {
+        (
+            Failure::Storage(Error::Protect(
+                ProtectError::Locked { .. } | ProtectError::NoFittingIdentity { .. },
+            )),
+            _,
+        ) => Ok(Found::Sealed),
+        (_, Exit::Damaged | Exit::NotArchive) => {
             Ok(Found::Damaged(vec![damage(&archive.name, chain(&failure))]))
         }
         _ => Err(failure),
     }
-}
-
-fn is_encrypted(archive: &Listed) -> bool {
-    archive.name.ends_with(ENCRYPTED_EXTENSION)
-        || archive
-            .descriptor()
-            .is_some_and(|descriptor| descriptor.encrypted)
 }
 
 /// Reads the stored file and compares its digest with the descriptor's.
