@@ -450,7 +450,6 @@ fn an_encrypted_archive_is_a_base_for_whoever_has_its_key() {
         return;
     }
     let vault = Vault::new();
-    std::fs::create_dir(vault.path("vault")).unwrap();
     let [a, b] = &vault.recipients;
     std::fs::create_dir(vault.path("vault")).unwrap();
     vault
