@@ -177,7 +177,7 @@ fn a_refused_run_leaves_no_new_folder_and_no_new_file() {
     std::fs::write(room.path("map.toml"), "[users]\n\"nobody@x\" = \"a@x\"\n").unwrap();
     room.script_by_hand();
     let before = room.everything();
-    let journal = ["--journal", "mistyped/root/journal.jsonl"];
+    let journal = ["--journal", "mistyped/place/journal.jsonl"];
     let report = ["--report", "report.json"];
     let with = |more: &[&'static str]| [&journal[..], &report[..], more].concat();
     // Before and after the lock of the journal is taken; by a guard, by the service, and by the map.
