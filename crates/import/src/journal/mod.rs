@@ -400,12 +400,22 @@ impl Knowledge {
         }
     }
 
+    fn refused(&mut self, kind: &str, id: &str, op: Op, line: &Line) {
+        let entry = self.entry_mut(kind, id);
+        let known = entry.refused.contains_key(&op);
+        entry.was_refused(op, line);
+        entry.pending = entry.earlier.take();
+        if !known {
+            self.run.refused.push((kind.to_owned(), id.to_owned(), op));
+        }
+    }
+
     fn result(&mut self, line: &Line) {
         let (Some((kind, id)), Some(op)) = (line.object(), line.op) else {
             return;
         };
         self.announced |= line.elsewhere != Some(true);
-        self.run.wrote |= line.ok == Some(true);
+        self.run.wrote |= line.ok == Some(true) && op != Op::Adopt;
         if (op, line.ok) == (Op::Delete, Some(true)) {
             if let Some(entries) = self.entries.get_mut(kind) {
                 entries.remove(id);
@@ -420,12 +430,7 @@ impl Knowledge {
         if line.ok != Some(true) {
             // A certain failure wrote nothing. An uncertain one may have: its intent stays open.
             if line.certain == Some(true) {
-                let known = entry.refused.contains_key(&op);
-                entry.was_refused(op, line);
-                entry.pending = entry.earlier.take();
-                if !known {
-                    self.run.refused.push((kind.to_owned(), id.to_owned(), op));
-                }
+                self.refused(kind, id, op, line);
             }
             return;
         }
