@@ -17,9 +17,26 @@ use crate::token::{Fetch, NoToken, Token};
 /// Longest time for one program.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
+/// Secrets of ours in the environment, which no program needs.
+const SECRETS: [&str; 9] = [
+    "DATABRICKS_TOKEN",
+    "DATABRICKS_PASSWORD",
+    "DATABRICKS_CLIENT_SECRET",
+    "ARM_CLIENT_SECRET",
+    "AZURE_CLIENT_SECRET",
+    "AZURE_STORAGE_KEY",
+    "AZURE_STORAGE_ACCOUNT_KEY",
+    "AWS_SECRET_ACCESS_KEY",
+    "LIFEBOAT_SIGN_PASSWORD",
+];
+
 /// Runs a program without input to its end; one that takes too long is ended.
 pub(crate) async fn output(program: &OsStr, arguments: &[&OsStr]) -> io::Result<Output> {
-    let run = Command::new(program)
+    let mut command = Command::new(program);
+    for name in SECRETS {
+        command.env_remove(name);
+    }
+    let run = command
         .args(arguments)
         .stdin(Stdio::null())
         .kill_on_drop(true)

@@ -327,6 +327,7 @@ impl<'a> Calls<'a> {
                 // The error is that of the last try; an earlier one may have taken effect.
                 line.certain = Some(!error.is_uncertain() && error.tries() <= 1);
                 line.off = error.is_feature_off().then_some(true);
+                line.passing = says_nothing_of_the_object(error).then_some(true);
                 line.error = Some(error.to_string());
             }
         }
@@ -391,4 +392,14 @@ impl<'a> Calls<'a> {
         });
         Fail::Stopped
     }
+}
+
+/// Whether a failure is of the caller, the service or the way to it: the same call may be taken tomorrow.
+fn says_nothing_of_the_object(error: &lifeboat_databricks::Error) -> bool {
+    error.is_auth()
+        || error.is_network()
+        || error.is_throttled()
+        || error.is_unstable()
+        || error.is_uncertain()
+        || matches!(error.status(), None | Some(401 | 408 | 425 | 429))
 }

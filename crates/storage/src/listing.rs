@@ -146,6 +146,8 @@ impl Listed {
     pub fn standing(&self) -> Standing {
         match self.descriptor() {
             None => Standing::Unknown,
+            // Nobody can tell whose it is, and what it could stand in for.
+            Some(descriptor) if descriptor.workspace_id.is_empty() => Standing::Unknown,
             Some(_) if is_partial(&self.name) => Standing::Partial,
             Some(descriptor) => match (descriptor.scope, descriptor.inventory) {
                 (Scope::Selection, _) => Standing::Selection,

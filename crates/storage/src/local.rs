@@ -9,7 +9,7 @@ use std::io::{self, Read as _, Write};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use lifeboat_archive::Descriptor;
+use lifeboat_archive::{Descriptor, ENCRYPTED_EXTENSION, EXTENSION};
 use tempfile::NamedTempFile;
 
 use crate::destination::{Beside, Leftover, is_descriptor, is_signature};
@@ -69,7 +69,7 @@ impl Growing {
 
     /// The same file for the name of an archive whose run ended early.
     pub(crate) fn into_partial(self) -> Result<Self, Error> {
-        let archive = Descriptor::partial_path_for(&self.archive);
+        let archive = free_partial(&self.archive)?;
         let litter = leftovers(&archive, self.signed)?;
         Ok(Self {
             archive,
@@ -251,6 +251,34 @@ fn refuse_existing(archive: &Path) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// A free name for an archive whose run ended early. `X.partial.tar.zst` may be there as the base that this run went on
+/// from; then it is `X-2.partial.tar.zst`, and so on, so that nothing that was read is lost for want of a name.
+fn free_partial(archive: &Path) -> Result<PathBuf, Error> {
+    let mut number = 1;
+    loop {
+        let free = Descriptor::partial_path_for(&numbered(archive, number));
+        match refuse_existing(&free) {
+            Err(Error::Exists { .. }) => number += 1,
+            Err(error) => return Err(error),
+            Ok(()) => return Ok(free),
+        }
+    }
+}
+
+/// `X-2.tar.zst` for `X.tar.zst` and 2; 1 is the name itself.
+fn numbered(archive: &Path, number: u32) -> PathBuf {
+    if number == 1 {
+        return archive.to_owned();
+    }
+    let name = archive.file_name().unwrap_or_default().to_string_lossy();
+    let extension = [ENCRYPTED_EXTENSION, EXTENSION]
+        .into_iter()
+        .find(|extension| name.ends_with(extension))
+        .unwrap_or_default();
+    let stem = name.strip_suffix(extension).unwrap_or(&name);
+    archive.with_file_name(format!("{stem}-{number}{extension}"))
 }
 
 /// What a run that was killed left beside the place of its archive; a signature is none for a run that does not sign.

@@ -86,6 +86,12 @@ impl Remover {
         signature: Option<&Place>,
     ) -> Result<(), Error> {
         if let Some(signature) = signature {
+            // A run that takes the name has replaced the descriptor first.
+            if self.look(place)?.is_some_and(|found| found != *identity) {
+                return Err(Error::Changed {
+                    url: place.to_string(),
+                });
+            }
             self.delete(signature, None)?;
         }
         self.exactly(place, identity)

@@ -82,6 +82,8 @@ impl Verdict {
 pub enum Reason {
     /// The newest one that counts.
     Newest,
+    /// The newest one that counts in which nothing failed: nights in which every content was refused displace it never.
+    Whole,
     /// One of the newest: the first, the second, ...
     Last(u32),
     /// The newest of this day.
@@ -109,6 +111,7 @@ impl std::fmt::Display for Reason {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Newest => f.write_str("newest"),
+            Self::Whole => f.write_str("newest without a failure"),
             Self::Last(number) => write!(f, "last {number}"),
             Self::Daily(date) => write!(f, "day {date}"),
             Self::Weekly(year, week) => write!(f, "week {year}-W{week:02}"),
@@ -256,6 +259,14 @@ fn kept(counting: &[&Listed], policy: &Policy) -> Vec<Vec<Reason>> {
     let mut reasons = vec![Vec::new(); dates.len()];
     if let Some(newest) = reasons.first_mut() {
         newest.push(Reason::Newest);
+    }
+    let whole = counting.iter().position(|archive| {
+        archive
+            .descriptor()
+            .is_some_and(|descriptor| descriptor.counts.failed == 0)
+    });
+    if let Some(reasons) = whole.and_then(|at| reasons.get_mut(at)) {
+        reasons.push(Reason::Whole);
     }
     for (number, reasons) in (1..=policy.last).zip(&mut reasons) {
         reasons.push(Reason::Last(number));

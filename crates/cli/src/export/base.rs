@@ -117,9 +117,16 @@ impl Find {
     /// The best base in a folder. One that is damaged stands back for the next, so that it does not keep all later runs
     /// from being made; anything else that is wrong with one ends the command.
     fn latest(&self, folder: &Place) -> Result<Option<Base>, Failure> {
-        if matches!(folder, Place::Local(path) if !path.exists()) {
-            self.tell_none(folder);
-            return Ok(None);
+        if let Place::Local(path) = folder {
+            // A folder that cannot be looked at is not one that is missing.
+            let there = path.try_exists().map_err(|source| Failure::File {
+                path: path.clone(),
+                source,
+            })?;
+            if !there {
+                self.tell_none(folder);
+                return Ok(None);
+            }
         }
         let listing = place::list(folder, &self.console)?;
         let mut damaged = None;

@@ -89,11 +89,16 @@ async fn edit(
     wanted: &Value,
 ) -> Result<(), Fail> {
     let form = digest(&kind.compare_form(wanted));
+    let entry = run.journal.entry(kind.name, &action.id);
+    let is_ours = entry.is_some_and(|entry| entry.is_ours());
     let refused = update(run, kind, action, id, wanted, form.clone()).await;
     let object = run.target.by_id(kind.name, id);
     let owner = object.and_then(|object| places::text(&object.body, CREATOR));
     match (refused, owner) {
-        (Err(fail), Some(owner)) if is_the_owners(&fail) && owner != run.target.caller => {
+        // Only of a cluster that a later run gives back, should this one end in between.
+        (Err(fail), Some(owner))
+            if is_ours && is_the_owners(&fail) && owner != run.target.caller =>
+        {
             own(run, action, id, &run.target.caller).await?;
             let edited = update(run, kind, action, id, wanted, form).await;
             // Whatever came of it, the cluster is not the caller's to keep.

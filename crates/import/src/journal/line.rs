@@ -135,6 +135,9 @@ pub struct Line {
     /// For a failed result: the service has the feature switched off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub off: Option<bool>,
+    /// For a failed result: it says nothing of the object (the caller's token, a busy service, the network).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub passing: Option<bool>,
     /// For a failed result: the error. For access control that was written in part: who was left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
@@ -185,6 +188,7 @@ impl Line {
             ok: None,
             certain: None,
             off: None,
+            passing: None,
             error: None,
             state: None,
             seen: None,

@@ -165,7 +165,7 @@ impl Entry {
             Op::Access => line.off == Some(true),
             _ => false,
         };
-        if lasts {
+        if lasts && line.passing != Some(true) {
             let error = line.error.clone().unwrap_or_default();
             self.refused.insert(op, Refused { digest, error });
         }

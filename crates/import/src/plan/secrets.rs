@@ -218,8 +218,10 @@ pub(crate) fn value_changes(
             .as_ref()
             .is_some_and(|entry| entry.digest.as_ref() == Some(&wanted) && entry.pending.is_none());
         let now = target.and_then(|target| secret_scopes::last_updated(target, &key));
+        // A put whose answer was lost may be what changed it.
+        let certain = entry.as_ref().is_some_and(|entry| entry.pending.is_none());
         let seen = entry.and_then(|entry| entry.modified_at);
-        let changed = seen.is_some() && seen != now && !overwrite_changed;
+        let changed = certain && seen.is_some() && seen != now && !overwrite_changed;
         match (there, ours) {
             (true, true) if same => {}
             (true, false) => changes.remarks.push(format!(

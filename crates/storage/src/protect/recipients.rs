@@ -76,12 +76,19 @@ fn parse(text: &str, place: &str) -> Result<Recipient, ProtectError> {
         shown: format!("{shown}{place}"),
         what,
     };
-    if text.to_uppercase().starts_with("AGE-SECRET-KEY-") {
+    if text.to_uppercase().contains("AGE-SECRET-KEY-") {
         return Err(wrong(
             "a secret key",
             "give the public key, which `age-keygen -y` prints",
         ));
     }
+    // What is not the beginning of a public key may be anything, a secret one too, and is not shown.
+    let public = ["age1", "ssh-"].iter().any(|start| text.starts_with(start));
+    let shown = if public && !text.contains(['\n', '\r']) {
+        format!("{text:?}")
+    } else {
+        "what was given".to_owned()
+    };
     text.parse().map_err(|_| {
         let what = if text.starts_with("ssh-") {
             "keys of ssh are not supported, make one with `age-keygen`"
@@ -90,7 +97,7 @@ fn parse(text: &str, place: &str) -> Result<Recipient, ProtectError> {
         } else {
             "one begins with age1"
         };
-        wrong(&format!("{text:?}"), what)
+        wrong(&shown, what)
     })
 }
 

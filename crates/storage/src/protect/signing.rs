@@ -114,6 +114,13 @@ impl PublicKey {
         if let Ok(key) = parse(text) {
             return Ok(Self(key));
         }
+        // Neither a key nor a name of a file: it may be a secret key, and is not shown.
+        if text.contains(['\n', '\r']) || text.len() > 255 {
+            return Err(ProtectError::PublicKey {
+                shown: "what was given".to_owned(),
+                what: "it is no key of 56 characters, and no name of a file".to_owned(),
+            });
+        }
         let file = read_key_file(Path::new(text)).map_err(|error| match error {
             ProtectError::File { source, .. } if source.kind() == io::ErrorKind::NotFound => {
                 ProtectError::PublicKey {
