@@ -125,6 +125,16 @@ pub(crate) fn block_on<T>(
     result
 }
 
+/// Runs work that hears signals itself.
+pub(crate) fn block_on_alone<T>(
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    let runtime = runtime()?;
+    let result = runtime.block_on(work);
+    runtime.shutdown_background();
+    result
+}
+
 /// Like [`block_on`], for an export that keeps what it has: after the first signal it has as long as it takes to put that
 /// into its archive, and a second one ends it at once. Gives the code of the signal with the outcome.
 pub(crate) fn block_on_keeping<T>(

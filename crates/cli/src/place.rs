@@ -6,8 +6,8 @@ use std::sync::Arc;
 use lifeboat_archive::{Archive, ENCRYPTED_EXTENSION, EXTENSION, FileSource, ReadAt, ReadError};
 use lifeboat_console::Console;
 use lifeboat_storage::{
-    Decrypted, Destination, Identities, Listing, Place, ProtectError, Protection, Region, Served,
-    Settings, Sink, Source, authenticate, resolve,
+    Decrypted, Destination, Identities, Listing, Place, ProtectError, Protection, PublicKey,
+    Region, Served, Settings, Sink, Source, authenticate, resolve,
 };
 use serde_json::json;
 
@@ -38,6 +38,13 @@ pub(crate) fn open_one(
         console.aside("authentic", json!({"key": key.to_string()}), &text);
     }
     Ok(opened)
+}
+
+/// Proves that `key` signed the archive at `place`, in the region in which it was written.
+pub(crate) fn prove(place: &Place, archive: &Archive, key: &PublicKey) -> Result<(), Failure> {
+    let id = archive.archive_id().map_err(unopened(place))?;
+    authenticate(place, id, key, &Settings::from_env(), Region::Primary)?;
+    Ok(())
 }
 
 /// The place at a path or URL. A path that is there wins over a URL that is written alike.

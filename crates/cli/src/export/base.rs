@@ -5,7 +5,7 @@ use std::sync::Arc;
 use clap::{Args, ValueEnum};
 use lifeboat_console::Console;
 use lifeboat_export::{AclReading, Base, Begin, Options};
-use lifeboat_storage::{Identities, Place};
+use lifeboat_storage::{Identities, Place, PublicKey};
 use serde_json::json;
 
 use crate::args::{IdentityArgs, parse_share};
@@ -73,6 +73,7 @@ impl BaseArgs {
         begin: &Begin<'_>,
         options: &Options,
         identities: &Identities,
+        signer: Option<PublicKey>,
         console: &Arc<Console>,
     ) -> Result<Option<Base>, Failure> {
         let Some(base) = &self.base else {
@@ -88,6 +89,7 @@ impl BaseArgs {
             workspace_id: begin.workspace_id.to_owned(),
             options: options.clone(),
             identities: identities.clone(),
+            signer,
             console: Arc::clone(console),
         };
         let base = place::apart(move || match folder {
@@ -105,12 +107,17 @@ struct Find {
     workspace_id: String,
     options: Options,
     identities: Identities,
+    /// Who signs the new archive. What he vouches for must not come from somebody else, so he must have signed the base.
+    signer: Option<PublicKey>,
     console: Arc<Console>,
 }
 
 impl Find {
     fn at(&self, place: &Place) -> Result<Base, Failure> {
         let archive = place::open_at(place, &self.identities, &self.console)?;
+        if let Some(signer) = &self.signer {
+            place::prove(place, &archive, signer)?;
+        }
         Ok(Base::read(archive, &self.workspace_id, &self.options)?)
     }
 
@@ -134,7 +141,7 @@ impl Find {
             match self.at(&candidate.place) {
                 Err(failure) if failure.exit() == Exit::Damaged => {
                     let text = format!(
-                        "{} is damaged and cannot be the base, an older archive is taken: {}",
+                        "{} cannot be the base, an older archive is taken: {}",
                         candidate.place,
                         chain(&failure)
                     );

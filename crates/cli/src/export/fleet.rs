@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 use crate::args::OutputArgs;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::frame::{Signals, block_on};
+use crate::frame::{Signals, block_on_alone};
 
 use file::{Fleet, Workspace};
 use process::{Ended, Told};
@@ -102,7 +102,7 @@ pub(crate) fn run(args: &FleetArgs, console: &Arc<Console>) -> Result<Exit, Fail
         mine.len()
     ));
     console.phase("workspaces", Some(mine.len() as u64));
-    let (outcomes, signal) = block_on(every(mine, usize::from(args.jobs), console), || {})?;
+    let (outcomes, signal) = block_on_alone(every(mine, usize::from(args.jobs), console))?;
     console.end_phases();
     let worst = outcomes
         .iter()
@@ -152,7 +152,11 @@ async fn every(
                 report(console, &outcome);
                 outcomes.push((place, outcome));
             }
-            failure = signals.next(), if signal.is_none() => {
+            failure = signals.next() => {
+                // A second one ends at once what is under way.
+                if signal.is_some() {
+                    return Err(failure);
+                }
                 signal = Some(failure.exit());
                 // The receivers live as long as the tasks.
                 let _ = stop.send(true);

@@ -10,7 +10,7 @@ use lifeboat_archive::{Descriptor, Fate, Inventory};
 use lifeboat_catalog::selection::Unmatched;
 use lifeboat_console::{Console, Verbosity, bytes, duration};
 use lifeboat_export::{Begin, Cancel, NotebookFormat, Options, Outcome, Stop, run_into};
-use lifeboat_storage::Place;
+use lifeboat_storage::{Place, SigningKey};
 use serde_json::json;
 
 use crate::args::{ConnectionArgs, OutputArgs, ProtectionArgs, SelectionArgs, parse_size};
@@ -135,6 +135,11 @@ fn export(args: &RunArgs, console: &Arc<Console>, record: &mut Record) -> Result
     let to = Place::parse(&args.to)?;
     let protection = args.protection.load(console)?;
     protection.check(&to)?;
+    let signer = protection
+        .signing_key
+        .as_ref()
+        .map(SigningKey::public)
+        .transpose()?;
     let identities = args.base.identity.load()?;
     let client = args.connection.connect(true, console)?;
     record.host(client.host());
@@ -152,7 +157,7 @@ fn export(args: &RunArgs, console: &Arc<Console>, record: &mut Record) -> Result
         let open = async |begin: &Begin<'_>| {
             let base = args
                 .base
-                .open(&to, begin, &options, &identities, console)
+                .open(&to, begin, &options, &identities, signer.clone(), console)
                 .await?;
             let (opened, sink) = place::create(&to, begin.name, &protection).await?;
             destination = Some(opened);

@@ -95,7 +95,21 @@ async fn values(
     let overwrite = run.options.overwrite_changed;
     let changes = value_changes(record, existing, run.state, journal, overwrite);
     let mut written = Vec::new();
-    for (key, digest) in changes.put {
+    let put = put_values(run, record, scope, changes.put, &mut written).await;
+    // Also when one could not be written: who changes the others by hand must not be overwritten.
+    let noted = note_times(run, scope, written).await;
+    put.and(noted)
+}
+
+/// Writes values one by one, and gives those that were written, whatever came of the rest.
+async fn put_values(
+    run: &Run<'_>,
+    record: &ObjectRecord,
+    scope: &str,
+    put: Vec<(String, String)>,
+    written: &mut Vec<(String, String)>,
+) -> Result<(), Fail> {
+    for (key, digest) in put {
         let id = secret_value_id(&record.id, &key);
         let value = crate::archived::secret_value(run.archive, &id)
             .map_err(|error| Fail::Other(error.to_string()))?;
@@ -111,10 +125,18 @@ async fn values(
         run.write(&step, call, |_| Some(id.clone())).await?;
         written.push((id, key));
     }
+    Ok(())
+}
+
+/// Notes when the target says that values were written: by that the next run knows one that somebody changed.
+async fn note_times(
+    run: &Run<'_>,
+    scope: &str,
+    written: Vec<(String, String)>,
+) -> Result<(), Fail> {
     if written.is_empty() {
         return Ok(());
     }
-    // When the target says that they were written: by that the next run knows a value that somebody changed.
     let query = [("scope", scope)];
     let call = run.client.get(secret_scopes::KEYS_PATH, &query);
     let reply = run.read(call).await?;

@@ -145,6 +145,8 @@ fn spawn(mut command: Command) -> std::io::Result<Child> {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .kill_on_drop(true)
+        // Ctrl-C of a terminal is for the fleet, which passes it on: twice would mean that nothing is to be kept.
+        .process_group(0)
         .spawn()
 }
 
