@@ -348,6 +348,24 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_partial_archive_finds_a_name_beside_the_one_that_it_went_on_from() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, taken, free) in [
+            ("x.tar.zst", "x.partial.tar.zst", "x-2.partial.tar.zst"),
+            (
+                "y.tar.zst.age",
+                "y.partial.tar.zst",
+                "y-2.partial.tar.zst.age",
+            ),
+            ("z", "z.partial", "z-2.partial"),
+        ] {
+            std::fs::write(folder.path().join(taken), "").unwrap();
+            let found = free_partial(&folder.path().join(name)).unwrap();
+            assert_eq!(found, folder.path().join(free));
+        }
+    }
+
+    #[test]
     fn an_archive_in_a_folder_that_cannot_be_flushed_keeps_its_descriptor() {
         let folder = tempfile::tempdir().unwrap();
         let to = folder.path().join("x.tar.zst");

@@ -265,7 +265,11 @@ fn kept(counting: &[&Listed], policy: &Policy) -> Vec<Vec<Reason>> {
             .descriptor()
             .is_some_and(|descriptor| descriptor.counts.failed == 0)
     });
-    if let Some(reasons) = whole.and_then(|at| reasons.get_mut(at)) {
+    // Of the newest one nothing more need be said.
+    if let Some(reasons) = whole
+        .filter(|at| *at > 0)
+        .and_then(|at| reasons.get_mut(at))
+    {
         reasons.push(Reason::Whole);
     }
     for (number, reasons) in (1..=policy.last).zip(&mut reasons) {

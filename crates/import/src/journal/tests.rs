@@ -412,3 +412,53 @@ fn a_certain_failure_leaves_an_older_create_without_an_answer_open() {
         (None, None)
     );
 }
+
+/// The lines of a call that was refused for certain.
+fn refused(kind: &str) -> [Line; 2] {
+    [LineKind::Intent, LineKind::Result].map(|line| {
+        let mut line = step(line, Op::Create, "7");
+        line.kind = Some(kind.to_owned());
+        (line.ok, line.certain) = (Some(false), Some(true));
+        line
+    })
+}
+
+fn remembers(known: &Knowledge, kind: &str) -> bool {
+    let entry = known.entry(kind, "7").unwrap();
+    entry.refusal(Op::Create, None).is_some()
+}
+
+#[test]
+fn a_failure_that_says_nothing_of_the_object_is_not_remembered() {
+    for passing in [None, Some(true)] {
+        let mut known = Knowledge::default();
+        for mut line in refused("git-folders") {
+            line.passing = passing;
+            known.apply(&line);
+        }
+        assert_eq!(remembers(&known, "git-folders"), passing.is_none());
+    }
+}
+
+#[test]
+fn what_a_caller_who_may_write_nothing_was_refused_is_asked_again() {
+    let open = step(LineKind::Open, Op::Create, "");
+    for (kinds, wrote, remembered) in [
+        (&["jobs", "clusters", "git-folders"][..], false, false),
+        (&["jobs", "clusters", "git-folders"], true, true),
+        (&["jobs", "clusters"], false, true),
+    ] {
+        let mut known = Knowledge::default();
+        known.apply(&open);
+        if wrote {
+            let mut done = step(LineKind::Result, Op::Create, "8");
+            done.ok = Some(true);
+            known.apply(&done);
+        }
+        for line in kinds.iter().flat_map(|kind| refused(kind)) {
+            known.apply(&line);
+        }
+        known.apply(&open);
+        assert_eq!(remembers(&known, "jobs"), remembered, "{kinds:?} {wrote}");
+    }
+}

@@ -115,6 +115,21 @@ const DAYS: [&str; 8] = [
 ];
 
 #[test]
+fn nights_in_which_something_failed_do_not_displace_the_last_whole_one() {
+    let mut listing = nights(&DAYS);
+    for hollow in &mut listing.archives[6..] {
+        if let State::Described(descriptor) = &mut hollow.state {
+            descriptor.counts.failed = 1000;
+        }
+    }
+    let policy = Policy { last: 1, ..NONE };
+    assert_eq!(
+        kept_days(&listing, &policy, at("2026-11-22T12:00:00Z")),
+        ["2026-11-22", "2026-11-20"]
+    );
+}
+
+#[test]
 fn each_rule_keeps_the_newest_of_its_periods() {
     let (listing, now) = (nights(&DAYS), at("2026-11-22T12:00:00Z"));
     for (policy, kept) in [
