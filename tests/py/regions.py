@@ -7,6 +7,7 @@ read only, as the service's is and Azurite's is not, and tells a last sync time 
 import contextlib
 import http.client
 import http.server
+import socket
 import threading
 import urllib.parse
 
@@ -26,7 +27,7 @@ class Region(http.server.ThreadingHTTPServer):
     def __init__(self, upstream, read_only):
         super().__init__(("127.0.0.1", 0), Handler)
         self.upstream, self.read_only = urllib.parse.urlsplit(upstream).netloc, read_only
-        self.last_sync = None
+        self.last_sync, self.held = None, None
         self.url = f"http://127.0.0.1:{self.server_port}"
         self.lock, self.requests, self.bytes = threading.Lock(), 0, 0
         self.refused = []
@@ -38,9 +39,17 @@ class Region(http.server.ThreadingHTTPServer):
             self.bytes += size
 
     def stop(self):
-        """From here on the port refuses connections."""
+        """From here on the port refuses connections. It stays ours: who else got it might answer."""
         self.shutdown()
         self.server_close()
+        if not self.held:
+            self.held = socket.socket()
+            self.held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self.held.bind(self.server_address)
+
+    def end(self):
+        self.stop()
+        self.held.close()
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -90,8 +99,7 @@ def account(azurite):
         yield primary, secondary
     finally:
         for region in (primary, secondary):
-            with contextlib.suppress(OSError):
-                region.stop()
+            region.end()
 
 
 def settings(primary, secondary):
