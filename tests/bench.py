@@ -177,8 +177,7 @@ def import_baseline(folder):
     """The content of the peers' baseline at 100 ms a call, into an empty workspace, compared afterwards."""
     with servers.simulator(folder, "9101", "baseline") as (url, token):
         archive = export(folder, url, token, "--limits", "off", name="import-baseline")[0]
-    for limits, wanted in (("off", "<= 12 s"), ("default", "<= 1.15")):
-        workspace = f"91-{limits}"
+    for workspace, limits, wanted in (("9102", "off", "<= 12 s"), ("9103", "default", "<= 1.15")):
         with servers.simulator(folder, workspace) as (url, token):
             control(url, "join-account", name="baseline")  # its groups of the account exist
             control(url, "latency", milliseconds=100)
