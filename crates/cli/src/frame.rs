@@ -105,8 +105,7 @@ pub(crate) fn block_on<T>(
     work: impl Future<Output = Result<T, Failure>>,
     on_signal: impl FnOnce(),
 ) -> Result<T, Failure> {
-    let runtime = runtime()?;
-    let result = runtime.block_on(async {
+    block_on_alone(async {
         let mut signals = Signals::new()?;
         tokio::pin!(work);
         let signal = tokio::select! {
@@ -120,9 +119,7 @@ pub(crate) fn block_on<T>(
             _ = signals.next() => Err(signal),
             () = tokio::time::sleep(GRACE) => Err(signal),
         }
-    });
-    runtime.shutdown_background();
-    result
+    })
 }
 
 /// Runs work that hears signals itself.
@@ -142,8 +139,7 @@ pub(crate) fn block_on_keeping<T>(
     work: impl Future<Output = Result<T, Failure>>,
     on_signal: impl FnOnce(),
 ) -> Result<(T, Option<Exit>), Failure> {
-    let runtime = runtime()?;
-    let result = runtime.block_on(async {
+    block_on_alone(async {
         let mut signals = Signals::new()?;
         tokio::pin!(work);
         let signal = tokio::select! {
@@ -159,9 +155,7 @@ pub(crate) fn block_on_keeping<T>(
             },
             _ = signals.next() => Err(signal),
         }
-    });
-    runtime.shutdown_background();
-    result
+    })
 }
 
 /// What the first signal is answered with by a run that keeps what it has.
@@ -171,16 +165,13 @@ const KEEPING: &str = "stopping: nothing more is asked for, what was read is put
 pub(crate) fn block_on_reading<T>(
     work: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {
-    let runtime = runtime()?;
-    let result = runtime.block_on(async {
+    block_on_alone(async {
         let mut signals = Signals::new()?;
         tokio::select! {
             result = work => result,
             signal = signals.next() => Err(signal),
         }
-    });
-    runtime.shutdown_background();
-    result
+    })
 }
 
 fn runtime() -> Result<Runtime, Failure> {

@@ -377,7 +377,7 @@ fn load(path: &Path, source: &str, target: &str) -> Result<Loaded, Error> {
         loaded.next = loaded.next.max(line.seq.map_or(0, |seq| seq + 1));
         loaded.knowledge.apply(&line);
     }
-    loaded.knowledge.all_read();
+    loaded.knowledge.forget_refusals_of_the_caller();
     Ok(loaded)
 }
 

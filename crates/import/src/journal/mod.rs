@@ -301,7 +301,7 @@ impl Knowledge {
     }
 
     /// What a caller who may write nothing was refused says nothing of the objects: whoever comes next asks again.
-    fn forget_refusals_of_the_caller(&mut self) {
+    pub(crate) fn forget_refusals_of_the_caller(&mut self) {
         if !self.run.may_not_write() {
             return;
         }
@@ -310,11 +310,6 @@ impl Knowledge {
                 entry.refused.remove(&op);
             }
         }
-    }
-
-    /// Ends the reading of a journal.
-    pub(crate) fn all_read(&mut self) {
-        self.forget_refusals_of_the_caller();
     }
 
     /// Adds one line to what is known.
