@@ -452,6 +452,9 @@ fn an_encrypted_archive_is_a_base_for_whoever_has_its_key() {
     let vault = Vault::new();
     let [a, b] = &vault.recipients;
     std::fs::create_dir(vault.path("vault")).unwrap();
+    // What was written just before the base listed it would be read again.
+    let hour = std::time::Duration::from_secs(3600);
+    vault.room.primary.advance(hour);
     vault
         .export("vault/one.tar.zst.age", &["--encrypt-to", a])
         .success();
