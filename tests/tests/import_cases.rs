@@ -239,6 +239,31 @@ async fn a_home_that_appears_late_is_waited_for() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_is_new_and_not_known_everywhere_is_named_again() {
+    let stage = Stage::new(&Fill::small()).await;
+    stage
+        .target
+        .switch(|switches| switches.known_after_uses = 2);
+    let report = stage.apply(&stage.options()).await.unwrap();
+    assert_eq!(troubles(&report), Vec::<String>::new());
+    assert_eq!(stage.differences(), Vec::<String>::new());
+    let refused = |part: &str| {
+        let calls = stage.target.calls();
+        let of_part = calls.iter().filter(|call| call.path.contains(part));
+        of_part
+            .filter(|call| matches!(call.status, 400 | 404))
+            .count()
+    };
+    for part in [
+        "/permissions/",
+        "/secrets/acls/put",
+        "/clusters/change-owner",
+    ] {
+        assert!(refused(part) > 0, "{part}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_object_that_fails_stops_no_other_and_is_made_good_by_the_next_run() {
     let stage = Stage::new(&Fill::small()).await;
     let refused = |method: &str, path: &str, skip| Fault {

@@ -122,13 +122,15 @@ fn set_switches(switches: &mut Switches, body: &Value) -> Result<(), String> {
             "refuse_local_groups" => switches.refuse_local_groups = flag()?,
             "rewrite_sources" => switches.rewrite_sources = flag()?,
             "acls_disabled" => switches.acls_disabled = flag()?,
-            "scim_page" | "unstable_paging" | "home_after_seconds" | "home_after_reads" => {
+            "scim_page" | "unstable_paging" | "home_after_seconds" | "home_after_reads"
+            | "known_after_uses" => {
                 let number =
                     u32::try_from(number(body, key)?).map_err(|error| error.to_string())?;
                 match key.as_str() {
                     "scim_page" => switches.scim_page = number.max(1) as usize,
                     "unstable_paging" => switches.unstable_paging = number,
                     "home_after_seconds" => switches.home_after_seconds = i64::from(number),
+                    "known_after_uses" => switches.known_after_uses = number,
                     _ => switches.home_after_reads = number,
                 }
             }

@@ -101,6 +101,10 @@ pub struct Identities {
     parents: HashMap<i64, BTreeSet<i64>>,
     /// Listings that will still be disturbed; see `Switches::unstable_paging`.
     pub(crate) listings: u32,
+    /// How many requests to each part of the service do not know an identity; see `Switches::known_after_uses`.
+    unknown: HashMap<i64, u32>,
+    /// Requests that named an identity, by part of the service.
+    named: HashMap<(i64, &'static str), u32>,
 }
 
 impl Identities {
@@ -119,6 +123,13 @@ impl Identities {
     #[must_use]
     pub fn find(&self, kind: Kind, key: &str) -> Option<&Identity> {
         self.by_id.get(self.by_key.get(&(kind, fold(key)))?)
+    }
+
+    /// Whether a part of the service knows an identity by now. Asking counts as a request that names it.
+    pub(crate) fn is_known_to(&mut self, part: &'static str, id: i64) -> bool {
+        let named = self.named.entry((id, part)).or_default();
+        *named += 1;
+        self.unknown.get(&id).is_none_or(|uses| *named > *uses)
     }
 
     /// Adds or replaces an identity and keeps the indexes.
@@ -276,6 +287,8 @@ pub fn insert(world: &mut World, kind: Kind, fields: Map<String, Value>) -> i64 
         account: false,
         assigned: true,
     });
+    let uses = world.switches.known_after_uses;
+    world.identities.unknown.insert(id, uses);
     if kind == Kind::User {
         tree::create_home(world, id);
     }

@@ -413,7 +413,9 @@ fn put_acl(world: &mut World, request: &Request) -> Result<Reply, ApiError> {
         .into_iter()
         .find_map(|kind| world.identities.find(kind, principal));
     let spelled = known
-        .map(|identity| identity.key().to_owned())
+        .map(|identity| (identity.id, identity.key().to_owned()))
+        .filter(|(id, _)| world.identities.is_known_to("secrets", *id))
+        .map(|(_, spelled)| spelled)
         .ok_or_else(|| ApiError::not_found(format!("Principal {principal} does not exist")))?;
     set_acl(world, name, &spelled, permission);
     Ok(Reply::empty_object())

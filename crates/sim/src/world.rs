@@ -27,6 +27,9 @@ pub struct Switches {
     pub home_after_seconds: i64,
     /// ... and only after this many further requests that name the home.
     pub home_after_reads: u32,
+    /// A new user, group or service principal is unknown to permissions, secret scopes and cluster owners, each for
+    /// this many requests that name it.
+    pub known_after_uses: u32,
     /// `direct_download=true` also keeps the 10 MB limit.
     pub direct_download_limited: bool,
     /// `POST /Groups` is refused, as in workspaces of some federated accounts.
@@ -48,6 +51,7 @@ impl Default for Switches {
             scim_page: 100,
             home_after_seconds: 0,
             home_after_reads: 0,
+            known_after_uses: 0,
             direct_download_limited: true,
             refuse_local_groups: false,
             rewrite_sources: false,

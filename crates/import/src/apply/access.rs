@@ -4,15 +4,10 @@ use lifeboat_catalog::{Kind, acl};
 use lifeboat_databricks::{Body, Safety, segment};
 
 use super::readback::Written;
-use super::run::{Done, Fail, Run, Step};
+use super::run::{Done, Fail, Run, Step, does_not_know};
 use crate::journal::Op;
 use crate::plan::{Action, What};
 use crate::resolve::Access;
-
-/// Seconds in which the whole service gets to know a new user or group (fact sheet, section 12).
-const SETTLED: u32 = 60;
-/// Longest pause between two tries to grant him something, in seconds.
-const LONGEST_PAUSE: u32 = 8;
 
 /// Writes the access control of an object if the plan says so. `acl_id` is its id in the archive's ACL tables,
 /// `action.id` its id in the journal, `target` its id in the permissions API of the target.
@@ -60,17 +55,19 @@ pub(super) async fn put(
     // Of what is wanted, even if a part of it is refused: the next run does not ask for the same again.
     let wanted = access.digest();
     let mut left_out: Vec<String> = Vec::new();
-    let second = run.options.second;
-    let mut pause = second / 2;
     loop {
         let body = acl::put_body(&access.grants);
         let step = Step::new(Op::Access, kind.name, &action.id, &action.name)
             .writing(wanted.clone())
             .lacking(&left_out);
-        let call = run
-            .client
-            .send("PUT", &path, &[], Body::Json(&body), Safety::Idempotent);
-        let Err(fail) = run.write(&step, call, |_| None).await else {
+        let names = access.grants.iter().map(|grant| &*grant.principal.name);
+        let written = run.until_known(names, || {
+            let call = run
+                .client
+                .send("PUT", &path, &[], Body::Json(&body), Safety::Idempotent);
+            run.write(&step, call, |_| None)
+        });
+        let Err(fail) = written.await else {
             run.tell_written(Written::Access(
                 permissions.segment.to_owned(),
                 target.to_owned(),
@@ -85,18 +82,9 @@ pub(super) async fn put(
             return Ok(());
         }
         // The service names a grantee that it does not know: the others are granted.
-        let message = error.message();
-        let refused = matches!(error.status(), Some(400 | 404));
-        let is_unknown = |grant: &acl::Grant| refused && message.contains(&grant.principal.name);
-        let mut unknown = access.grants.iter().filter(|grant| is_unknown(grant));
-        if unknown.any(|grant| run.waiting.is_new(&grant.principal.name, second * SETTLED)) {
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(second * LONGEST_PAUSE);
-            continue;
-        }
         let before = access.grants.len();
         access.grants.retain(|grant| {
-            let unknown = is_unknown(grant) && grant.level != acl::OWNER;
+            let unknown = does_not_know(error, &grant.principal.name) && grant.level != acl::OWNER;
             if unknown {
                 left_out.push(grant.principal.name.clone());
                 done.notes

@@ -149,14 +149,19 @@ async fn own(run: &Run<'_>, action: &Action, id: &str, owner: &str) -> Result<()
     let body = json!({ "cluster_id": id, "owner_username": owner });
     let step =
         Step::new(Op::Own, "clusters", &action.id, &action.name).writing(owner_digest(owner));
-    let call = run.client.send(
-        "POST",
-        CHANGE_OWNER,
-        &[],
-        Body::Json(&body),
-        Safety::Idempotent,
-    );
-    run.write(&step, call, |_| None).await.map(|_| ())
+    let give = || {
+        let call = run.client.send(
+            "POST",
+            CHANGE_OWNER,
+            &[],
+            Body::Json(&body),
+            Safety::Idempotent,
+        );
+        run.write(&step, call, |_| None)
+    };
+    run.until_known(std::iter::once(owner), give)
+        .await
+        .map(|_| ())
 }
 
 fn is_as_wanted(run: &Run<'_>, kind: &Kind, id: &str, wanted: &Value) -> bool {

@@ -29,6 +29,11 @@ use crate::target::TargetState;
 
 pub(crate) use crate::calls::{Fail, Step, Stopped};
 
+/// Seconds in which the whole service gets to know a new user or group (fact sheet, section 12).
+const SETTLED: u32 = 60;
+/// First and longest pause between two calls that name him, in seconds.
+const PAUSES: (f64, f64) = (0.5, 8.0);
+
 /// Contents held in memory at one time, in MiB.
 pub(super) const BUDGET_MIB: u32 = 128;
 
@@ -254,6 +259,33 @@ impl<'a> Run<'a> {
         self.calls.write(step, call, target).await
     }
 
+    /// Makes a call that names people again while the service does not know one whom this run has just made.
+    pub async fn until_known<'n, C>(
+        &self,
+        names: impl Iterator<Item = &'n str> + Clone,
+        call: impl Fn() -> C,
+    ) -> Result<Value, Fail>
+    where
+        C: Future<Output = Result<Value, Fail>>,
+    {
+        let second = self.options.second;
+        let (mut pause, longest) = (second.mul_f64(PAUSES.0), second.mul_f64(PAUSES.1));
+        loop {
+            let outcome = call().await;
+            let is_new = |error: &lifeboat_databricks::Error| {
+                let mut unknown = names.clone().filter(|name| does_not_know(error, name));
+                unknown.any(|name| self.waiting.is_new(name, second * SETTLED))
+            };
+            match &outcome {
+                Err(fail) if fail.error().is_some_and(is_new) => {
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(longest);
+                }
+                _ => return outcome,
+            }
+        }
+    }
+
     /// The same for one call that writes several objects and names none of their ids.
     pub async fn write_all(
         &self,
@@ -332,6 +364,11 @@ impl<'a> Run<'a> {
             read_back: std::mem::take(&mut *lock(&self.read_back)),
         }
     }
+}
+
+/// Whether the service refused a call because it does not know somebody of this name: it names him.
+pub(super) fn does_not_know(error: &lifeboat_databricks::Error, name: &str) -> bool {
+    matches!(error.status(), Some(400 | 404)) && error.message().contains(name)
 }
 
 /// The phase in which objects of a kind are written, as people call it.

@@ -64,7 +64,8 @@ async fn scope(run: &Run<'_>, action: &Action) -> Result<Done, Fail> {
     );
     for (principal, permission) in &changes.put {
         let body = secret_scopes::acl_put(&name, principal, permission);
-        change(run, action, secret_scopes::ACL_PUT_PATH, &body).await?;
+        let put = || change(run, action, secret_scopes::ACL_PUT_PATH, &body);
+        run.until_known(std::iter::once(&**principal), put).await?;
     }
     for principal in &changes.delete {
         let body = json!({ "scope": name, "principal": principal });
@@ -73,7 +74,9 @@ async fn scope(run: &Run<'_>, action: &Action) -> Result<Done, Fail> {
                 if fail
                     .error()
                     .is_some_and(lifeboat_databricks::Error::is_not_found) => {}
-            other => other?,
+            other => {
+                other?;
+            }
         }
     }
     values(run, record, existing, &name).await?;
@@ -188,10 +191,10 @@ async fn create_scope(run: &Run<'_>, action: &Action, archived: &Value) -> Resul
     }
 }
 
-async fn change(run: &Run<'_>, action: &Action, path: &str, body: &Value) -> Result<(), Fail> {
+async fn change(run: &Run<'_>, action: &Action, path: &str, body: &Value) -> Result<Value, Fail> {
     let step = Step::new(Op::Access, "secret-scopes", &action.id, &action.name);
     let call = run
         .client
         .send("POST", path, &[], Body::Json(body), Safety::Idempotent);
-    run.write(&step, call, |_| None).await.map(|_| ())
+    run.write(&step, call, |_| None).await
 }

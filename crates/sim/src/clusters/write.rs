@@ -407,7 +407,8 @@ fn change_owner(world: &mut World, request: &Request) -> Result<Reply, ApiError>
     admin_only(request, "change the owner of")?;
     let body = request.json()?;
     let owner = need_str(&body, "owner_username")?;
-    if world.identities.caller_named(owner).is_none() {
+    let known = world.identities.caller_named(owner);
+    if !known.is_some_and(|known| world.identities.is_known_to("clusters", known.id)) {
         return Err(ApiError::invalid(format!("User {owner} does not exist")));
     }
     let cluster = target(world, request, need_str(&body, "cluster_id")?, "CAN_MANAGE")?;

@@ -130,7 +130,7 @@ fn write(world: &mut World, request: &Request, merge: bool) -> Result<Reply, Api
 
 /// The entries of a body. One level per principal: the strongest stays.
 fn parse(
-    world: &World,
+    world: &mut World,
     segment: &'static Segment,
     body: &Map<String, Value>,
 ) -> Result<Entries, ApiError> {
@@ -158,7 +158,7 @@ fn parse(
 }
 
 /// Exactly one principal key, naming somebody who exists, in the spelling of the identity.
-fn principal(world: &World, entry: &Value) -> Result<Principal, ApiError> {
+fn principal(world: &mut World, entry: &Value) -> Result<Principal, ApiError> {
     let text = |key: &str| {
         entry[key]
             .as_str()
@@ -179,9 +179,11 @@ fn principal(world: &World, entry: &Value) -> Result<Principal, ApiError> {
     let known = world
         .identities
         .of_principal(&principal)
-        .filter(|one| one.assigned);
+        .filter(|one| one.assigned)
+        .map(|one| (one.id, one.principal()));
     known
-        .map(crate::identities::Identity::principal)
+        .filter(|(id, _)| world.identities.is_known_to("permissions", *id))
+        .map(|(_, principal)| principal)
         .ok_or_else(|| match principal {
             Principal::User(name) => {
                 ApiError::not_found(format!("Principal: UserName({name}) does not exist"))
