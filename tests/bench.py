@@ -4,15 +4,19 @@
     cargo build --release --workspace
     tests/bench.py                      everything (about 40 minutes)
     tests/bench.py baseline memory      only these: baseline, rate, free, memory; incremental; import-baseline,
-                                        import-second, import-first
-    tests/bench.py import-first:2000,400     the last two also with fewer notebooks and jobs than 10,000 and 2,000
+                                        import-second, import-first; upload, one-object
+    tests/bench.py import-first:2000,400     import-first and import-second with other numbers of notebooks and jobs than
+                                             10,000 and 2,000, upload with other numbers of MiB than 1,024 and 5,120,
+                                             incremental and one-object with another number of notebooks than 100,000
 
-LIFEBOAT_BENCH_NOTEBOOKS=10000 makes `incremental` smaller; in full it takes about 40 minutes more.
+In full, `incremental` takes about 60 minutes. `upload` and `one-object` need Azurite, which tests/run.sh installs, and
+`upload` the example `measure-place`: cargo build --release -p lifeboat-storage --example measure-place.
 
 `crates/archive/examples/archive-bench.rs` measures the archive format alone. LIFEBOAT_PYTHON names a Python with
 `databricks-sdk` (tests/run.sh makes one in target/venv); without it the peer's rows are left out, and said so.
 """
 
+import contextlib
 import json
 import os
 import pathlib
@@ -32,6 +36,7 @@ TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 os.environ.setdefault("LIFEBOAT_BIN", str(TARGET / "release"))
 PEER = os.environ.get("LIFEBOAT_PYTHON", str(TARGET / "venv/bin/python"))
 
+import regions  # noqa: E402
 import servers  # noqa: E402
 
 rows = []
@@ -302,11 +307,10 @@ def import_first(folder, notebooks=10_000, jobs=2_000):
         row("  calls answered 429", f"{throttled} of {len(made)}", "-", f"{100 * throttled / len(made):.2f} %", "< 2 %")
 
 
-def incremental(folder):
+def incremental(folder, notebooks=100_000):
     """A night on 100,000 notebooks in 10,000 folders of which 0.5 % changed, 50 ms and the service's limits."""
     import base64
 
-    notebooks = int(os.environ.get("LIFEBOAT_BENCH_NOTEBOOKS", 100_000))
     fill = {"name": f"sized:{notebooks}", "folders": notebooks // 10, "files": 0, "dbfs_files": 0, "jobs": 10, "users": 50,
             "clusters": 3, "git_folders": 0, "scopes": 2, "groups": 10, "pools": 2, "policies": 2, "init_scripts": 1}
     with servers.simulator(folder, "9401") as (url, token):
@@ -356,9 +360,86 @@ def incremental(folder):
         row("  content ids of both", "equal" if len(ids) == 1 else "DIFFERENT", "-", "-", "equal")
 
 
+SDK_UPLOAD = """
+import sys
+from azure.storage.blob import BlobServiceClient
+service = BlobServiceClient(sys.argv[1], credential=sys.argv[2])
+with open(sys.argv[3], "rb") as file:
+    service.get_blob_client("bench", "sdk.tar.zst").upload_blob(file, overwrite=True, max_concurrency=4)
+"""
+
+
+def measured(*arguments, env):
+    """Runs the example `measure-place`; returns its seconds and its peak memory in MiB."""
+    done = subprocess.run([TARGET / "release/examples/measure-place", *map(str, arguments)], env=env, capture_output=True, text=True, check=True)
+    seconds, memory = re.search(r"in ([\d.]+) s, .* peak memory (\d+) kB", done.stdout).groups()
+    return float(seconds), int(memory) / 1024
+
+
+@contextlib.contextmanager
+def stored(folder):
+    """Azurite with a container, behind a proxy that counts; yields its own url, the proxy, and the environment for each."""
+    python = os.environ.setdefault("LIFEBOAT_STORAGE_PYTHON", str(TARGET / "venv-storage/bin/python"))
+    os.environ.setdefault("LIFEBOAT_AZURITE_PROGRAM", str(TARGET / "azurite/node_modules/.bin/azurite-blob"))
+    with servers.azurite(folder) as url, regions.account(url) as (primary, secondary):
+        create = "import sys; from azure.storage.blob import BlobServiceClient as B; B(sys.argv[1], credential=sys.argv[2]).create_container('bench')"
+        account = f"{url}/{servers.AZURITE_ACCOUNT}"
+        subprocess.run([python, "-c", create, account, servers.AZURITE_KEY], check=True)
+        counted = regions.settings(primary, secondary)
+        yield account, primary, {**counted, "AZURE_STORAGE_ENDPOINT": account}, counted
+
+
+def upload(folder, speed=1024, large=5120):
+    """Streaming into Azurite beside a local file that the official client uploads; memory of a large archive."""
+    with stored(folder) as (account, _, direct, _):
+        env = {**os.environ, **direct}
+        local = folder / "local.tar.zst"
+        written, _ = measured("put", local, speed, env=env)
+        began = time.monotonic()
+        subprocess.run([os.environ["LIFEBOAT_STORAGE_PYTHON"], "-c", SDK_UPLOAD, account, servers.AZURITE_KEY, local], check=True)
+        sdk = time.monotonic() - began
+        local.unlink()
+        seconds, peak = measured("put", "az://bench/streamed.tar.zst", speed, env=env)
+        both = written + sdk
+        row(f"upload of {speed} MiB to Azurite", f"{seconds:.1f} s, {speed / seconds:.0f} MiB/s, {peak:.0f} MiB", f"local file {written:.1f} s, then the Python SDK {sdk:.1f} s", f"{both / seconds:.2f}", ">= 0.8")
+        seconds, peak = measured("put", "az://bench/large.tar.zst", large, env=env)
+        row(f"memory of an upload of {large} MiB", f"{peak:.0f} MiB", f"{seconds:.1f} s, {large / seconds:.0f} MiB/s", "-", "<= 150 MiB")
+        must = lambda *command: subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        key = folder / "key"
+        must("age-keygen", "-o", str(key))
+        seconds, peak = measured("put", "az://bench/encrypted.tar.zst.age", speed, must("age-keygen", "-y", str(key)).strip(), env=env)
+        row(f"the same encrypted, {speed} MiB", f"{peak:.0f} MiB", f"{seconds:.1f} s, {speed / seconds:.0f} MiB/s", "-", "<= 150 MiB")
+
+
+def one_object(folder, notebooks=100_000):
+    """One notebook out of an archive of 100,000 objects in Azurite, plain and encrypted."""
+    with stored(folder) as (_, proxy, _, counted), servers.simulator(folder, "9601") as (url, token):
+        os.environ.update(counted)
+        control(url, "fill", name=f"sized:{notebooks}")
+        paths = [o["path"] for o in listed_tree(getter(url, token)) if o["object_type"] == "NOTEBOOK"]
+        key = folder / "key"
+        subprocess.run(["age-keygen", "-o", key], check=True, capture_output=True)
+        public = subprocess.run(["age-keygen", "-y", key], check=True, capture_output=True, text=True).stdout.strip()
+        for what, name, protect, open_with, most in (
+            ("plain", "x.tar.zst", (), (), 4),
+            ("encrypted", "y.tar.zst.age", ("--encrypt-to", public), ("--identity", key), 6),
+        ):
+            archive = f"az://bench/{name}"
+            seconds, _, peak, _ = run(servers.BINARIES / "lifeboat-export", "run", "--to", archive, "--limits", "off", *protect, url=url, token=token)
+            costs = []
+            for path in paths[:: max(1, len(paths) // 20)]:
+                before = len(proxy.made), proxy.bytes
+                servers.lifeboat("inspect", "cat", archive, path, *open_with, url="", token="")
+                made = proxy.made[before[0] :]
+                costs.append((made.count("GET"), made.count("HEAD"), proxy.bytes - before[1]))
+            ranges, lengths, size = map(max, zip(*costs))
+            row(f"one of {len(paths):,} notebooks in Azurite, {what}, the most of {len(costs)}", f"{ranges} ranges, {size / 2**20:.2f} MiB", f"{lengths} length requests", "-", f"<= {most} ranges, 4 MiB")
+
+
 ALL = {
     "baseline": baseline, "rate": rate, "free": free, "memory": memory, "incremental": incremental,
     "import-baseline": import_baseline, "import-second": import_second, "import-first": import_first,
+    "upload": upload, "one-object": one_object,
 }
 for asked in sys.argv[1:] or ALL:
     name, _, sizes = asked.partition(":")

@@ -29,13 +29,17 @@ class Region(http.server.ThreadingHTTPServer):
         self.upstream, self.read_only = urllib.parse.urlsplit(upstream).netloc, read_only
         self.last_sync, self.held = None, None
         self.url = f"http://127.0.0.1:{self.server_port}"
-        self.lock, self.requests, self.bytes = threading.Lock(), 0, 0
+        self.lock, self.made, self.bytes = threading.Lock(), [], 0
         self.refused = []
         threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
 
-    def count(self, requests, size):
+    @property
+    def requests(self):
+        return len(self.made)
+
+    def count(self, size, *verbs):
         with self.lock:
-            self.requests += requests
+            self.made += verbs
             self.bytes += size
 
     def stop(self):
@@ -61,7 +65,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def forward(self):
         region = self.server
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        region.count(1, len(body))
+        region.count(len(body), self.command)
         if region.read_only and self.command not in ("GET", "HEAD"):
             region.refused.append(f"{self.command} {urllib.parse.urlsplit(self.path).path}")
             return self.answer(403, {"x-ms-error-code": "InsufficientAccountPermissions"}, b"")
@@ -77,7 +81,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             upstream.close()
 
     def answer(self, status, headers, content):
-        self.server.count(0, len(content))
+        self.server.count(len(content))
         self.send_response_only(status)
         for name, value in headers.items():
             if name.lower() not in HOP | {"content-length"}:

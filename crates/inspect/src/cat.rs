@@ -64,6 +64,9 @@ fn table(archive: &Archive, name: &str, out: &mut dyn Write) -> Result<Option<Sh
         return Ok(None);
     }
     for table in [name.to_owned(), format!("data/{name}")] {
+        if archive.table_parts(&table).next().is_none() {
+            continue;
+        }
         let mut size = 0;
         for line in archive.lines(&table)? {
             let mut line = line?;
@@ -75,15 +78,22 @@ fn table(archive: &Archive, name: &str, out: &mut dyn Write) -> Result<Option<Sh
                     source,
                 })?;
         }
-        if size > 0 || name == LEDGER {
-            return Ok(Some(Shown { member: None, size }));
-        }
+        return Ok(Some(Shown { member: None, size }));
     }
-    Ok(None)
+    // Without gaps there is no such table.
+    let nothing = Shown {
+        member: None,
+        size: 0,
+    };
+    Ok((name == LEDGER).then_some(nothing))
 }
 
 fn object(archive: &Archive, what: &str, out: &mut dyn Write) -> Result<Shown, Error> {
-    match Selector::parse(what, &known_kinds(archive)?)? {
+    let selector = match Selector::of_path(what)? {
+        Some(path) => path,
+        None => Selector::parse(what, &known_kinds(archive)?)?,
+    };
+    match selector {
         Selector::Workspace(pattern) => content(
             archive,
             &at_path(archive, what, &pattern, &entries::WORKSPACE_TREE)?,

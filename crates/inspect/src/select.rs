@@ -38,13 +38,23 @@ pub(crate) enum Selector {
 }
 
 impl Selector {
+    /// Understands `text` when its beginning alone says what it is, so that nothing has to be read for it.
+    pub(crate) fn of_path(text: &str) -> Result<Option<Self>, Error> {
+        Ok(if text.starts_with('/') {
+            Some(Self::Workspace(PathPattern::new(text)?))
+        } else if text.starts_with("dbfs:") {
+            Some(Self::Dbfs(PathPattern::new(text)?))
+        } else if text.starts_with("data/") {
+            Some(Self::Member(text.trim_end_matches('/').to_owned()))
+        } else {
+            None
+        })
+    }
+
     /// Understands `text`, given the kinds that the archive holds.
     pub(crate) fn parse(text: &str, kinds: &BTreeSet<String>) -> Result<Self, Error> {
-        if text.starts_with('/') {
-            return Ok(Self::Workspace(PathPattern::new(text)?));
-        }
-        if text.starts_with("dbfs:") {
-            return Ok(Self::Dbfs(PathPattern::new(text)?));
+        if let Some(path) = Self::of_path(text)? {
+            return Ok(path);
         }
         let text = text.trim_end_matches('/');
         match text.split_once('/') {

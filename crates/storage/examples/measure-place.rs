@@ -1,4 +1,4 @@
-//! Measures a place: `measure put <place> <MiB> [recipient]` streams so much into it, `measure get <place> [identity file]` reads all
+//! Measures a place: `measure-place put <place> <MiB> [recipient]` streams so much into it, `measure-place get <place> [identity file]` reads all
 //! of it in pieces of 1 MiB; the last argument is for an encrypted archive. Credentials as in spec/storage.md. Prints seconds,
 //! speed and the largest memory of the process.
 #![expect(clippy::print_stdout, reason = "a measurement prints its figures")]
@@ -17,7 +17,11 @@ const PIECE: usize = 1 << 20;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let place = Place::parse(arguments.get(1).ok_or("measure put|get <place> [MiB]")?)?;
+    let place = Place::parse(
+        arguments
+            .get(1)
+            .ok_or("measure-place put|get <place> [MiB]")?,
+    )?;
     let began = Instant::now();
     let bytes = match arguments[0].as_str() {
         "put" => {

@@ -1,4 +1,4 @@
-//! Measures one export: `measure <fill or http://127.0.0.1:port of a simulator> <latency in ms> <limits on|off>`.
+//! Measures one export: `measure-export <fill or http://127.0.0.1:port of a simulator> <latency in ms> <limits on|off>`.
 #![expect(clippy::print_stdout, reason = "a measurement prints its figures")]
 
 use std::error::Error;
