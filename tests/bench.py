@@ -426,14 +426,17 @@ def one_object(folder, notebooks=100_000):
         ):
             archive = f"az://bench/{name}"
             seconds, _, peak, _ = run(servers.BINARIES / "lifeboat-export", "run", "--to", archive, "--limits", "off", *protect, url=url, token=token)
-            costs = []
-            for path in paths[:: max(1, len(paths) // 20)]:
-                before = len(proxy.made), proxy.bytes
-                servers.lifeboat("inspect", "cat", archive, path, *open_with, url="", token="")
-                made = proxy.made[before[0] :]
-                costs.append((made.count("GET"), made.count("HEAD"), proxy.bytes - before[1]))
-            ranges, lengths, size = map(max, zip(*costs))
-            row(f"one of {len(paths):,} notebooks in Azurite, {what}, the most of {len(costs)}", f"{ranges} ranges, {size / 2**20:.2f} MiB", f"{lengths} length requests", "-", f"<= {most} ranges, 4 MiB")
+            listed = servers.lifeboat("inspect", "ls", archive, "data", *open_with, url="", token="").splitlines()
+            members = [member for member in listed if member.startswith("data/workspace/content/")]
+            for by, names, wanted in (("member", members, f"<= {most} ranges, 4 MiB"), ("path", paths, "-")):
+                costs = []
+                for name in names[:: max(1, len(names) // 20)]:
+                    before = len(proxy.made), proxy.bytes
+                    subprocess.run([servers.BINARIES / "lifeboat-inspect", "cat", archive, name, *open_with], check=True, stdout=subprocess.DEVNULL)
+                    made = proxy.made[before[0] :]
+                    costs.append((made.count("GET"), made.count("HEAD"), proxy.bytes - before[1]))
+                ranges, lengths, size = map(max, zip(*costs))
+                row(f"one of {len(members):,} contents in Azurite, {what}, by {by}, the most of {len(costs)}", f"{ranges} ranges, {size / 2**20:.2f} MiB", f"{lengths} length requests", "-", wanted)
 
 
 ALL = {

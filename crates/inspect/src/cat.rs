@@ -28,6 +28,12 @@ pub struct Shown {
 /// [`Error::NotFound`], [`Error::NotCaptured`] (the ledger names it), [`Error::Ambiguous`], [`Error::NoContent`] (a folder, or a type that is not captured),
 /// [`Error::Output`] when `out` fails; otherwise when the archive cannot be read.
 pub fn cat(archive: &Archive, what: &str, out: &mut dyn Write) -> Result<Shown, Error> {
+    // A member is found on the page that names it; whether it is a table would take further reads.
+    if what.starts_with("data/")
+        && let Some(member) = archive.find(what)?
+    {
+        return copy(archive, &member, what, out);
+    }
     if let Some(shown) = table(archive, what.trim_end_matches('/'), out)? {
         return Ok(shown);
     }
@@ -64,9 +70,6 @@ fn table(archive: &Archive, name: &str, out: &mut dyn Write) -> Result<Option<Sh
         return Ok(None);
     }
     for table in [name.to_owned(), format!("data/{name}")] {
-        if archive.table_parts(&table).next().is_none() {
-            continue;
-        }
         let mut size = 0;
         for line in archive.lines(&table)? {
             let mut line = line?;
@@ -78,14 +81,11 @@ fn table(archive: &Archive, name: &str, out: &mut dyn Write) -> Result<Option<Sh
                     source,
                 })?;
         }
-        return Ok(Some(Shown { member: None, size }));
+        if size > 0 || name == LEDGER {
+            return Ok(Some(Shown { member: None, size }));
+        }
     }
-    // Without gaps there is no such table.
-    let nothing = Shown {
-        member: None,
-        size: 0,
-    };
-    Ok((name == LEDGER).then_some(nothing))
+    Ok(None)
 }
 
 fn object(archive: &Archive, what: &str, out: &mut dyn Write) -> Result<Shown, Error> {
