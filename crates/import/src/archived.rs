@@ -4,14 +4,15 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use lifeboat_archive::{Archive, Fate, Inventory, LedgerLine, Listing, ReadError, Scope};
-use lifeboat_catalog::records::{self, AclLine, ContentRef, DbfsLine, ObjectRecord, WorkspaceLine};
-use lifeboat_catalog::{Layout, kinds, places};
+use lifeboat_catalog::records::{self, ContentRef, DbfsLine, ObjectRecord};
+use lifeboat_catalog::{Layout, kinds};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::error::{Error, Rule};
 use crate::events::{Event, Observer};
 use crate::failback::Gone;
+use crate::held::{Reply, TreeLine};
 use crate::map::Translation;
 use crate::target::{Content, TargetState, normal_digest};
 
@@ -27,13 +28,13 @@ pub struct ArchiveState {
     /// Objects by kind, in the order of the archive.
     pub objects: BTreeMap<String, Vec<ObjectRecord>>,
     /// The workspace tree, by path.
-    pub tree: Vec<WorkspaceLine>,
+    pub tree: Vec<TreeLine>,
     /// DBFS, by path.
     pub dbfs: Vec<DbfsLine>,
     /// Ids of the secrets whose values the archive holds; the values themselves are read when they are written.
     pub secret_values: BTreeSet<String>,
     /// Access control by kind and id: the service's replies.
-    pub acls: BTreeMap<String, HashMap<String, Value>>,
+    pub acls: BTreeMap<String, HashMap<String, Reply>>,
     /// Digests of Jupyter notebooks by path, in the form in which they are compared; only those that were needed.
     pub normal: BTreeMap<String, String>,
     /// The same of notebooks' sources ([`lifeboat_catalog::tree::normal_source`]); only of those that the target does not
@@ -99,8 +100,7 @@ impl ArchiveState {
         place: impl Fn(&str) -> String,
     ) -> Result<(), Error> {
         for line in &self.tree {
-            let language = places::text(&line.facts, "language");
-            let (Some(content), Some(language)) = (&line.content, language) else {
+            let (Some(content), Some(language)) = (&line.content, &line.language) else {
                 continue;
             };
             let key = ("notebooks".to_owned(), place(&line.path));
@@ -110,7 +110,7 @@ impl ArchiveState {
             if another && content.format == "SOURCE" && !self.sources.contains_key(&line.path) {
                 let bytes = read_member(archive, &content.path)?;
                 self.sources
-                    .insert(line.path.clone(), normal_digest(&language, &bytes));
+                    .insert(line.path.clone(), normal_digest(language, &bytes));
             }
         }
         Ok(())
@@ -142,8 +142,8 @@ impl ArchiveState {
 
     /// The access control of an object, as the service replied; `None` when the archive does not have it.
     #[must_use]
-    pub fn acl(&self, kind: &str, id: &str) -> Option<&Value> {
-        self.acls.get(kind)?.get(id)
+    pub fn acl(&self, kind: &str, id: &str) -> Option<Value> {
+        self.acls.get(kind)?.get(id).map(Reply::value)
     }
 }
 
@@ -151,6 +151,13 @@ impl ArchiveState {
 #[derive(Debug, serde::Deserialize)]
 struct SecretValueId {
     id: String,
+}
+
+/// A line of access control, as far as it is looked at: [`records::AclLine`].
+#[derive(Debug, serde::Deserialize)]
+struct AclRow {
+    id: String,
+    body: Reply,
 }
 
 /// What `run.json` says of who made the archive.
@@ -258,9 +265,7 @@ pub fn load(archive: &Archive, allow_incomplete: bool) -> Result<ArchiveState, E
     }
     load_objects(archive, &mut state)?;
     state.tree = lines(archive, records::WORKSPACE_TABLE)?;
-    state
-        .tree
-        .sort_by(|a: &WorkspaceLine, b| a.path.cmp(&b.path));
+    state.tree.sort_by(|a: &TreeLine, b| a.path.cmp(&b.path));
     state.dbfs = lines(archive, records::DBFS_TABLE)?;
     load_acls(archive, &mut state)?;
     let values: Vec<SecretValueId> = lines(archive, records::SECRET_VALUES_TABLE)?;
@@ -373,7 +378,7 @@ fn load_objects(archive: &Archive, state: &mut ArchiveState) -> Result<(), Error
 
 fn load_acls(archive: &Archive, state: &mut ArchiveState) -> Result<(), Error> {
     for kind in kinds().iter().filter(|kind| kind.permissions.is_some()) {
-        let table: Vec<AclLine> = lines(archive, &records::acl_table(kind.name))?;
+        let table: Vec<AclRow> = lines(archive, &records::acl_table(kind.name))?;
         if !table.is_empty() {
             let by_id = table.into_iter().map(|line| (line.id, line.body)).collect();
             state.acls.insert(kind.name.to_owned(), by_id);

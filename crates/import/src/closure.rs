@@ -5,8 +5,9 @@ mod run_lines;
 
 use std::collections::{BTreeMap, VecDeque};
 
+use crate::held::TreeLine;
 use lifeboat_catalog::acl::{self, Principal};
-use lifeboat_catalog::records::{ObjectRecord, WorkspaceLine};
+use lifeboat_catalog::records::ObjectRecord;
 use lifeboat_catalog::{Form, Found, Kind, Target, paths, places, tree};
 
 use crate::archived::ArchiveState;
@@ -14,7 +15,7 @@ use crate::error::Error;
 use crate::plan::directory_parents;
 
 /// Gives the content of a notebook of the archive.
-pub(crate) type Content<'c> = &'c dyn Fn(&WorkspaceLine) -> Result<Vec<u8>, Error>;
+pub(crate) type Content<'c> = &'c dyn Fn(&TreeLine) -> Result<Vec<u8>, Error>;
 
 /// Objects by kind and id (objects of the tree and of DBFS: by path), each with the reason why it is among them.
 #[derive(Debug, Clone, Default)]
@@ -194,7 +195,7 @@ impl<'w> Walk<'w> {
         !below.is_empty()
     }
 
-    fn line(&self, path: &str) -> Option<&'w WorkspaceLine> {
+    fn line(&self, path: &str) -> Option<&'w TreeLine> {
         let lines = &self.archive.tree;
         let at = lines.binary_search_by(|line| line.path.as_str().cmp(path));
         at.ok().map(|at| &lines[at])
@@ -288,7 +289,7 @@ impl<'w> Walk<'w> {
         let Some(archived) = self.archive.acl(kind.name, id) else {
             return;
         };
-        for grant in acl::grants(archived) {
+        for grant in acl::grants(&archived) {
             let Principal { kind, name } = grant.principal;
             self.named(kind, &name, why);
         }

@@ -103,7 +103,7 @@ async fn start(
     let mut state = archived::load(archive, options.allow_incomplete)?;
     filter.check(&state)?;
     if !options.closure.is_empty() {
-        let text = |line: &lifeboat_catalog::records::WorkspaceLine| match &line.content {
+        let text = |line: &crate::held::TreeLine| match &line.content {
             Some(content) => archived::read_member(archive, &content.path),
             None => Ok(Vec::new()),
         };

@@ -19,6 +19,7 @@ mod events;
 mod failback;
 mod filter;
 mod guards;
+mod held;
 pub mod journal;
 mod map;
 mod options;

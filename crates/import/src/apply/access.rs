@@ -30,7 +30,7 @@ pub(super) async fn apply(
         return Ok(());
     };
     run.grantees_of(kind.name, acl_id).await;
-    let access = run.resolver().access(kind, archived, &run.caller);
+    let access = run.resolver().access(kind, &archived, &run.caller);
     done.notes.extend(access.notes.iter().cloned());
     put(run, kind, action, target, access, done).await
 }

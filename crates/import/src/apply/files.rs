@@ -3,10 +3,11 @@
 //! Files go as RAW: any other format turns a file with a notebook header into a notebook and strips its extension
 //! (fact sheet, section 4.4).
 
+use crate::held::TreeLine;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use lifeboat_catalog::records::{ContentRef, WorkspaceLine};
+use lifeboat_catalog::records::ContentRef;
 use lifeboat_catalog::{places, tree};
 use lifeboat_databricks::{Body, Safety, segment};
 use serde_json::{Map, Value, json};
@@ -35,7 +36,7 @@ pub(super) async fn hold<'r>(run: &'r Run<'_>, size: u64) -> Result<SemaphorePer
 pub(super) async fn write(
     run: &Run<'_>,
     action: &Action,
-    line: &WorkspaceLine,
+    line: &TreeLine,
     path: &str,
 ) -> Result<Done, Fail> {
     let content = line
@@ -90,7 +91,7 @@ pub(super) async fn write(
 struct Import<'r, 'a> {
     run: &'r Run<'a>,
     action: &'r Action,
-    line: &'r WorkspaceLine,
+    line: &'r TreeLine,
     content: &'r ContentRef,
     path: &'r str,
     bytes: Bytes,
@@ -133,7 +134,7 @@ impl Import<'_, '_> {
 
     /// Whether it is a notebook's source without the header that the service wants.
     fn gets_header(&self) -> bool {
-        let language = places::text(&self.line.facts, "language");
+        let language = self.line.language.clone();
         let language = language.filter(|_| self.format() == "SOURCE");
         language
             .is_some_and(|language| tree::without_source_header(&language, &self.bytes).is_none())
@@ -155,8 +156,11 @@ impl Import<'_, '_> {
 
     /// The import call: JSON while the service takes it, multipart beyond.
     async fn call(&self, overwrite: bool) -> Result<Option<String>, Fail> {
-        let language =
-            places::text(&self.line.facts, "language").filter(|_| self.format() == "SOURCE");
+        let language = self
+            .line
+            .language
+            .clone()
+            .filter(|_| self.format() == "SOURCE");
         let step = self.step(overwrite);
         let known = self.action.target.clone().filter(|_| overwrite);
         let id = |reply: &Value| places::text(reply, "object_id").or(known);
@@ -206,7 +210,7 @@ impl Import<'_, '_> {
             path: self.path.to_owned(),
             format: self.content.format.clone(),
             size: self.content.size,
-            language: places::text(&self.line.facts, "language"),
+            language: self.line.language.clone(),
         };
         let found = self
             .run

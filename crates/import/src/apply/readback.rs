@@ -16,6 +16,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use super::run::Run;
 use super::tree::GET_STATUS;
 use crate::engine::reader;
+use crate::held::Reply;
 use crate::target::{
     Content, DbfsInfo, Listed, TargetState, TreeInfo, Wanted, dbfs_digest, dbfs_info, read_content,
     tree_info,
@@ -50,7 +51,7 @@ pub(crate) struct ReadBack {
     /// By kind and path in the target, with the time of change before it was read.
     pub contents: HashMap<(String, String), (Content, Option<i64>)>,
     /// Replies by segment and id in the target.
-    pub acls: BTreeMap<(String, String), Value>,
+    pub acls: BTreeMap<(String, String), Reply>,
     /// Directories that were made, or whose access control was.
     pub directories: BTreeMap<String, TreeInfo>,
     /// What stands in each directory that was listed.
@@ -73,7 +74,7 @@ impl ReadBack {
     fn take(&mut self, one: Read) {
         match one {
             Read::Access(segment, id, body) => {
-                self.acls.insert((segment, id), body);
+                self.acls.insert((segment, id), body.into());
             }
             Read::Directory(path, info) => {
                 self.directories.insert(path, info);

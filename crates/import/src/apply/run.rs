@@ -226,7 +226,7 @@ impl<'a> Run<'a> {
     /// Waits for those whom the access control of an object names; `id` as the archive's tables know it.
     pub async fn grantees_of(&self, kind: &str, id: &str) {
         if let Some(archived) = self.state.acl(kind, id) {
-            let positions = self.waiting.granted(archived);
+            let positions = self.waiting.granted(&archived);
             self.waiting.for_all(&positions).await;
         }
     }

@@ -7,10 +7,10 @@ use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
+use crate::held::TreeLine;
 use futures_util::StreamExt as _;
 use futures_util::stream::{self, FuturesUnordered};
-use lifeboat_catalog::records::WorkspaceLine;
-use lifeboat_catalog::{Kind, places, tree};
+use lifeboat_catalog::{Kind, tree};
 use lifeboat_databricks::{Body, Safety};
 use serde_json::json;
 use tokio::sync::mpsc::{self, UnboundedSender};
@@ -31,7 +31,7 @@ pub(super) const GET_STATUS: &str = "/api/2.0/workspace/get-status";
 struct Item<'p> {
     index: usize,
     action: &'p Action,
-    line: Option<&'p WorkspaceLine>,
+    line: Option<&'p TreeLine>,
 }
 
 /// What hangs below each directory of the plan (by path in the target; the empty path stands for what needs none).
@@ -74,7 +74,7 @@ pub(super) async fn apply(run: &Run<'_>, plan: &Plan) {
 }
 
 fn plant<'p>(run: &Run<'p>, plan: &'p Plan) -> Forest<'p> {
-    let lines: HashMap<&str, &'p WorkspaceLine> = run
+    let lines: HashMap<&str, &'p TreeLine> = run
         .state
         .tree
         .iter()
@@ -542,7 +542,7 @@ async fn settle<'p>(
             && let Some(line) = item.line
             && let Some(content) = &line.content
         {
-            let language = places::text(&line.facts, "language");
+            let language = line.language.clone();
             let wanted = Wanted::new(&item.action.kind, path.clone(), content, language);
             run.tell_written(Written::Content(wanted, info.modified_at));
         }

@@ -1,7 +1,7 @@
 //! How one object of the archive compares with the target.
 
 use lifeboat_catalog::records::SECRET_VALUES;
-use lifeboat_catalog::{Kind, acl, places, tree};
+use lifeboat_catalog::{Kind, acl, tree};
 use serde_json::Value;
 
 use crate::archived::ArchiveState;
@@ -81,7 +81,7 @@ pub(super) fn expected_access(
     Some(
         prepared
             .resolver
-            .access(kind, archived, &target.caller_principal()),
+            .access(kind, &archived, &target.caller_principal()),
     )
 }
 
@@ -197,7 +197,7 @@ impl Judge<'_> {
                 Verdict::Unknown
             }
         };
-        if places::text(&line.facts, "language") != info.language {
+        if line.language != info.language {
             judged.verdict = Verdict::Different;
             judged.places.push("language".to_owned());
         }
@@ -392,7 +392,7 @@ impl Judge<'_> {
         };
         match self.target.acls.get(&(permissions.segment.to_owned(), id)) {
             Some(read)
-                if acl::same(&acl::grants(read), &expected.grants)
+                if acl::same(&acl::grants(&read.value()), &expected.grants)
                     && (!self.alone || expected.notes.is_empty()) => {}
             Some(_) => decide(judged, false, plan::ACCESS_CONTROL),
             // An import beside it names that as a gap.

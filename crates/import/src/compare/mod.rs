@@ -324,7 +324,7 @@ fn contents_to_read(
         if content.format == "JUPYTER" {
             jupyter.insert(line.path.clone());
         }
-        let language = lifeboat_catalog::places::text(&line.facts, "language");
+        let language = line.language.clone();
         contents.push(Wanted::new(kind, path, content, language));
     }
     for line in &state.dbfs {

@@ -5,8 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use crate::held::TreeLine;
 use lifeboat_archive::Archive;
-use lifeboat_catalog::records::WorkspaceLine;
 use lifeboat_catalog::{Target, scim, tree};
 
 use super::parse::MapFile;
@@ -230,13 +230,12 @@ impl Touched {
     }
 
     fn tree(&mut self, before: &ArchiveState, now: &ArchiveState) {
-        fn origin<'s>(state: &'s ArchiveState, line: &'s WorkspaceLine) -> &'s str {
+        fn origin<'s>(state: &'s ArchiveState, line: &'s TreeLine) -> &'s str {
             let origins = &state.translation.origins;
             origins.get(&line.path).unwrap_or(&line.path)
         }
-        let own = |state: &ArchiveState, line: &WorkspaceLine| {
-            !state.translation.folders.contains(&line.path)
-        };
+        let own =
+            |state: &ArchiveState, line: &TreeLine| !state.translation.folders.contains(&line.path);
         let stood: HashMap<&str, &str> = before
             .tree
             .iter()

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use lifeboat_catalog::records::WorkspaceLine;
+use crate::held::TreeLine;
 use lifeboat_catalog::tree;
 use serde_json::json;
 
@@ -26,12 +26,15 @@ pub(super) fn add_missing(state: &mut ArchiveState) {
     for path in &missing {
         // No id of the service: those are numbers.
         let object_id = format!("folder:{path}");
-        grants.insert(object_id.clone(), json!({ "access_control_list": [] }));
-        state.tree.push(WorkspaceLine {
+        grants.insert(
+            object_id.clone(),
+            json!({ "access_control_list": [] }).into(),
+        );
+        state.tree.push(TreeLine {
             path: path.clone(),
             object_id,
             object_type: "DIRECTORY".to_owned(),
-            facts: json!({}),
+            language: None,
             content: None,
         });
     }

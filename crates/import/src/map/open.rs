@@ -3,8 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
+use crate::held::TreeLine;
 use lifeboat_catalog::acl::{self, Principal};
-use lifeboat_catalog::records::WorkspaceLine;
 use lifeboat_catalog::{Target, tree};
 use lifeboat_databricks::{Client, segment};
 use serde_json::Value;
@@ -134,7 +134,7 @@ pub(crate) async fn check_orphans(
 }
 
 /// What the map moves into one folder of the target.
-type Moved<'a> = BTreeMap<String, Vec<(&'a str, &'a WorkspaceLine)>>;
+type Moved<'a> = BTreeMap<String, Vec<(&'a str, &'a TreeLine)>>;
 
 /// Warns of everything that the path prefixes of a map put where somebody could read it who could not at the source.
 ///
@@ -216,7 +216,7 @@ fn granted_above(state: &ArchiveState, folder: &str, target: &TargetState) -> Ve
         .filter(|path| !target.tree.contains_key(*path) && !tree::has_fixed_acl(path))
         .filter_map(|path| state.tree.iter().find(|line| line.path == path))
         .filter_map(|line| state.acl("directories", &line.object_id))
-        .flat_map(acl::principals)
+        .flat_map(|reply| acl::principals(&reply))
         .collect()
 }
 
@@ -224,7 +224,7 @@ fn granted_above(state: &ArchiveState, folder: &str, target: &TargetState) -> Ve
 fn opened(
     state: &ArchiveState,
     folder: &str,
-    moved: &[(&str, &WorkspaceLine)],
+    moved: &[(&str, &TreeLine)],
     readers: &[Principal],
 ) -> Option<String> {
     let mut new: BTreeSet<&Principal> = BTreeSet::new();
@@ -256,7 +256,7 @@ fn opened(
 }
 
 /// Who had rights on an object at the source, direct and inherited ones, in the words of the target.
-fn readers_before(state: &ArchiveState, old: &str, line: &WorkspaceLine) -> Vec<Principal> {
+fn readers_before(state: &ArchiveState, old: &str, line: &TreeLine) -> Vec<Principal> {
     let kind = tree::kind_of(&line.object_type);
     // Git folders have ids of their own.
     let id = match kind.name {
@@ -270,8 +270,9 @@ fn readers_before(state: &ArchiveState, old: &str, line: &WorkspaceLine) -> Vec<
             .map_or(line.object_id.as_str(), |record| record.id.as_str()),
         _ => line.object_id.as_str(),
     };
-    let mut before: Vec<Principal> = state
-        .acl(kind.name, id)
+    let reply = state.acl(kind.name, id);
+    let mut before: Vec<Principal> = reply
+        .as_ref()
         .and_then(|reply| reply.get("access_control_list")?.as_array())
         .into_iter()
         .flatten()
@@ -305,12 +306,12 @@ mod tests {
             .collect();
         let reply = json!({ "access_control_list": entries });
         let acls = state.acls.entry("directories".to_owned()).or_default();
-        acls.insert(format!("id:{path}"), reply);
-        state.tree.push(WorkspaceLine {
+        acls.insert(format!("id:{path}"), reply.into());
+        state.tree.push(TreeLine {
             path: path.to_owned(),
             object_id: format!("id:{path}"),
             object_type: "DIRECTORY".to_owned(),
-            facts: json!({}),
+            language: None,
             content: None,
         });
     }

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use lifeboat_catalog::records::{ContentRef, ObjectRecord, WorkspaceLine};
+use crate::held::TreeLine;
+use lifeboat_catalog::records::{ContentRef, ObjectRecord};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -20,12 +21,12 @@ fn record(kind: &str, id: &str, name: &str, body: Value) -> ObjectRecord {
     }
 }
 
-fn line(object_type: &str, id: usize, path: &str) -> WorkspaceLine {
-    WorkspaceLine {
+fn line(object_type: &str, id: usize, path: &str) -> TreeLine {
+    TreeLine {
         path: path.to_owned(),
         object_id: id.to_string(),
         object_type: object_type.to_owned(),
-        facts: json!({}),
+        language: None,
         content: (object_type == "NOTEBOOK").then(|| ContentRef {
             path: format!("data/workspace/content{path}"),
             size: 1,
@@ -69,7 +70,7 @@ fn archive(users: &BTreeSet<String>, folders: &BTreeSet<String>) -> ArchiveState
             .acls
             .entry("notebooks".to_owned())
             .or_default()
-            .insert((at + 1).to_string(), grants);
+            .insert((at + 1).to_string(), grants.into());
         let job = json!({
             "job_id": number, "run_as_user_name": name,
             "settings": {
@@ -158,7 +159,7 @@ fn everything_that_names_somebody_or_something_follows() {
     assert_eq!(user.name, "ann@new.example");
     assert_eq!(user.body["emails"][0]["value"], "ann@new.example");
     assert_eq!(user.body["emails"][1]["value"], "other@old.example");
-    let grants = &state.acls["notebooks"]["5"]["access_control_list"];
+    let grants = &state.acl("notebooks", "5").unwrap()["access_control_list"];
     assert_eq!(
         (&grants[0]["user_name"], &grants[1]["group_name"]),
         (&json!("ann@new.example"), &json!("staff"))
@@ -202,7 +203,7 @@ fn folders_on_the_way_are_added_without_grants() {
         let line = state.tree.iter().find(|line| line.path == folder).unwrap();
         assert_eq!(
             state.acl("directories", &line.object_id),
-            Some(&json!({"access_control_list": []}))
+            Some(json!({"access_control_list": []}))
         );
     }
 }
@@ -261,7 +262,7 @@ fn below_a_folder_everything_stands_under_its_source_path_under_ids_of_its_own()
         .acls
         .entry("git-folders".to_owned())
         .or_default()
-        .insert("7".to_owned(), json!({}));
+        .insert("7".to_owned(), json!({}).into());
     let mut state = translated(state, "[users]\n\"*@old.example\" = \"*@new.example\"\n").unwrap();
     prefix::place_below("/Back/1", &mut state);
     let paths: Vec<&str> = state.tree.iter().map(|line| line.path.as_str()).collect();
@@ -287,7 +288,7 @@ fn below_a_folder_everything_stands_under_its_source_path_under_ids_of_its_own()
     assert!(state.acl("git-folders", "7@/Back/1").is_some());
     // Who may read it is named as in the target.
     assert_eq!(
-        state.acls["notebooks"]["5"]["access_control_list"][0]["user_name"],
+        state.acl("notebooks", "5").unwrap()["access_control_list"][0]["user_name"],
         "ann@new.example"
     );
     assert!(!state.complete);
@@ -306,7 +307,7 @@ proptest! {
         let folders: BTreeSet<String> = folders.iter().map(|name| name.replace('/', "_")).collect();
         let state = archive(&users, &folders);
         let there = translated(state.clone(), FORTH).unwrap();
-        let text = serde_json::to_string(&(&there.objects, &there.acls)).unwrap();
+        let text = format!("{:?} {:?}", there.objects, there.acls);
         for user in &users {
             let homes = format!("/Users/{user}@old.example");
             prop_assert!(!text.contains(&homes));

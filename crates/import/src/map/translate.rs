@@ -321,7 +321,8 @@ impl Translator<'_> {
 
     fn access(&mut self, state: &mut ArchiveState) {
         for replies in state.acls.values_mut() {
-            for reply in replies.values_mut() {
+            for held in replies.values_mut() {
+                let mut reply = held.value();
                 let entries = reply
                     .get_mut("access_control_list")
                     .and_then(Value::as_array_mut)
@@ -340,6 +341,7 @@ impl Translator<'_> {
                         }
                     }
                 }
+                *held = reply.into();
             }
         }
     }

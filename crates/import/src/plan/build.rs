@@ -289,7 +289,7 @@ impl<'a> Builder<'a> {
         };
         let access = self
             .resolver
-            .access(kind, archived, &self.target.caller_principal());
+            .access(kind, &archived, &self.target.caller_principal());
         action.notes.extend(access.notes.iter().cloned());
         let entry = self.journal.entry(kind.name, journal_id);
         if self.options.into_source
@@ -310,7 +310,7 @@ impl<'a> Builder<'a> {
                 .acls
                 .get(&(permissions.segment.to_owned(), target.clone()))
         {
-            changed = !acl::same(&acl::grants(read), &access.grants);
+            changed = !acl::same(&acl::grants(&read.value()), &access.grants);
         }
         if !changed && let Some(names) = entry.and_then(|entry| entry.ungranted.as_deref()) {
             action.notes.push(not_known(names));

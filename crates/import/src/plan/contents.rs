@@ -1,7 +1,7 @@
 //! What is done with a content of which the target may hold a version: notebooks, workspace files, DBFS files.
 
-use lifeboat_catalog::records::WorkspaceLine;
-use lifeboat_catalog::{places, tree as catalog_tree};
+use crate::held::TreeLine;
+use lifeboat_catalog::tree as catalog_tree;
 
 use super::What;
 use crate::archived::ArchiveState;
@@ -137,7 +137,7 @@ pub(crate) fn wanted_contents(
             && filter.wants(kind, &line.path)
             && wants(line, target, journal, options, resolver)
         {
-            let language = places::text(&line.facts, "language");
+            let language = line.language.clone();
             let path = resolver.path(&line.path);
             wanted.push(Wanted::new(kind, path, content, language));
         }
@@ -174,7 +174,7 @@ fn is_unseen(entry: &Entry) -> bool {
 }
 
 fn wants(
-    line: &WorkspaceLine,
+    line: &TreeLine,
     target: &TargetState,
     journal: &Knowledge,
     options: &Options,

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use lifeboat_catalog::records::{ContentRef, ObjectRecord, WorkspaceLine};
+use crate::held::TreeLine;
+use lifeboat_catalog::records::{ContentRef, ObjectRecord};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -489,7 +490,7 @@ fn a_directory_whose_create_had_no_answer_is_linked_as_made_by_this_tool() {
     assert_eq!((action.what, action.recovered), (What::Adopt, true));
 }
 
-fn line(path: &str, object_type: &str, id: usize) -> WorkspaceLine {
+fn line(path: &str, object_type: &str, id: usize) -> TreeLine {
     let content = (object_type == "NOTEBOOK").then(|| ContentRef {
         path: format!("data/workspace/content{path}"),
         size: 1,
@@ -497,17 +498,17 @@ fn line(path: &str, object_type: &str, id: usize) -> WorkspaceLine {
         format: "SOURCE".to_owned(),
         file_type: None,
     });
-    WorkspaceLine {
+    TreeLine {
         path: path.to_owned(),
         object_id: id.to_string(),
         object_type: object_type.to_owned(),
-        facts: json!({ "language": "PYTHON" }),
+        language: Some("PYTHON".to_owned()),
         content,
     }
 }
 
 /// A tree from random choices: each number hangs a directory or a notebook below an earlier directory.
-fn tree_of(choices: &[(usize, bool)]) -> Vec<WorkspaceLine> {
+fn tree_of(choices: &[(usize, bool)]) -> Vec<TreeLine> {
     let mut directories = vec!["/Shared".to_owned()];
     let mut lines = vec![line("/Shared", "DIRECTORY", 1)];
     for (number, (parent, is_directory)) in choices.iter().enumerate() {
@@ -525,7 +526,7 @@ fn tree_of(choices: &[(usize, bool)]) -> Vec<WorkspaceLine> {
 }
 
 /// The target and the journal after an import of this tree.
-fn imported(lines: &[WorkspaceLine], state: &mut TargetState, knowledge: &mut Knowledge) {
+fn imported(lines: &[TreeLine], state: &mut TargetState, knowledge: &mut Knowledge) {
     for line in lines {
         let kind = lifeboat_catalog::tree::kind_of(&line.object_type).name;
         let id = format!("9{}", line.object_id);
@@ -920,7 +921,7 @@ fn what_was_made_again_in_the_target_gets_its_grants_again() {
     let acls = state
         .tree
         .iter()
-        .map(|line| (line.object_id.clone(), json!({})))
+        .map(|line| (line.object_id.clone(), json!({}).into()))
         .collect();
     state.acls.insert("notebooks".to_owned(), acls);
     let mut there = target(&[]);

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use lifeboat_catalog::records::{ContentRef, DbfsLine, WorkspaceLine};
+use crate::held::TreeLine;
+use lifeboat_catalog::records::{ContentRef, DbfsLine};
 use lifeboat_catalog::{paths, tree as catalog_tree};
 
 use super::build::{Builder, catalog_kind, tree_kind};
@@ -53,8 +54,7 @@ pub(crate) fn wanted_directories(
     let mut wanted: BTreeSet<String> = ["/", "/Users"].into_iter().map(str::to_owned).collect();
     let mut add =
         |path: &str| wanted.extend(directory_parents(path).into_iter().map(str::to_owned));
-    let chosen =
-        |line: &&WorkspaceLine| filter.wants(tree_kind(&line.object_type).name, &line.path);
+    let chosen = |line: &&TreeLine| filter.wants(tree_kind(&line.object_type).name, &line.path);
     for line in archive.tree.iter().filter(chosen) {
         let path = resolver.path(&line.path);
         add(&path);
@@ -91,7 +91,7 @@ impl<'a> Builder<'a> {
             .collect();
         self.orphan_folders(&selected);
         let mut blocked: HashSet<String> = HashSet::new();
-        let (directories, others): (Vec<&WorkspaceLine>, Vec<&WorkspaceLine>) = selected
+        let (directories, others): (Vec<&TreeLine>, Vec<&TreeLine>) = selected
             .into_iter()
             .partition(|line| line.object_type == "DIRECTORY");
         for line in directories {
@@ -104,9 +104,9 @@ impl<'a> Builder<'a> {
     }
 
     /// What is selected, and the directories above it.
-    fn selected_lines(&self) -> Vec<&'a WorkspaceLine> {
+    fn selected_lines(&self) -> Vec<&'a TreeLine> {
         let archive: &'a ArchiveState = self.archive;
-        let chosen = |line: &&WorkspaceLine| {
+        let chosen = |line: &&TreeLine| {
             self.filter
                 .wants(tree_kind(&line.object_type).name, &line.path)
         };
@@ -127,7 +127,7 @@ impl<'a> Builder<'a> {
     }
 
     /// The folders under which homes of users that exist nowhere are restored; they are of this tool's making.
-    fn orphan_folders(&mut self, selected: &[&WorkspaceLine]) {
+    fn orphan_folders(&mut self, selected: &[&TreeLine]) {
         let root = self.options.orphans.trim_end_matches('/').to_owned();
         let needed = selected.iter().any(|line| {
             self.resolver
@@ -169,7 +169,7 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn directory(&mut self, line: &WorkspaceLine, blocked: &mut HashSet<String>) {
+    fn directory(&mut self, line: &TreeLine, blocked: &mut HashSet<String>) {
         let kind = tree_kind(&line.object_type);
         let path = self.resolver.path(&line.path);
         let action = |what| Action::new(kind.name, &line.path, &line.path, what);
@@ -256,7 +256,7 @@ impl<'a> Builder<'a> {
         Some(no_home(path, &why))
     }
 
-    fn directory_access(&self, line: &WorkspaceLine, path: &str, action: &mut Action) {
+    fn directory_access(&self, line: &TreeLine, path: &str, action: &mut Action) {
         // A folder of somebody else's that stands on the way.
         if action.reason.as_deref() == Some(ON_THE_WAY) {
             return;
@@ -313,7 +313,7 @@ impl<'a> Builder<'a> {
         None
     }
 
-    fn content(&mut self, line: &WorkspaceLine, blocked: &HashSet<String>) {
+    fn content(&mut self, line: &TreeLine, blocked: &HashSet<String>) {
         let kind = tree_kind(&line.object_type);
         let path = self.resolver.path(&line.path);
         let action = |what| Action::new(kind.name, &line.path, &line.path, what);
@@ -345,7 +345,7 @@ impl<'a> Builder<'a> {
         self.push(action, &[("POST", IMPORT, 1)]);
     }
 
-    fn content_action(&mut self, line: &WorkspaceLine, content: &ContentRef, path: &str) -> Action {
+    fn content_action(&mut self, line: &TreeLine, content: &ContentRef, path: &str) -> Action {
         let kind = tree_kind(&line.object_type);
         let info = self.target.tree.get(path);
         let base = Action::new(kind.name, &line.path, &line.path, What::Unchanged);

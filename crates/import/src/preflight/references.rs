@@ -179,7 +179,7 @@ fn access(seen: &Seen<'_>, action: &Action, kind: &Kind, findings: &mut Findings
     let Some(archived) = seen.archive.acl(kind.name, id) else {
         return;
     };
-    for grant in acl::grants(archived) {
+    for grant in acl::grants(&archived) {
         if seen.resolver.principal(&grant.principal).is_none() {
             missing_grantee(&grant.principal, action, findings);
         }

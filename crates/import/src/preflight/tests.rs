@@ -196,7 +196,7 @@ fn members_and_grantees_who_exist_nowhere_are_gaps() {
     ]);
     archive.acls.entry("cluster-policies".to_owned()).or_default().insert(
         "p".to_owned(),
-        json!({ "access_control_list": [{ "group_name": "nobody", "all_permissions": [{ "permission_level": "CAN_USE", "inherited": false }] }] }),
+        json!({ "access_control_list": [{ "group_name": "nobody", "all_permissions": [{ "permission_level": "CAN_USE", "inherited": false }] }] }).into(),
     );
     let found = findings(&archive, &target(true, Offer::default()));
     assert_eq!(

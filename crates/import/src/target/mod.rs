@@ -10,6 +10,8 @@ use lifeboat_catalog::Target;
 use lifeboat_catalog::acl::Principal;
 use serde_json::Value;
 
+use crate::held::Reply;
+
 pub(crate) use contents::{
     Content, Wanted, dbfs_digest, digest_of, normal_digest, read_content, read_contents,
 };
@@ -91,7 +93,7 @@ pub struct TargetState {
     /// Contents that had to be read to decide, by kind and path in the target.
     pub(crate) contents: BTreeMap<(String, String), Content>,
     /// Access control by kind and id in the target, where it was read.
-    pub acls: BTreeMap<(String, String), Value>,
+    pub acls: BTreeMap<(String, String), Reply>,
     /// Homes that exist.
     pub homes: BTreeSet<String>,
     /// What the target offers besides objects.

@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::{DbfsInfo, Listed, TargetObject, TargetState, TreeInfo};
 use crate::archived::ArchiveState;
 use crate::error::Error;
+use crate::held::Reply;
 use crate::journal::Knowledge;
 use crate::plan::parent;
 
@@ -340,7 +341,7 @@ impl Reader<'_> {
         let replies = concurrently(wanted, self.concurrency, |(segment_name, id)| async move {
             let path = format!("/api/2.0/permissions/{segment_name}/{}", segment(&id));
             let reply = self.client.get(&path, &[]).await;
-            ((segment_name, id), reply)
+            ((segment_name, id), reply.map(Reply::from))
         })
         .await;
         for (key, reply) in replies {
