@@ -340,6 +340,7 @@ impl Reader<'_, '_> {
                 &phase,
             )
             .await?;
+            again::confirm(ctx, tree, &again).await;
             again::settle_missing(ctx, tree, &again).await;
         }
         phase.end();

@@ -144,6 +144,97 @@ async fn a_folder_that_moved_before_its_contents_were_read_is_read_at_its_later_
     assert_eq!(written.ledger(Fate::Failed), []);
 }
 
+/// Puts another notebook where one was, in the ways in which people do it.
+fn take_the_place(sim: &Sim, way: &str) {
+    let moves = |from: &str, to: &str| Action::Move {
+        from: from.to_owned(),
+        to: to.to_owned(),
+    };
+    let (team, etl, old) = ("/Shared/team", "/Shared/team/etl", "/Shared/team/etl_old");
+    match way {
+        "another one moves there" => {
+            after_list(sim, team, moves(etl, old));
+            after_list(sim, team, moves("/Shared/team/next", etl));
+        }
+        "a new one is written there" => {
+            after_list(sim, team, moves(etl, old));
+            let (path, text) = (etl.to_owned(), "print('new')\n".to_owned());
+            after_list(sim, team, Action::Write { path, text });
+        }
+        _ => {
+            after_list(sim, team, moves(team, "/Shared/team_old"));
+            after_list(sim, team, moves("/Shared/green", team));
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_takes_the_place_of_an_object_is_never_taken_for_it() {
+    for (way, old) in [
+        ("another one moves there", "/Shared/team/etl_old"),
+        ("a new one is written there", "/Shared/team/etl_old"),
+        ("folders change places", "/Shared/team_old/etl"),
+    ] {
+        let sim = sim();
+        let client = client(&sim);
+        seed(&sim, &client).await;
+        sim.with(|world| put(world, "/Shared/team/next", notebook("print('next')\n")));
+        sim.with(|world| put(world, "/Shared/green/etl", notebook("print('green')\n")));
+        take_the_place(&sim, way);
+        let written = export(&client, &options()).await;
+        assert_eq!(written.content(old), SOURCE, "{way}");
+        let now = written.content("/Shared/team/etl");
+        assert_eq!(
+            now.trim_end(),
+            export_of(&sim, "/Shared/team/etl").trim_end(),
+            "{way}"
+        );
+        assert_ne!(now, SOURCE, "{way}");
+        for fate in [Fate::Failed, Fate::Vanished] {
+            assert_eq!(written.ledger(fate), [], "{way}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_read_last_and_not_there_afterwards_is_a_gap() {
+    let sim = sim();
+    let client = client(&sim);
+    seed(&sim, &client).await;
+    sim.set_clock_rate(1);
+    let etl = "/Shared/team/etl".to_owned();
+    let write = |text: &str| Action::Write {
+        path: etl.clone(),
+        text: text.to_owned(),
+    };
+    // Changed after the first reading, and gone to another place before the second one, where a new one stands.
+    after_export(&sim, &etl, write("print('changed')\n"));
+    sim.script(Script {
+        method: "GET".to_owned(),
+        path: "/api/2.0/workspace/list".to_owned(),
+        query: "path=/Shared/team".to_owned(),
+        skip: 1,
+        action: Action::Move {
+            from: etl.clone(),
+            to: "/Shared/team/etl_old".to_owned(),
+        },
+    });
+    sim.script(Script {
+        method: "GET".to_owned(),
+        path: "/api/2.0/workspace/list".to_owned(),
+        query: "path=/Shared/team".to_owned(),
+        skip: 1,
+        action: write("print('another')\n"),
+    });
+    let written = export(&client, &options()).await;
+    let failed = written.ledger(Fate::Failed);
+    assert_eq!(failed.len(), 1, "{failed:?}");
+    assert_eq!(failed[0].kind, "second-readings");
+    assert!(failed[0].message.contains("another object's"), "{failed:?}");
+    assert_eq!(written.content(&etl), SOURCE, "the first reading stands");
+    assert_eq!(written.outcome.exit_code(), 3);
+}
+
 #[tokio::test]
 async fn what_appears_and_what_changes_is_read_at_the_end() {
     let sim = sim();

@@ -152,7 +152,6 @@ impl Request {
 fn keep(tree: &Mutex<Tree>, request: &Request, read: &Read) -> String {
     let mut tree = lock(tree);
     let (path, member) = tree.next_member(request.node);
-    tree.forget_earlier(request.node);
     tree.node_mut(request.node).state = State::Content(Box::new(ContentFacts {
         format: read.format,
         file_type: read.file_type.as_deref().map(interned),

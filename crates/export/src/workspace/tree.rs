@@ -186,13 +186,9 @@ impl Tree {
         true
     }
 
-    /// What was read earlier is not needed any more.
-    pub(crate) fn forget_earlier(&mut self, id: NodeId) {
-        self.earlier.remove(&id);
-    }
-
-    /// The object of the node `earlier` is now at the node `later`: gives over the content that was read there, to stand
-    /// if nothing changed, else in reserve. Afterwards `earlier` is out of the archive.
+    /// The object of the node `earlier` is now at the node `later`: gives over its content of the base, to stand if nothing
+    /// changed, else in reserve. What the service gave for the earlier path may be the content of whatever stood there
+    /// next, so it is not kept. Afterwards `earlier` is out of the archive.
     pub(crate) fn hand_over(&mut self, earlier: NodeId, later: NodeId, unchanged: bool) {
         let member = self.first_member(earlier);
         let facts = self.node(earlier).facts;
@@ -201,7 +197,9 @@ impl Tree {
             (State::Content(content), _) => (Some(Earlier { content, facts }), true),
             (_, held) => (held, false),
         };
-        let Some(mut held) = held else { return };
+        let Some(mut held) = held.filter(|held| held.content.source == Source::Base) else {
+            return;
+        };
         if !matches!(self.node(later).state, State::Wanted | State::Missing(_)) {
             return;
         }
