@@ -144,6 +144,9 @@ def example(folder, env, hosts, vault):
     done = subprocess.run(command, env=env, stdout=subprocess.PIPE, text=True, timeout=600)
     last = json.loads(done.stdout.splitlines()[-1])
     assert last["failed"] == last["not_begun"] == 0 and len(last["workspaces"]) == 2, last
+    # An archive of a selection counts for no rule of retention.
+    scopes = [json.loads(file.read_text())["scope"] for file in vault.glob("*.json")]
+    assert scopes == ["workspace"] * 2, scopes
 
 
 with tempfile.TemporaryDirectory() as name:

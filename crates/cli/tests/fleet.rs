@@ -139,6 +139,10 @@ fn a_file_with_a_mistake_anywhere_begins_nothing() {
             FLEET.replace("name = \"third\"", "name = \"first\""),
             "the name first is given twice",
         ),
+        (
+            FLEET.replace("limits =", "metrics = \"all.prom\"\nlimits ="),
+            "another one has the same file of metrics",
+        ),
     ] {
         std::fs::write(room.path("fleet.toml"), text).unwrap();
         let assert = room

@@ -498,6 +498,30 @@ fn metrics_of_a_run_are_left_also_by_a_night_that_fails() {
 }
 
 #[test]
+fn the_failure_of_a_workspace_is_not_told_of_the_one_before() {
+    let room = common::Room::filled();
+    let run = |arguments: &[&str]| {
+        let common = ["run", "-q", "--to", "a.tar.zst", "--metrics", "m.prom"];
+        let arguments = [common.as_slice(), arguments].concat();
+        room.tool("lifeboat-export", &arguments).assert()
+    };
+    run(&["--profile", "primary", "--limits", "off"]).success();
+    let other = room.secondary.url().replace("127.0.0.1", "localhost");
+    std::fs::write(
+        room.path("profiles"),
+        format!("[other]\nhost = {other}\ntoken = dapi-wrong\n"),
+    )
+    .unwrap();
+    run(&["--profile", "other"]).code(12);
+    let page = std::fs::read_to_string(room.path("m.prom")).unwrap();
+    assert!(
+        page.contains(&format!("last_run_exit_code{{host=\"{other}\"}} 12")),
+        "{page}"
+    );
+    assert!(!page.contains(&room.primary.url()), "{page}");
+}
+
+#[test]
 fn metrics_that_could_not_be_written_are_refused_at_the_begin() {
     let shelf = Shelf::new();
     shelf.complete("7", 3);

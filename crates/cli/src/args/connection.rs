@@ -13,8 +13,11 @@ use serde_json::json;
 use crate::failure::Failure;
 use crate::frame::block_on_reading;
 
-/// How long the first call is repeated when the host does not answer.
+/// How long the first call is repeated when the host does not answer: somebody may be waiting who has misspelt it.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The same for a run that nobody watches: a name service that is away for half a minute must not cost a night.
+const PATIENCE_UNATTENDED: Duration = Duration::from_secs(90);
 
 /// Calls in flight at most: with the known limits, the fastest family (100/s) needs no more even at 600 ms a call.
 const IN_FLIGHT: usize = 64;
@@ -49,6 +52,28 @@ impl ConnectionArgs {
         default_profile: bool,
         console: &Console,
     ) -> Result<Client, Failure> {
+        let client = self.client(default_profile, console)?;
+        block_on_reading(knock(&client, PATIENCE))?;
+        Ok(client)
+    }
+
+    /// The same for an export that runs by night. `host` hears which workspace it is before it is asked anything.
+    pub(crate) fn connect_by_night(
+        &self,
+        console: &Console,
+        host: impl FnOnce(&str),
+    ) -> Result<Client, Failure> {
+        let client = self.client(true, console)?;
+        host(client.host());
+        let patience = match console.settings().stderr_terminal {
+            true => PATIENCE,
+            false => PATIENCE_UNATTENDED,
+        };
+        block_on_reading(knock(&client, patience))?;
+        Ok(client)
+    }
+
+    fn client(&self, default_profile: bool, console: &Console) -> Result<Client, Failure> {
         let surroundings = match &self.isolated {
             Some(file) => ConfigSource {
                 config_file: Some(file.clone()),
@@ -78,7 +103,6 @@ impl ConnectionArgs {
             let client =
                 Client::new(config, options).map_err(|source| Failure::Client { host, source })?;
             tell(&client, console);
-            knock(&client).await?;
             Ok(client)
         };
         block_on_reading(work)
@@ -110,9 +134,9 @@ impl ConnectionArgs {
 
 /// A host that cannot be reached at all is most likely misspelt, so it is not tried for minutes. Whatever else fails here
 /// is left to the run, which repeats and reports it.
-async fn knock(client: &Client) -> Result<(), Failure> {
+async fn knock(client: &Client, patience: Duration) -> Result<(), Failure> {
     let host = client.host().to_owned();
-    match client.within(PATIENCE).identity().await {
+    match client.within(patience).identity().await {
         Err(source) if source.is_network() => Err(match source.problem() {
             Problem::Token { .. } => Failure::Token { host, source },
             _ => Failure::Client { host, source },

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
-use lifeboat_archive::{Descriptor, Fate, Inventory};
+use lifeboat_archive::{Descriptor, Fate, Inventory, Scope};
 use lifeboat_catalog::selection::Unmatched;
 use lifeboat_console::{Console, Verbosity, bytes, duration};
 use lifeboat_export::{Begin, Cancel, NotebookFormat, Options, Outcome, Stop, run_into};
@@ -141,8 +141,9 @@ fn export(args: &RunArgs, console: &Arc<Console>, record: &mut Record) -> Result
         .map(SigningKey::public)
         .transpose()?;
     let identities = args.base.identity.load()?;
-    let client = args.connection.connect(true, console)?;
-    record.host(client.host());
+    let client = args
+        .connection
+        .connect_by_night(console, |host| record.host(host))?;
     let options = Options {
         strict: args.strict,
         level: args.level,
@@ -272,6 +273,11 @@ fn report(
     }
     if !outcome.unmatched.is_empty() {
         exit = exit.and(Exit::Gaps);
+    }
+    if outcome.descriptor.scope == Scope::Selection {
+        console.line(
+            "scope      selection: no archive of the whole workspace, so `latest`, `status` and `prune` do not count it",
+        );
     }
     console.summary(json!({
         "command": "lifeboat-export run",

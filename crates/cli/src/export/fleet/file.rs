@@ -67,11 +67,23 @@ impl Fleet {
         })?;
         let mut problems = Vec::new();
         let mut names = BTreeSet::new();
+        let mut pages = BTreeSet::new();
         let mut workspaces = Vec::new();
         for (place, table) in file.workspaces.iter().enumerate() {
             match workspace(&file.defaults, table) {
                 Ok(workspace) if !names.insert(workspace.name.clone()) => {
                     problems.push(format!("the name {} is given twice", workspace.name));
+                }
+                // Each would replace what the other one told.
+                Ok(workspace)
+                    if workspace
+                        .page()
+                        .is_some_and(|page| !pages.insert(page.to_owned())) =>
+                {
+                    let name = workspace.name;
+                    problems.push(format!(
+                        "workspace {name}: another one has the same file of metrics"
+                    ));
                 }
                 Ok(workspace) => workspaces.push(workspace),
                 Err(what) => {
@@ -92,6 +104,14 @@ impl Fleet {
         } else {
             Err(problems)
         }
+    }
+}
+
+impl Workspace {
+    /// Its file of metrics.
+    fn page(&self) -> Option<&str> {
+        let mut arguments = self.arguments.iter();
+        arguments.find_map(|argument| argument.strip_prefix("--metrics="))
     }
 }
 
