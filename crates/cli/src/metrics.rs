@@ -43,6 +43,9 @@ impl MetricsArgs {
         let previous = match fs_err::read_to_string(path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                return Err(Failure::NotMetrics { path: path.clone() });
+            }
             Err(error) => return Err(failed(error)),
         };
         if !previous.is_empty() && !previous.starts_with(FIRST) {

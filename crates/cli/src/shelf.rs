@@ -80,7 +80,10 @@ pub(crate) fn begin_of_row(archive: &Listed, now: Timestamp) -> [String; 3] {
         |cell: fn(&Descriptor) -> String| archive.descriptor().map_or_else(String::new, cell);
     [
         text(|descriptor| descriptor.workspace_id.clone()),
-        text(|descriptor| descriptor.started.to_string()),
+        text(|descriptor| {
+            let second = descriptor.started.strftime("%Y-%m-%dT%H:%M:%SZ");
+            second.to_string()
+        }),
         match lifeboat_storage::retention::age(archive, now) {
             None => String::new(),
             Some(_) if archive.is_of_the_future(now) => "in the future".to_owned(),

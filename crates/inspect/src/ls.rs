@@ -1,5 +1,6 @@
 //! `ls`: the kinds of an archive, the objects of a kind, a folder of the workspace, or whatever a pattern matches.
 
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use lifeboat_archive::{Archive, KindSummary};
@@ -138,7 +139,26 @@ fn folder(
     found: &mut bool,
     show: Visit<'_>,
 ) -> Result<ControlFlow<()>, Error> {
+    // DBFS folders that hold nothing but folders have no record of their own.
+    let mut shown: HashSet<String> = HashSet::new();
     (tree.walk)(archive, &mut |entry| {
+        if !recursive
+            && let Some(child) = pattern.child_above(&entry.name)
+            && shown.insert(child.to_owned())
+        {
+            *found = true;
+            return show(Entry {
+                kind: "DIRECTORY".to_owned(),
+                id: child.to_owned(),
+                name: child.to_owned(),
+                size: None,
+                sha256: None,
+                member: None,
+                body: serde_json::Value::Null,
+                content: None,
+                origin: entry.origin,
+            });
+        }
         let itself = pattern.is_match(&entry.name);
         let below = if recursive {
             pattern.covers(&entry.name)
@@ -149,6 +169,9 @@ fn folder(
         // A folder named literally stands for its content, as with the `ls` of a shell.
         let folder = entry.is_directory() && entry.name == pattern.text();
         if below || (itself && !folder) {
+            if below && entry.is_directory() {
+                shown.insert(entry.name.clone());
+            }
             show(entry)
         } else {
             Ok(ControlFlow::Continue(()))

@@ -153,13 +153,22 @@ impl PathPattern {
 
     /// The path is a direct child of the folder that is meant literally.
     pub(crate) fn is_child(&self, path: &str) -> bool {
-        let below = match self.literal.as_str() {
+        self.below(path)
+            .is_some_and(|name| !name.is_empty() && !name.contains('/'))
+    }
+
+    /// The direct child of the folder that is meant literally, in which a deeper path is.
+    pub(crate) fn child_above<'p>(&self, path: &'p str) -> Option<&'p str> {
+        let below = self.below(path)?;
+        let end = below.find('/')?;
+        Some(&path[..path.len() - below.len() + end])
+    }
+
+    fn below<'p>(&self, path: &'p str) -> Option<&'p str> {
+        match self.literal.as_str() {
             root @ ("/" | "dbfs:/") => path.strip_prefix(root),
-            folder => path
-                .strip_prefix(folder)
-                .and_then(|rest| rest.strip_prefix('/')),
-        };
-        below.is_some_and(|name| !name.is_empty() && !name.contains('/'))
+            folder => path.strip_prefix(folder)?.strip_prefix('/'),
+        }
     }
 }
 
@@ -221,5 +230,7 @@ mod tests {
         assert!(PathPattern::new("/").unwrap().is_child("/Users"));
         assert!(!PathPattern::new("/").unwrap().is_child("/"));
         assert!(PathPattern::new("dbfs:/").unwrap().is_child("dbfs:/x"));
+        assert_eq!(pattern.child_above("/Users/a/b/c/nb"), Some("/Users/a/b"));
+        assert_eq!(pattern.child_above("/Users/a/nb"), None);
     }
 }

@@ -32,8 +32,9 @@ use crate::show::chain;
 #[derive(Args, Debug, Clone)]
 #[command(after_help = "Examples:
   lifeboat-export prune backups/ --keep-last 7
-  lifeboat-export prune abfss://vault@account.dfs.core.windows.net/nightly/ --keep-last 3 --keep-daily 7 \\
-      --keep-weekly 5 --keep-monthly 12 --keep-yearly 3 --apply")]
+  lifeboat-export prune abfss://vault@account.dfs.core.windows.net/nightly/ \\
+      --keep-last 3 --keep-daily 7 --keep-weekly 5 --keep-monthly 12 \\
+      --keep-yearly 3 --apply")]
 pub(crate) struct PruneArgs {
     /// The folder: a path or a URL (az://, abfss://, https://, s3://)
     #[arg(value_name = "PLACE")]

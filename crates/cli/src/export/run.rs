@@ -33,8 +33,10 @@ use crate::show::{captured, to_json};
 #[command(after_help = "Examples:
   lifeboat-export run --profile primary --to backups/
   lifeboat-export run --profile primary --to backups/ --base latest
-  lifeboat-export run --profile primary --to abfss://vault@account.dfs.core.windows.net/nightly/
-  lifeboat-export run --profile primary --to backups/ --encrypt-to age1... --sign minisign.key")]
+  lifeboat-export run --profile primary \\
+      --to abfss://vault@account.dfs.core.windows.net/nightly/
+  lifeboat-export run --profile primary --to backups/ --encrypt-to age1... \\
+      --sign minisign.key")]
 pub(crate) struct RunArgs {
     /// Path or URL (az://, abfss://, https://, s3://) to write, or a folder ending in `/`: the archive is then named
     /// <workspace id>-<UTC start>.tar.zst, with .age added when it is encrypted
@@ -47,7 +49,7 @@ pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) base: BaseArgs,
     /// Name of the top folder in the archive, instead of <workspace id>-<UTC start>
-    #[arg(long, value_name = "NAME", help_heading = "Archive")]
+    #[arg(long, value_name = "NAME", value_parser = bag, help_heading = "Archive")]
     pub(crate) bag: Option<String>,
     /// Compression level of Zstandard
     #[arg(long, value_name = "1-19", default_value_t = 3, value_parser = clap::value_parser!(i32).range(1..=19), help_heading = "Archive")]
@@ -89,6 +91,13 @@ pub(crate) enum Format {
     Source,
     /// Jupyter JSON
     Jupyter,
+}
+
+fn bag(text: &str) -> Result<String, String> {
+    match lifeboat_archive::names::check(text) {
+        Ok(()) if !text.contains('/') => Ok(text.to_owned()),
+        _ => Err("the name of one folder, such as 7405609123456789-nightly".to_owned()),
+    }
 }
 
 impl CaptureArgs {

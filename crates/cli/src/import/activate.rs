@@ -88,7 +88,8 @@ impl SwitchArgs {
 #[command(after_help = "Examples:
   lifeboat-import activate --profile secondary --dry-run
   lifeboat-import activate --profile secondary --source-fenced
-  lifeboat-import activate --profile secondary --source-fenced --kinds jobs --tag tier=1")]
+  lifeboat-import activate --profile secondary --source-fenced --kinds jobs \\
+      --tag tier=1")]
 pub(crate) struct ActivateArgs {
     #[command(flatten)]
     pub(crate) switch: SwitchArgs,

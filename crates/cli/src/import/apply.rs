@@ -25,7 +25,8 @@ use crate::show::{compared, restored, to_json};
 /// Everything lands passive, and nothing is deleted without `--delete-removed`. At its end the target is read back and compared with the archive.
 #[derive(Args, Debug, Clone)]
 #[command(after_help = "Example:
-  lifeboat-import apply backups/7405609123456789-20261122T010000Z.tar.zst --profile secondary --target 1234567890123456")]
+  lifeboat-import apply backups/7405609123456789-20261122T010000Z.tar.zst \\
+      --profile secondary --target 1234567890123456")]
 pub(crate) struct ApplyArgs {
     #[command(flatten)]
     pub(crate) import: ImportArgs,

@@ -17,7 +17,8 @@ use crate::show::{compared, to_json};
 /// Exits with 13 when something differs. Places that differ are named, values are not: they may be secret.
 #[derive(Args, Debug, Clone)]
 #[command(after_help = "Example:
-  lifeboat-import compare backups/7405609123456789-20261122T010000Z.tar.zst --profile secondary")]
+  lifeboat-import compare backups/7405609123456789-20261122T010000Z.tar.zst \\
+      --profile secondary")]
 pub(crate) struct CompareArgs {
     #[command(flatten)]
     pub(crate) import: ImportArgs,

@@ -15,7 +15,8 @@ use crate::show::to_json;
 /// Say what an apply would change in the target; nothing is written
 #[derive(Args, Debug, Clone)]
 #[command(after_help = "Example:
-  lifeboat-import plan backups/7405609123456789-20261122T010000Z.tar.zst --profile secondary")]
+  lifeboat-import plan backups/7405609123456789-20261122T010000Z.tar.zst \\
+      --profile secondary")]
 pub(crate) struct PlanArgs {
     #[command(flatten)]
     pub(crate) import: ImportArgs,

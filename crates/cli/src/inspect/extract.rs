@@ -24,7 +24,8 @@ use crate::place::open;
 #[derive(Args, Debug, Clone)]
 #[command(after_help = "Examples:
   lifeboat-inspect extract backup.tar.zst --to restored/
-  lifeboat-inspect extract backup.tar.zst /Users/anna@example.com jobs/123 --to restored/")]
+  lifeboat-inspect extract backup.tar.zst /Users/anna@example.com jobs/123 \\
+      --to restored/")]
 pub(crate) struct ExtractArgs {
     #[command(flatten)]
     archive: ArchiveArgs,

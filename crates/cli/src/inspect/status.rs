@@ -22,7 +22,8 @@ use crate::shelf::age_text;
 /// which no archive is left at all is noticed only when it is named.
 #[derive(Args, Debug, Clone)]
 #[command(after_help = "Examples:
-  lifeboat-inspect status abfss://vault@account.dfs.core.windows.net/nightly/ --max-age 26h --min-count 7
+  lifeboat-inspect status abfss://vault@account.dfs.core.windows.net/nightly/ \\
+      --max-age 26h --min-count 7
   lifeboat-inspect status backups/ --workspace 7405609123456789 --max-age 2d")]
 pub(crate) struct StatusArgs {
     #[command(flatten)]

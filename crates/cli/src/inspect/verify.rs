@@ -21,7 +21,8 @@ use crate::place::open;
 #[derive(Args, Debug, Clone)]
 #[command(after_help = "Examples:
   lifeboat-inspect verify backups/7405609123456789-20261122T010000Z.tar.zst
-  lifeboat-inspect verify --all abfss://vault@account.dfs.core.windows.net/nightly/ --sample 5%")]
+  lifeboat-inspect verify --all --sample 5% \\
+      abfss://vault@account.dfs.core.windows.net/nightly/")]
 pub(crate) struct VerifyArgs {
     #[command(flatten)]
     archive: ArchiveArgs,
