@@ -212,6 +212,28 @@ fn status_is_a_dead_mans_switch() {
         .code(2);
 }
 
+/// All was listed and every content refused: the night counts, and status says what it is.
+#[test]
+fn a_hollow_night_is_told() {
+    let shelf = Shelf::new();
+    shelf.complete("7", 4);
+    shelf.put("7", 3, |descriptor| {
+        descriptor["counts"]["failed"] = json!(360)
+    });
+    let status = |more: &[&str]| shelf.inspect(&[&["status", "backups"], more].concat());
+    let assert = status(&["--metrics", "s.prom"]).success();
+    let text = stdout(&assert);
+    assert!(
+        text.contains("(7-00003.tar.zst), 360 objects failed in it, 2 complete"),
+        "{text}"
+    );
+    let fields = stdout(&status(&["--json"]).success());
+    assert!(fields.contains(r#""failed":360"#), "{fields}");
+    let text = std::fs::read_to_string(shelf.dir.path().join("s.prom")).unwrap();
+    let failed = metric(&text, "lifeboat_status_newest_failed{");
+    assert_eq!(failed, Some(360.0), "{text}");
+}
+
 #[test]
 fn a_cut_archive_is_not_fresh() {
     let shelf = Shelf::new();

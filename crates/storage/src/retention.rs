@@ -14,7 +14,8 @@ use crate::listing::{Listed, Listing, Litter, Standing};
 pub struct Policy {
     /// The newest so many.
     pub last: u32,
-    /// The newest one of each of the last so many days (UTC) that have one.
+    /// The newest one of each of the last so many days (UTC) that have one, and the newest whole one where objects failed
+    /// in that. The same for the other periods.
     pub daily: u32,
     /// The same for weeks from Monday to Sunday.
     pub weekly: u32,
@@ -86,14 +87,10 @@ pub enum Reason {
     Whole,
     /// One of the newest: the first, the second, ...
     Last(u32),
-    /// The newest of this day.
-    Daily(Date),
-    /// The newest of this week: year and number by ISO 8601.
-    Weekly(i16, i8),
-    /// The newest of this month.
-    Monthly(i16, i8),
-    /// The newest of this year.
-    Yearly(i16),
+    /// The newest of this period.
+    Of(Period),
+    /// The newest of this period in which nothing failed: the newest of all has failures.
+    WholeOf(Period),
     /// It does not count and is not old enough to go.
     Young {
         /// From then on it goes.
@@ -107,16 +104,38 @@ pub enum Reason {
     Unknown,
 }
 
+/// A day of UTC, a week by ISO 8601, a month or a year.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Period {
+    /// This day.
+    Day(Date),
+    /// Year and number of the week.
+    Week(i16, i8),
+    /// Year and month.
+    Month(i16, i8),
+    /// This year.
+    Year(i16),
+}
+
+impl std::fmt::Display for Period {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Day(date) => write!(f, "day {date}"),
+            Self::Week(year, week) => write!(f, "week {year}-W{week:02}"),
+            Self::Month(year, month) => write!(f, "month {year}-{month:02}"),
+            Self::Year(year) => write!(f, "year {year}"),
+        }
+    }
+}
+
 impl std::fmt::Display for Reason {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Newest => f.write_str("newest"),
             Self::Whole => f.write_str("newest without a failure"),
             Self::Last(number) => write!(f, "last {number}"),
-            Self::Daily(date) => write!(f, "day {date}"),
-            Self::Weekly(year, week) => write!(f, "week {year}-W{week:02}"),
-            Self::Monthly(year, month) => write!(f, "month {year}-{month:02}"),
-            Self::Yearly(year) => write!(f, "year {year}"),
+            Self::Of(period) => period.fmt(f),
+            Self::WholeOf(period) => write!(f, "{period} without a failure"),
             Self::Young { until } => {
                 write!(f, "until {}", until.to_zoned(TimeZone::UTC).date())
             }
@@ -251,20 +270,19 @@ fn other(archive: &Listed, best: bool, policy: &Policy, now: Timestamp) -> Verdi
 
 /// The reasons to keep each of the archives that count, newest first.
 fn kept(counting: &[&Listed], policy: &Policy) -> Vec<Vec<Reason>> {
-    let dates: Vec<Date> = counting
+    let nights: Vec<(Date, bool)> = counting
         .iter()
         .filter_map(|archive| archive.descriptor())
-        .map(|descriptor| descriptor.started.to_zoned(TimeZone::UTC).date())
+        .map(|descriptor| {
+            let date = descriptor.started.to_zoned(TimeZone::UTC).date();
+            (date, descriptor.counts.failed == 0)
+        })
         .collect();
-    let mut reasons = vec![Vec::new(); dates.len()];
+    let mut reasons = vec![Vec::new(); nights.len()];
     if let Some(newest) = reasons.first_mut() {
         newest.push(Reason::Newest);
     }
-    let whole = counting.iter().position(|archive| {
-        archive
-            .descriptor()
-            .is_some_and(|descriptor| descriptor.counts.failed == 0)
-    });
+    let whole = nights.iter().position(|(_, whole)| *whole);
     // Of the newest one nothing more need be said.
     if let Some(reasons) = whole
         .filter(|at| *at > 0)
@@ -275,28 +293,37 @@ fn kept(counting: &[&Listed], policy: &Policy) -> Vec<Vec<Reason>> {
     for (number, reasons) in (1..=policy.last).zip(&mut reasons) {
         reasons.push(Reason::Last(number));
     }
-    type Rule = (u32, fn(Date) -> Reason);
-    let periods: [Rule; 4] = [
-        (policy.daily, Reason::Daily),
+    type Rule = (u32, fn(Date) -> Period);
+    let rules: [Rule; 4] = [
+        (policy.daily, Period::Day),
         (policy.weekly, |date| {
             let week = date.iso_week_date();
-            Reason::Weekly(week.year(), week.week())
+            Period::Week(week.year(), week.week())
         }),
         (policy.monthly, |date| {
-            Reason::Monthly(date.year(), date.month())
+            Period::Month(date.year(), date.month())
         }),
-        (policy.yearly, |date| Reason::Yearly(date.year())),
+        (policy.yearly, |date| Period::Year(date.year())),
     ];
-    for (count, period) in periods {
-        let mut left = count;
+    for (mut left, period_of) in rules {
         let mut last = None;
-        for (date, reasons) in dates.iter().zip(&mut reasons) {
-            let reason = period(*date);
-            if last != Some(reason) && left > 0 {
-                left -= 1;
-                reasons.push(reason);
+        let mut lacks_whole = false;
+        for ((date, whole), reasons) in nights.iter().zip(&mut reasons) {
+            let period = period_of(*date);
+            if last == Some(period) {
+                if lacks_whole && *whole {
+                    lacks_whole = false;
+                    reasons.push(Reason::WholeOf(period));
+                }
+                continue;
             }
-            last = Some(reason);
+            if left == 0 {
+                break;
+            }
+            left -= 1;
+            last = Some(period);
+            lacks_whole = !whole;
+            reasons.push(Reason::Of(period));
         }
     }
     reasons

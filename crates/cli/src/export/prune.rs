@@ -23,10 +23,11 @@ use crate::show::chain;
 
 /// Delete the archives that no rule keeps
 ///
-/// Each workspace by itself, by descriptors alone. Only complete archives of a whole workspace are counted, and the newest of
-/// them always stays. Incomplete, partial and selection archives stay for some days and displace nothing; what has no
-/// usable descriptor is never deleted. Each keep and each delete comes with its reason. When the folder cannot be listed
-/// to its end, nothing is deleted.
+/// Each workspace by itself, by descriptors alone. Only complete archives of a whole workspace are counted, and the
+/// newest of them always stays; where objects failed in the newest of all or of a period, the newest in which none did
+/// stays too. Incomplete, partial and selection archives stay for some days and displace nothing; what has no usable
+/// descriptor is never deleted. Each keep and each delete comes with its reason. When the folder cannot be listed to its
+/// end, nothing is deleted.
 ///
 /// On a terminal nothing is deleted without `--apply`. Elsewhere one of `--apply` and `--dry-run` has to be given.
 #[derive(Args, Debug, Clone)]

@@ -55,6 +55,7 @@ struct Seen {
     workspace_id: String,
     count: u64,
     started: Option<Timestamp>,
+    failed: Option<u64>,
     well: bool,
 }
 
@@ -96,6 +97,11 @@ fn page(place: &str, seen: &[Seen], exit: Exit) -> Page {
         "Begin of the run that left the newest archive which counts: its age.",
         each(|seen| seen.started.map(|started| started.as_second() as f64)),
     );
+    page.gauge(
+        "lifeboat_status_newest_failed",
+        "Objects that failed in the newest archive which counts.",
+        each(|seen| seen.failed.map(|failed| failed as f64)),
+    );
     page
 }
 
@@ -116,6 +122,7 @@ fn watch(args: &StatusArgs, console: &Arc<Console>, seen: &mut Vec<Seen>) -> Res
             workspace_id: health.workspace_id.clone(),
             count: health.count,
             started: newest.map(|descriptor| descriptor.started),
+            failed: failed(health),
             well: health.troubles.is_empty(),
         }
     }));
@@ -136,6 +143,12 @@ fn watch(args: &StatusArgs, console: &Arc<Console>, seen: &mut Vec<Seen>) -> Res
     Ok(exit)
 }
 
+/// Objects that failed in the newest archive: it counts, because all was listed, and may yet hold no content at all.
+fn failed(health: &Health<'_>) -> Option<u64> {
+    let descriptor = health.newest?.descriptor()?;
+    Some(descriptor.counts.failed)
+}
+
 fn fields(health: &Health<'_>) -> Value {
     json!({
         "workspace_id": health.workspace_id,
@@ -144,6 +157,7 @@ fn fields(health: &Health<'_>) -> Value {
         "newest": health.newest.map(|archive| archive.place.to_string()),
         "started": health.newest.and_then(|archive| archive.descriptor()).map(|one| one.started.to_string()),
         "age_seconds": health.age.map(|age| age.as_secs()),
+        "failed": failed(health),
         "count": health.count,
         "future": health.future,
         "others": health.others,
@@ -164,6 +178,9 @@ fn verdict(health: &Health<'_>, expected: &Expected) -> String {
     };
     if let (Some(newest), Some(age)) = (health.newest, health.age) {
         text.push_str(&format!(", newest {} old ({})", age_text(age), newest.name));
+    }
+    if let Some(failed) = failed(health).filter(|failed| *failed > 0) {
+        text.push_str(&format!(", {failed} objects failed in it"));
     }
     text.push_str(&format!(", {} complete archives", health.count));
     for (count, what) in [

@@ -117,15 +117,82 @@ const DAYS: [&str; 8] = [
 #[test]
 fn nights_in_which_something_failed_do_not_displace_the_last_whole_one() {
     let mut listing = nights(&DAYS);
-    for hollow in &mut listing.archives[6..] {
-        if let State::Described(descriptor) = &mut hollow.state {
-            descriptor.counts.failed = 1000;
-        }
-    }
+    hollow(&mut listing, &DAYS[6..]);
     let policy = Policy { last: 1, ..NONE };
     assert_eq!(
         kept_days(&listing, &policy, at("2026-11-22T12:00:00Z")),
         ["2026-11-22", "2026-11-20"]
+    );
+}
+
+/// Nights in which every content was refused list all there is, so they count.
+fn hollow(listing: &mut Listing, days: &[&str]) {
+    for archive in &mut listing.archives {
+        if let State::Described(descriptor) = &mut archive.state {
+            let date = descriptor.started.to_zoned(TimeZone::UTC).date();
+            if days.contains(&date.to_string().as_str()) {
+                descriptor.counts.failed = 360;
+            }
+        }
+    }
+}
+
+#[test]
+fn a_hollow_night_displaces_no_whole_one_of_its_period() {
+    let days = [
+        "2026-09-28",
+        "2026-09-29",
+        "2026-10-29",
+        "2026-10-30",
+        "2026-10-31",
+        "2026-11-29",
+    ];
+    let mut listing = nights(&days);
+    hollow(&mut listing, &["2026-09-29", "2026-10-31"]);
+    let now = at("2026-11-29T12:00:00Z");
+    for (policy, kept) in [
+        (
+            Policy {
+                daily: 1,
+                monthly: 2,
+                ..NONE
+            },
+            vec!["2026-11-29", "2026-10-31", "2026-10-30"],
+        ),
+        (
+            Policy { weekly: 2, ..NONE },
+            vec!["2026-11-29", "2026-10-31", "2026-10-30"],
+        ),
+        (
+            Policy {
+                monthly: 12,
+                ..NONE
+            },
+            vec![
+                "2026-11-29",
+                "2026-10-31",
+                "2026-10-30",
+                "2026-09-29",
+                "2026-09-28",
+            ],
+        ),
+        // The day has no other, and the year has a whole one that is newer.
+        (
+            Policy { daily: 2, ..NONE },
+            vec!["2026-11-29", "2026-10-31"],
+        ),
+        (Policy { yearly: 1, ..NONE }, vec!["2026-11-29"]),
+    ] {
+        assert_eq!(kept_days(&listing, &policy, now), kept, "{policy:?}");
+    }
+    let policy = Policy {
+        monthly: 12,
+        ..NONE
+    };
+    let judged = judge(&listing, None, &policy, now);
+    assert_eq!(
+        judged[2].verdict.reasons(),
+        ["month 2026-10 without a failure"]
     );
 }
 
@@ -341,15 +408,19 @@ fn standings() -> impl Strategy<Value = Standing> {
     ]
 }
 
-/// Archives of two workspaces within three years around `now`, some at the same second.
+/// Archives of two workspaces within three years around `now`, some at the same second, two of three with failures.
 fn folders() -> impl Strategy<Value = Vec<Listed>> {
-    let one = (0_u8..2, -1000_i64..30, 0_i64..30, standings());
+    let one = (0_u8..2, -1000_i64..30, 0_i64..30, standings(), 0_u64..3);
     proptest::collection::vec(one, 0..40).prop_map(|archives| {
         let mut made: Vec<Listed> = archives
             .into_iter()
-            .map(|(workspace, day, hour, standing)| {
+            .map(|(workspace, day, hour, standing, failed)| {
                 let away = SignedDuration::from_hours(24 * day + hour);
-                archive(&workspace.to_string(), now() + away, standing)
+                let mut made = archive(&workspace.to_string(), now() + away, standing);
+                if let State::Described(descriptor) = &mut made.state {
+                    descriptor.counts.failed = failed;
+                }
+                made
             })
             .collect();
         // Names are unique in a folder.
