@@ -50,7 +50,7 @@ pub const ALL: [(Exit, &str); 11] = [
     ),
     (
         Exit::Differences,
-        "differences: `compare`, `plan --detailed-exitcode`, `status`",
+        "differences: `compare`, `plan --detailed-exitcode`, `status`, `verify --all`",
     ),
     (
         Exit::Safety,

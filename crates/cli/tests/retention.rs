@@ -422,6 +422,34 @@ fn all_archives_of_a_folder_are_verified_and_the_damaged_ones_named() {
         .code(2);
 }
 
+/// Somebody mistyped the folder in a nightly job.
+#[test]
+fn a_folder_without_archives_is_no_success_to_be_silent_about() {
+    let shelf = Shelf::new();
+    std::fs::write(shelf.path("notes.txt"), b"foreign").unwrap();
+    for sample in ["5%", "100%"] {
+        let assert = shelf
+            .inspect(&["verify", "--all", "backups", "--sample", sample, "--json"])
+            .code(13);
+        assert_eq!(last(&assert)["exit_code"], 13);
+        let told = stdout(&assert);
+        assert!(
+            told.contains("backups has no archive: nothing was verified"),
+            "{told}"
+        );
+    }
+    let assert = shelf.prune(&["--keep-last", "3", "--apply"]).success();
+    let told = stderr(&assert);
+    assert!(told.contains("backups/ has no archive"), "{told}");
+    shelf.complete("7", 3);
+    let assert = shelf
+        .inspect(&["verify", "--all", "backups", "--workspace", "8"])
+        .code(13);
+    let told = stderr(&assert);
+    assert!(told.contains("has no archive of workspace 8"), "{told}");
+    shelf.inspect(&["verify", "--all", "backups"]).success();
+}
+
 #[test]
 fn an_encrypted_archive_is_listed_without_its_key_and_verified_with_it() {
     if !common::vault::stock() {

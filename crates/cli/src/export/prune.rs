@@ -174,7 +174,9 @@ fn prune(
     let listing = Arc::new(shelf::list_of_primary(place, console)?);
     let now = Timestamp::now();
     let workspace = args.workspace.as_deref();
-    if let Some(id) = workspace.filter(|id| !listing.workspaces().contains(id)) {
+    if listing.archives.is_empty() {
+        console.warning(&format!("{place} has no archive"));
+    } else if let Some(id) = workspace.filter(|id| !listing.workspaces().contains(id)) {
         console.warning(&format!("{place} has no archive of workspace {id}"));
     }
     let judged = judge(&listing, workspace, &policy, now);

@@ -49,6 +49,15 @@ pub(super) fn run(
         _ => true,
     };
     let mut tally = Tally::default();
+    if !listing.archives.iter().any(|archive| wanted(&archive)) {
+        // A job that looks into the wrong folder must not hear for years that all is well.
+        let whose = folder.workspace.as_ref();
+        let whose = whose.map_or_else(String::new, |id| format!(" of workspace {id}"));
+        console.warning(&format!(
+            "{place} has no archive{whose}: nothing was verified"
+        ));
+        tally.exit = Exit::Differences;
+    }
     for archive in listing.archives.iter().filter(wanted) {
         let found = scrub(folder, archive, part, console).unwrap_or_else(Found::Unreadable);
         console.end_phases();

@@ -18,6 +18,7 @@ use crate::place::open;
 /// Check every frame, digest and member of an archive, to the end
 ///
 /// Exits with 11 when anything is damaged, and names the path, frame and offset of every damage.
+/// With `--all`, exits with 13 when the folder has no archive.
 #[derive(Args, Debug, Clone)]
 #[command(after_help = "Examples:
   lifeboat-inspect verify backups/7405609123456789-20261122T010000Z.tar.zst
