@@ -9,7 +9,7 @@ mod storage_support;
 use std::path::{Path, PathBuf};
 
 use jiff::{SignedDuration, Timestamp};
-use lifeboat_storage::retention::{Policy, judge, old_litter};
+use lifeboat_storage::retention::{Policy, judge, judge_litter};
 use lifeboat_storage::{Error, Listed, Listing, Place, Region, Remover, Settings};
 use object_store::ObjectStoreExt as _;
 use storage_support::proxy::{Fate, Proxy, Request};
@@ -156,13 +156,17 @@ fn litter_goes_unless_its_archive_appears(yard: &dyn Yard) {
     }
     yard.put("alone.json.minisig", b"signature");
     let listing = yard.list().unwrap();
-    let old = |now: Timestamp| old_litter(&listing, None, &LAST, now).count();
+    let old = |now: Timestamp| {
+        judge_litter(&listing, None, &LAST, now)
+            .filter(|(_, verdict)| verdict.is_delete())
+            .count()
+    };
     assert_eq!(old(Timestamp::now()), 0, "it is new");
     let then = Timestamp::now() + SignedDuration::from_hours(15 * 24);
     assert_eq!(old(then), 2);
     yard.put("late.tar.zst.age", &bytes);
     let remover = yard.remover();
-    for litter in old_litter(&listing, None, &LAST, then) {
+    for (litter, _) in judge_litter(&listing, None, &LAST, then) {
         let removed = remover.litter(litter);
         assert_eq!(removed.is_ok(), litter.name == "alone.json", "{removed:?}");
     }

@@ -280,6 +280,12 @@ fn prune_deletes_what_no_rule_keeps_and_says_why() {
     );
     assert_eq!(shelf.names(), before);
     // The descriptor without an archive is new, as far as the disk knows.
+    let text = stdout(&assert);
+    let alone = text.lines().find(|line| line.ends_with("7-02000.json"));
+    assert!(
+        alone.is_some_and(|line| line.contains("keep") && line.contains("until 20")),
+        "{text}"
+    );
     let kept = shelf
         .prune(&["--keep-last", "2", "--dry-run", "--json"])
         .success();
@@ -307,6 +313,60 @@ fn prune_deletes_what_no_rule_keeps_and_says_why() {
         .prune(&["--keep-last", "2", "--apply", "--json"])
         .success();
     assert_eq!(last(&assert)["deleted"], 0);
+}
+
+/// What `kill -9` leaves of an export to a disk: gigabytes under a name that nobody looks for.
+#[test]
+fn prune_removes_what_killed_runs_left_and_nothing_that_may_be_under_way() {
+    let shelf = Shelf::new();
+    shelf.complete("7", 3);
+    for (name, days) in [
+        (".lifeboat-Killed.part", 8),
+        (".lifeboat-Growin.part", 6),
+        (".lifeboat-AnArch.part", 8),
+        (".lifeboat-by-hand.part", 8),
+        ("killed.part", 8),
+    ] {
+        std::fs::write(shelf.path(name), b"begun").unwrap();
+        age_file(&shelf.path(name), days);
+    }
+    // A descriptor beside it: by the names of a folder it is an archive.
+    let text = shelf.descriptor.to_string();
+    std::fs::write(shelf.path(".lifeboat-AnArch.part.json"), text).unwrap();
+    let before = shelf.names();
+    let assert = shelf.inspect(&["list", "backups", "--json"]).success();
+    let listed = last(&assert);
+    assert_eq!(
+        (&listed["growing"], &listed["foreign"]),
+        (&json!(2), &json!(2))
+    );
+    let text = stdout(&shelf.inspect(&["list", "backups"]).success());
+    assert!(text.contains("2 unfinished (10 B)"), "{text}");
+    let text = stdout(&shelf.prune(&["--keep-last", "1", "--dry-run"]).success());
+    let line = |name: &str| text.lines().find(|line| line.ends_with(name)).unwrap();
+    let killed = line(".lifeboat-Killed.part");
+    assert!(
+        killed.contains("delete") && killed.contains("left by a run that was killed"),
+        "{text}"
+    );
+    let growing = line(".lifeboat-Growin.part");
+    assert!(
+        growing.contains("keep") && growing.contains("until 20"),
+        "{text}"
+    );
+    assert!(text.contains("1 would be deleted (5 B)"), "{text}");
+    // Whose it was is not known.
+    shelf
+        .prune(&["--keep-last", "1", "--apply", "--workspace", "7"])
+        .success();
+    assert_eq!(shelf.names(), before);
+    let assert = shelf
+        .prune(&["--keep-last", "1", "--apply", "--json"])
+        .success();
+    assert_eq!(last(&assert)["deleted"], 1);
+    let mut left = before;
+    left.retain(|name| name != ".lifeboat-Killed.part");
+    assert_eq!(shelf.names(), left);
 }
 
 #[test]

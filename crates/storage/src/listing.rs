@@ -36,6 +36,8 @@ pub struct Listing {
     pub archives: Vec<Listed>,
     /// Descriptors without an archive, by name.
     pub litter: Vec<Litter>,
+    /// Files of a local folder in which an archive grows, or grew until its run was killed, by name.
+    pub growing: Vec<Growing>,
     /// Objects that are neither archives nor beside one.
     pub foreign: u64,
 }
@@ -129,6 +131,20 @@ pub struct Litter {
     pub(crate) signature: Option<Place>,
     /// Where its archive would be.
     pub(crate) archives: Vec<Place>,
+}
+
+/// A file that an export has under way; a run that was killed leaves it for ever.
+#[derive(Debug, Clone)]
+pub struct Growing {
+    /// Its name in the folder.
+    pub name: String,
+    /// Where it is.
+    pub place: Place,
+    /// Bytes that are in it.
+    pub size: u64,
+    /// When something was last written into it.
+    pub modified: Timestamp,
+    pub(crate) identity: Identity,
 }
 
 impl Listed {
@@ -263,13 +279,22 @@ impl Listing {
     }
 
     fn of_folder(path: &Path) -> Result<Self, Error> {
-        let objects = crate::local::list(path)?;
-        Self::of(Place::Local(path.to_owned()), objects, |wanted| {
+        let (objects, growing) = part_growing(crate::local::list(path)?);
+        let mut listing = Self::of(Place::Local(path.to_owned()), objects, |wanted| {
             wanted
                 .iter()
                 .map(|object| crate::local::read_at_most(&path.join(&object.name), MOST_BYTES))
                 .collect()
-        })
+        })?;
+        let of = |object: Object| Growing {
+            place: listing.folder.child(&object.name),
+            size: object.identity.size,
+            modified: object.modified,
+            identity: object.identity,
+            name: object.name,
+        };
+        listing.growing = growing.into_iter().map(of).collect();
+        Ok(listing)
     }
 
     fn of(
@@ -427,6 +452,17 @@ pub(crate) struct Object {
     pub(crate) identity: Identity,
 }
 
+/// Takes the files out in which archives grow, by name; one with a document beside it may be an archive (spec, "Listing").
+fn part_growing(objects: Vec<Object>) -> (Vec<Object>, Vec<Object>) {
+    let names: BTreeSet<String> = objects.iter().map(|object| object.name.clone()).collect();
+    let (mut growing, others): (Vec<Object>, Vec<Object>) =
+        objects.into_iter().partition(|object| {
+            crate::local::is_growing(&object.name) && !names.contains(&document_name(&object.name))
+        });
+    growing.sort_by(|one, other| one.name.cmp(&other.name));
+    (others, growing)
+}
+
 /// What the names in a folder say.
 struct Names {
     /// What is an archive by its name, or may be one because a document of the fitting name is there.
@@ -484,6 +520,7 @@ impl Names {
             folder,
             archives: Vec::new(),
             litter: Vec::new(),
+            growing: Vec::new(),
             foreign: self.foreign,
         };
         let mut taken = BTreeSet::new();

@@ -304,11 +304,26 @@ fn litter(beside: &Path, expected: impl Fn(&[u8]) -> bool) -> Result<Option<Vec<
     }
 }
 
+/// How a growing file is called: `.lifeboat-`, so many letters and digits, `.part`.
+const PREFIX: &str = ".lifeboat-";
+const RANDOM: usize = 6;
+const SUFFIX: &str = ".part";
+
+/// The name is that of a growing file.
+pub(crate) fn is_growing(name: &str) -> bool {
+    name.strip_prefix(PREFIX)
+        .and_then(|name| name.strip_suffix(SUFFIX))
+        .is_some_and(|random| {
+            random.len() == RANDOM && random.bytes().all(|byte| byte.is_ascii_alphanumeric())
+        })
+}
+
 fn temporary(folder: &Path) -> Result<NamedTempFile, Error> {
     // The crate creates such files with mode 0600.
     tempfile::Builder::new()
-        .prefix(OsStr::new(".lifeboat-"))
-        .suffix(OsStr::new(".part"))
+        .prefix(OsStr::new(PREFIX))
+        .rand_bytes(RANDOM)
+        .suffix(OsStr::new(SUFFIX))
         .tempfile_in(folder)
         .map_err(io_error("create a file in", folder))
 }
@@ -346,6 +361,26 @@ fn io_error(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error
 #[cfg(all(test, unix))]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_growing_file_is_known_by_its_name_and_nothing_else_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = temporary(folder.path()).unwrap();
+        let name = file.path().file_name().unwrap().to_string_lossy();
+        assert!(is_growing(&name), "{name}");
+        for other in [
+            ".lifeboat-.part",
+            ".lifeboat-abcde.part",
+            ".lifeboat-abcdefg.part",
+            ".lifeboat-abc-ef.part",
+            ".lifeboat-abcdef.tmp",
+            "x.lifeboat-abcdef.part",
+            ".lifeboat-abcdef.part.tar.zst",
+            "lifeboat-abcdef.part",
+        ] {
+            assert!(!is_growing(other), "{other}");
+        }
+    }
 
     #[test]
     fn a_partial_archive_finds_a_name_beside_the_one_that_it_went_on_from() {

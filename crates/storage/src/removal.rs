@@ -5,7 +5,7 @@
 
 use crate::address::{Address, Place};
 use crate::error::Error;
-use crate::listing::{Identity, Listed, Listing, Litter};
+use crate::listing::{Growing, Identity, Listed, Listing, Litter};
 use crate::settings::Settings;
 use crate::store::Store;
 
@@ -76,6 +76,14 @@ impl Remover {
             }
         }
         self.beside(&litter.place, &litter.identity, litter.signature.as_ref())
+    }
+
+    /// Removes what a killed run left of its archive, unless somebody wrote into it since it was listed.
+    ///
+    /// # Errors
+    /// As [`Self::archive`].
+    pub fn growing(&self, growing: &Growing) -> Result<(), Error> {
+        self.exactly(&growing.place, &growing.identity)
     }
 
     /// The signature first: what stays when something goes wrong is then a descriptor, which says what it is.

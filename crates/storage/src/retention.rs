@@ -7,7 +7,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
-use crate::listing::{Listed, Listing, Litter, Standing};
+use crate::listing::{Growing, Listed, Listing, Litter, Standing};
 
 /// How many archives stay. Only those that count are counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +42,9 @@ impl Policy {
         [last, daily, weekly, monthly, yearly] == [0; 5]
     }
 }
+
+/// Days after which a growing file is one of a run that was killed: no run goes on for so long without writing.
+const GROWING_DAYS: u32 = 7;
 
 /// What becomes of an archive.
 #[derive(Debug, Clone)]
@@ -153,6 +156,10 @@ pub enum Why {
     Outlived,
     /// It does not count and is older than so many days.
     Aged(u32),
+    /// A descriptor without an archive, for so many days.
+    Alone(u32),
+    /// An archive that has not grown for so many days: its run was killed.
+    Killed(u32),
 }
 
 impl std::fmt::Display for Why {
@@ -160,6 +167,13 @@ impl std::fmt::Display for Why {
         match self {
             Self::Outlived => f.write_str("no rule keeps it"),
             Self::Aged(days) => write!(f, "does not count and is older than {days} days"),
+            Self::Alone(days) => write!(f, "a descriptor without an archive for {days} days"),
+            Self::Killed(days) => {
+                write!(
+                    f,
+                    "left by a run that was killed, not changed for {days} days"
+                )
+            }
         }
     }
 }
@@ -191,22 +205,45 @@ pub fn judge<'l>(
     judged
 }
 
-/// The descriptors without an archive that are old enough to go.
-pub fn old_litter<'l>(
+/// What becomes of each descriptor without an archive.
+pub fn judge_litter<'l>(
     listing: &'l Listing,
     workspace_id: Option<&str>,
     policy: &Policy,
     now: Timestamp,
-) -> impl Iterator<Item = &'l Litter> {
-    let (wanted, limit) = (workspace_id.map(str::to_owned), days(policy.others_days));
-    listing.litter.iter().filter(move |litter| {
-        // A copy of an old descriptor is new: its archive may be on its way.
-        let written = litter.modified.max(litter.descriptor.finished);
+) -> impl Iterator<Item = (&'l Litter, Verdict)> {
+    let (wanted, days) = (workspace_id.map(str::to_owned), policy.others_days);
+    let of_wanted = move |litter: &&Litter| {
         wanted
             .as_ref()
             .is_none_or(|wanted| *wanted == litter.descriptor.workspace_id)
-            && now.duration_since(written) > limit
+    };
+    listing.litter.iter().filter(of_wanted).map(move |litter| {
+        // A copy of an old descriptor is new: its archive may be on its way.
+        let written = litter.modified.max(litter.descriptor.finished);
+        (litter, for_days(written, days, now, Why::Alone(days)))
     })
+}
+
+/// What becomes of each file in which an archive grows or grew. None of them is known to be of a certain workspace.
+pub fn judge_growing(
+    listing: &Listing,
+    now: Timestamp,
+) -> impl Iterator<Item = (&Growing, Verdict)> {
+    listing.growing.iter().map(move |growing| {
+        let why = Why::Killed(GROWING_DAYS);
+        (growing, for_days(growing.modified, GROWING_DAYS, now, why))
+    })
+}
+
+/// It stays for so many days from `begin`, then goes.
+fn for_days(begin: Timestamp, count: u32, now: Timestamp, why: Why) -> Verdict {
+    let until = begin.checked_add(days(count)).unwrap_or(Timestamp::MAX);
+    if until < now {
+        Verdict::Delete(why)
+    } else {
+        Verdict::Keep(vec![Reason::Young { until }])
+    }
 }
 
 /// The age of an archive: from the begin of its run, because it shows the workspace as of then.
@@ -259,11 +296,10 @@ fn judge_workspace<'l>(
 
 /// An archive that does not count.
 fn other(archive: &Listed, best: bool, policy: &Policy, now: Timestamp) -> Verdict {
+    let days = policy.others_days;
     let finished = archive.descriptor().map(|descriptor| descriptor.finished);
-    let until = finished.and_then(|time| time.checked_add(days(policy.others_days)).ok());
-    match until {
-        Some(until) if until < now && !best => Verdict::Delete(Why::Aged(policy.others_days)),
-        Some(until) if until >= now => Verdict::Keep(vec![Reason::Young { until }]),
+    match finished.map(|finished| for_days(finished, days, now, Why::Aged(days))) {
+        Some(verdict) if !best || !verdict.is_delete() => verdict,
         _ => Verdict::Keep(vec![Reason::NothingBetter]),
     }
 }

@@ -8,8 +8,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use clap::Args;
 use jiff::Timestamp;
 use lifeboat_console::{Align, Console, Table, bytes};
-use lifeboat_storage::retention::{Judged, Policy, judge, old_litter};
-use lifeboat_storage::{Error, Listed, Listing, Litter, Place, Removed, Remover, Settings};
+use lifeboat_storage::retention::{Judged, Policy, Verdict, judge, judge_growing, judge_litter};
+use lifeboat_storage::{
+    Error, Growing, Listed, Listing, Litter, Place, Removed, Remover, Settings,
+};
 use serde_json::{Value, json};
 
 use crate::args::OutputArgs;
@@ -26,8 +28,9 @@ use crate::show::chain;
 /// Each workspace by itself, by descriptors alone. Only complete archives of a whole workspace are counted, and the
 /// newest of them always stays; where objects failed in the newest of all or of a period, the newest in which none did
 /// stays too. Incomplete, partial and selection archives stay for some days and displace nothing; what has no usable
-/// descriptor is never deleted. Each keep and each delete comes with its reason. When the folder cannot be listed to its
-/// end, nothing is deleted.
+/// descriptor is never deleted. What a killed run left of its archive in a local folder goes when it has not changed for
+/// 7 days. Each keep and each delete comes with its reason. When the folder cannot be listed to its end, nothing is
+/// deleted.
 ///
 /// On a terminal nothing is deleted without `--apply`. Elsewhere one of `--apply` and `--dry-run` has to be given.
 #[derive(Args, Debug, Clone)]
@@ -141,7 +144,7 @@ fn page(place: &str, outcome: Option<&Outcome>, exit: Exit, file: &MetricsFile) 
         ),
         (
             "lifeboat_prune_deleted",
-            "Archives and litter that were deleted.",
+            "Archives, descriptors alone and unfinished files that were deleted.",
             count(|outcome| outcome.deleted),
         ),
         (
@@ -180,18 +183,18 @@ fn prune(
         console.warning(&format!("{place} has no archive of workspace {id}"));
     }
     let judged = judge(&listing, workspace, &policy, now);
-    let litter: Vec<&Litter> = old_litter(&listing, workspace, &policy, now).collect();
-    show(console, &judged, &litter, now);
+    let litter: Vec<(&Litter, Verdict)> = judge_litter(&listing, workspace, &policy, now).collect();
+    // Whose it is cannot be told, so who prunes one workspace leaves it alone.
+    let growing: Vec<(&Growing, Verdict)> = judge_growing(&listing, now)
+        .filter(|_| workspace.is_none())
+        .collect();
+    show(console, &judged, &litter, &growing, now);
     let doomed: Vec<Doomed> = judged
         .iter()
         .filter(|judged| judged.verdict.is_delete())
         .map(|judged| Doomed::Archive(Box::new(judged.archive.clone())))
-        .chain(
-            litter
-                .into_iter()
-                .cloned()
-                .map(|litter| Doomed::Litter(Box::new(litter))),
-        )
+        .chain(going(litter).map(|litter| Doomed::Litter(Box::new(litter))))
+        .chain(going(growing).map(|growing| Doomed::Growing(Box::new(growing))))
         .collect();
     let kept = judged
         .iter()
@@ -206,7 +209,29 @@ fn prune(
     Ok(exit)
 }
 
-fn show(console: &Console, judged: &[Judged<'_>], litter: &[&Litter], now: Timestamp) {
+/// Those that are to be deleted.
+fn going<T: Clone>(judged: Vec<(&T, Verdict)>) -> impl Iterator<Item = T> {
+    judged
+        .into_iter()
+        .filter(|(_, verdict)| verdict.is_delete())
+        .map(|(one, _)| one.clone())
+}
+
+fn action(verdict: &Verdict) -> &'static str {
+    if verdict.is_delete() {
+        "delete"
+    } else {
+        "keep"
+    }
+}
+
+fn show(
+    console: &Console,
+    judged: &[Judged<'_>],
+    litter: &[(&Litter, Verdict)],
+    growing: &[(&Growing, Verdict)],
+    now: Timestamp,
+) {
     let mut table = Table::new(&[
         ("workspace", Align::Left),
         ("started", Align::Left),
@@ -218,11 +243,7 @@ fn show(console: &Console, judged: &[Judged<'_>], litter: &[&Litter], now: Times
         ("archive", Align::Left),
     ]);
     for Judged { archive, verdict } in judged {
-        let action = if verdict.is_delete() {
-            "delete"
-        } else {
-            "keep"
-        };
+        let action = action(verdict);
         let mut fields = shelf::fields(archive, now);
         if let Value::Object(map) = &mut fields {
             map.insert("action".to_owned(), action.into());
@@ -239,19 +260,45 @@ fn show(console: &Console, judged: &[Judged<'_>], litter: &[&Litter], now: Times
         ]);
         table.row(row);
     }
-    for litter in litter {
-        let fields = json!({"descriptor": litter.place.to_string(), "action": "delete"});
+    for (litter, verdict) in litter {
+        let fields = json!({
+            "descriptor": litter.place.to_string(),
+            "action": action(verdict),
+            "reasons": verdict.reasons(),
+        });
         console.record("litter", fields);
-        let because = "an old descriptor without an archive";
+        let because = verdict.reasons().join(", ");
         let row = [
             &litter.descriptor.workspace_id,
             "",
             "",
-            "litter",
+            "descriptor alone",
             "",
-            "delete",
-            because,
+            action(verdict),
+            &because,
             &litter.name,
+        ];
+        table.row(row.map(str::to_owned));
+    }
+    for (growing, verdict) in growing {
+        let fields = json!({
+            "file": growing.place.to_string(),
+            "size": growing.size,
+            "action": action(verdict),
+            "reasons": verdict.reasons(),
+        });
+        console.record("growing", fields);
+        let (size, because) = (bytes(growing.size), verdict.reasons().join(", "));
+        let action = action(verdict);
+        let row = [
+            "",
+            "",
+            "",
+            "unfinished",
+            &size,
+            action,
+            &because,
+            &growing.name,
         ];
         table.row(row.map(str::to_owned));
     }
@@ -265,6 +312,7 @@ fn show(console: &Console, judged: &[Judged<'_>], litter: &[&Litter], now: Times
 enum Doomed {
     Archive(Box<Listed>),
     Litter(Box<Litter>),
+    Growing(Box<Growing>),
 }
 
 impl Doomed {
@@ -272,6 +320,7 @@ impl Doomed {
         match self {
             Self::Archive(archive) => &archive.place,
             Self::Litter(litter) => &litter.place,
+            Self::Growing(growing) => &growing.place,
         }
     }
 
@@ -279,6 +328,7 @@ impl Doomed {
         match self {
             Self::Archive(archive) => archive.size,
             Self::Litter(_) => 0,
+            Self::Growing(growing) => growing.size,
         }
     }
 
@@ -286,6 +336,7 @@ impl Doomed {
         match self {
             Self::Archive(archive) => remover.archive(archive),
             Self::Litter(litter) => remover.litter(litter).map(|()| Removed { left: None }),
+            Self::Growing(growing) => remover.growing(growing).map(|()| Removed { left: None }),
         }
     }
 }

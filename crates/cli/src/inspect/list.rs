@@ -103,13 +103,36 @@ fn finish(console: &Console, listing: &Listing, archives: &[&Listed]) {
         of.count()
     };
     let (complete, unknown) = (of(Standing::Counting), of(Standing::Unknown));
-    console.line(&format!(
+    let mut text = format!(
         "{} archives ({complete} complete, {unknown} unknown), {}; {} descriptors without an archive, {} other files",
         archives.len(),
         bytes(size),
         listing.litter.len(),
         listing.foreign,
-    ));
+    );
+    if !listing.growing.is_empty() {
+        let size = listing.growing.iter().map(|growing| growing.size).sum();
+        text.push_str(&format!(
+            ", {} unfinished ({}): of runs under way, or killed",
+            listing.growing.len(),
+            bytes(size)
+        ));
+    }
+    console.line(&text);
+    for growing in &listing.growing {
+        let fields = json!({
+            "file": growing.place.to_string(),
+            "size": growing.size,
+            "changed": growing.modified.to_string(),
+        });
+        let text = format!(
+            "{} is no whole archive ({}, changed {})",
+            growing.name,
+            bytes(growing.size),
+            growing.modified
+        );
+        console.detail("growing", fields, &text);
+    }
     for litter in &listing.litter {
         let fields =
             json!({"descriptor": litter.place.to_string(), "stored": litter.modified.to_string()});
@@ -128,6 +151,7 @@ fn finish(console: &Console, listing: &Listing, archives: &[&Listed]) {
         "unknown": unknown,
         "bytes": size,
         "litter": listing.litter.len(),
+        "growing": listing.growing.len(),
         "foreign": listing.foreign,
     }));
 }

@@ -78,6 +78,7 @@ pub(crate) fn folder(archives: Vec<Listed>) -> Listing {
         folder: Place::Local("b".into()),
         archives,
         litter: Vec::new(),
+        growing: Vec::new(),
         foreign: 0,
     }
 }
@@ -303,7 +304,7 @@ fn an_archive_of_tomorrow_stays_and_displaces_nothing() {
 }
 
 #[test]
-fn old_descriptors_without_an_archive_go() {
+fn old_descriptors_without_an_archive_go_and_each_is_explained() {
     let now = at("2026-11-22T12:00:00Z");
     let litter = |name: &str, modified: &str, finished: &str| Litter {
         name: name.to_owned(),
@@ -329,13 +330,53 @@ fn old_descriptors_without_an_archive_go() {
         litter("copied", new, old),
         litter("wrong-clock", old, new),
     ];
-    let found = |workspace| -> Vec<&str> {
-        let found = old_litter(&listing, workspace, &NONE, now);
-        found.map(|litter| litter.name.as_str()).collect()
+    let found = |workspace| -> Vec<(&str, String)> {
+        let found = judge_litter(&listing, workspace, &NONE, now);
+        found
+            .map(|(litter, verdict)| (litter.name.as_str(), verdict.reasons().join(", ")))
+            .collect()
     };
-    assert_eq!(found(None), ["old"]);
-    assert_eq!(found(Some("1")), ["old"]);
+    let until = || "until 2026-12-05".to_owned();
+    let judged = [
+        (
+            "old",
+            "a descriptor without an archive for 14 days".to_owned(),
+        ),
+        ("new", until()),
+        ("copied", until()),
+        ("wrong-clock", until()),
+    ];
+    assert_eq!(found(None), judged);
+    assert_eq!(found(Some("1")), judged);
     assert!(found(Some("2")).is_empty());
+}
+
+#[test]
+fn what_grew_goes_when_nothing_was_written_for_a_week() {
+    let growing = |modified: &str| Growing {
+        name: ".lifeboat-abcdef.part".to_owned(),
+        place: Place::Local(".lifeboat-abcdef.part".into()),
+        size: 1,
+        modified: at(modified),
+        identity: Identity {
+            size: 1,
+            e_tag: None,
+            modified: None,
+        },
+    };
+    let mut listing = folder(Vec::new());
+    listing.growing = vec![
+        growing("2026-11-15T11:59:59Z"),
+        growing("2026-11-15T12:00:00Z"),
+        growing("2031-01-01T00:00:00Z"),
+    ];
+    let verdicts: Vec<Verdict> = judge_growing(&listing, now()).map(|(_, one)| one).collect();
+    assert_eq!(
+        verdicts[0].reasons(),
+        ["left by a run that was killed, not changed for 7 days"]
+    );
+    assert_eq!(verdicts[1].reasons(), ["until 2026-11-22"]);
+    assert!(!verdicts[2].is_delete());
 }
 
 /// Four years of nights, pruned every night: what is left is what the policy promises, with no gap and nothing more.
