@@ -396,7 +396,7 @@ fn prune_of_one_workspace_leaves_the_others_alone() {
 }
 
 #[test]
-fn a_folder_that_cannot_be_listed_is_not_pruned() {
+fn a_folder_that_is_not_there_is_an_error_and_an_archive_with_a_broken_descriptor_stays() {
     let shelf = Shelf::new();
     let assert = shelf.run(
         "lifeboat-export",

@@ -316,6 +316,10 @@ enum Doomed {
 }
 
 impl Doomed {
+    fn is_archive(&self) -> bool {
+        matches!(self, Self::Archive(_))
+    }
+
     fn place(&self) -> &Place {
         match self {
             Self::Archive(archive) => &archive.place,
@@ -362,7 +366,10 @@ fn dry(console: &Console, place: &Place, kept: usize, doomed: &[Doomed]) -> Exit
 
 #[derive(Default)]
 struct Outcome {
+    /// Archives that stay by the rules.
     kept: u64,
+    /// Archives that stay although no rule keeps them.
+    held: u64,
     deleted: u64,
     bytes: u64,
     /// What stays although it was to go.
@@ -397,6 +404,7 @@ fn remove(
                 break;
             }
         }
+        outcome.held += rest.clone().filter(|one| one.is_archive()).count() as u64;
         outcome.not_tried = rest.count() as u64;
         console.end_phases();
         if outcome.not_tried > 0 && stopped.load(Ordering::Relaxed) {
@@ -424,6 +432,7 @@ impl Outcome {
             }
             Err(error) => {
                 self.refused += 1;
+                self.held += u64::from(one.is_archive());
                 Some(error)
             }
         };
@@ -448,7 +457,7 @@ impl Outcome {
             "deleted {} ({}), {} archives stay",
             self.deleted,
             bytes(self.bytes),
-            self.kept
+            self.kept + self.held
         );
         for (count, what) in [
             (self.refused, "could not be deleted"),

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test file uses its own part of it")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
+pub mod blobs;
 pub mod vault;
 
 use std::collections::BTreeMap;

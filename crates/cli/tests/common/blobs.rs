@@ -1,0 +1,292 @@
+//! A blob service with one container, over plain sockets: as much of it as those commands need that list, read and delete.
+//! It pages what it lists, and answers otherwise where a test says so.
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use assert_cmd::Command;
+use jiff::{SignedDuration, Timestamp};
+
+/// Objects on a page of a listing.
+const PAGE: usize = 3;
+
+/// What becomes of a request that is not answered as it should be.
+#[derive(Clone, Copy)]
+pub enum Fate {
+    /// This status and error code instead.
+    Refuse(u16, &'static str),
+    /// The same by a service whose clock is an hour behind.
+    RefuseAnHourAgo(u16, &'static str),
+    /// Half of the answer.
+    Cut,
+}
+
+type Rule = dyn Fn(&str) -> Option<Fate> + Send;
+
+struct State {
+    objects: BTreeMap<String, Vec<u8>>,
+    rule: Box<Rule>,
+    /// `GET /account/vault/nightly/x.json`
+    seen: Vec<String>,
+}
+
+pub struct Blobs {
+    url: String,
+    state: Arc<Mutex<State>>,
+}
+
+impl Blobs {
+    /// `rule` says for a request, such as `GET /account/vault/x?...`, whether it is answered otherwise.
+    pub fn start(rule: impl Fn(&str) -> Option<Fate> + Send + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let state = Arc::new(Mutex::new(State {
+            objects: BTreeMap::new(),
+            rule: Box::new(rule),
+            seen: Vec::new(),
+        }));
+        let shared = Arc::clone(&state);
+        std::thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                let state = Arc::clone(&shared);
+                // A client that goes away is none of the service's business.
+                std::thread::spawn(move || drop(serve(client, &state)));
+            }
+        });
+        Self { url, state }
+    }
+
+    /// Takes every file of a folder into the folder `nightly` of the container.
+    pub fn take(&self, folder: &Path) {
+        let mut state = self.state.lock().unwrap();
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            let content = std::fs::read(path).unwrap();
+            state.objects.insert(format!("nightly/{name}"), content);
+        }
+    }
+
+    pub fn names(&self) -> Vec<String> {
+        self.state.lock().unwrap().objects.keys().cloned().collect()
+    }
+
+    pub fn count(&self, begin: &str) -> usize {
+        let state = self.state.lock().unwrap();
+        state
+            .seen
+            .iter()
+            .filter(|one| one.starts_with(begin))
+            .count()
+    }
+
+    /// The command with the settings for `az://vault/` and these `credentials`.
+    pub fn tool_with(
+        &self,
+        folder: &Path,
+        name: &str,
+        arguments: &[&str],
+        credentials: (&str, &str),
+    ) -> Command {
+        let mut command = super::tool(folder, name, arguments);
+        command
+            .env("AZURE_STORAGE_ENDPOINT", format!("{}/account", self.url))
+            .env("AZURE_STORAGE_ACCOUNT_NAME", "account")
+            .env("AZURE_ALLOW_HTTP", "true")
+            .env(credentials.0, credentials.1);
+        command
+    }
+
+    /// The same with a key of the account.
+    pub fn tool(&self, folder: &Path, name: &str, arguments: &[&str]) -> Command {
+        let key = ("AZURE_STORAGE_ACCOUNT_KEY", "a2V5IG9mIHRoZSBhY2NvdW50");
+        self.tool_with(folder, name, arguments, key)
+    }
+}
+
+struct Reply {
+    status: u16,
+    headers: Vec<(&'static str, String)>,
+    body: Vec<u8>,
+}
+
+fn serve(mut client: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
+    let head = read_head(&mut client)?;
+    let mut words = head.split(' ');
+    let (method, target) = (words.next().unwrap(), words.next().unwrap());
+    let request = format!("{method} {target}");
+    let mut state = state.lock().unwrap();
+    state.seen.push(request.clone());
+    let fate = (state.rule)(&request);
+    let refused = |status, code: &str| Reply {
+        status,
+        headers: vec![("x-ms-error-code", code.to_owned())],
+        body: Vec::new(),
+    };
+    let mut date = Timestamp::now();
+    let reply = match fate {
+        Some(Fate::Refuse(status, code)) => refused(status, code),
+        Some(Fate::RefuseAnHourAgo(status, code)) => {
+            date -= SignedDuration::from_hours(1);
+            refused(status, code)
+        }
+        Some(Fate::Cut) | None => state.answer(method, target, &head),
+    };
+    drop(state);
+    let mut text = format!("HTTP/1.1 {} Told\r\nconnection: close\r\n", reply.status);
+    text.push_str(&format!("date: {}\r\n", http_date(date)));
+    if !reply
+        .headers
+        .iter()
+        .any(|(name, _)| *name == "content-length")
+    {
+        text.push_str(&format!("content-length: {}\r\n", reply.body.len()));
+    }
+    for (name, value) in reply.headers {
+        text.push_str(&format!("{name}: {value}\r\n"));
+    }
+    let mut answer = text.into_bytes();
+    answer.extend(b"\r\n");
+    let whole = answer.len() + reply.body.len();
+    answer.extend(reply.body);
+    if matches!(fate, Some(Fate::Cut)) {
+        answer.truncate(whole - 20);
+    }
+    client.write_all(&answer)
+}
+
+impl State {
+    fn answer(&mut self, method: &str, target: &str, head: &str) -> Reply {
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        let name = path.trim_start_matches("/account/vault").trim_matches('/');
+        if query.contains("comp=list") {
+            return self.list(query);
+        }
+        let Some(content) = self.objects.get(name).cloned() else {
+            return Reply {
+                status: 404,
+                headers: vec![("x-ms-error-code", "BlobNotFound".to_owned())],
+                body: Vec::new(),
+            };
+        };
+        let mut headers = vec![
+            ("etag", "\"0x1\"".to_owned()),
+            ("last-modified", http_date(written())),
+        ];
+        if method == "DELETE" {
+            self.objects.remove(name);
+            return Reply {
+                status: 202,
+                headers: Vec::new(),
+                body: Vec::new(),
+            };
+        }
+        if method == "HEAD" {
+            headers.push(("content-length", content.len().to_string()));
+            return Reply {
+                status: 200,
+                headers,
+                body: Vec::new(),
+            };
+        }
+        let Some((from, to)) = range(head, content.len()) else {
+            return Reply {
+                status: 200,
+                headers,
+                body: content,
+            };
+        };
+        let told = format!("bytes {from}-{}/{}", to - 1, content.len());
+        headers.push(("content-range", told));
+        Reply {
+            status: 206,
+            headers,
+            body: content[from..to].to_vec(),
+        }
+    }
+
+    fn list(&self, query: &str) -> Reply {
+        let of = |name: &str| {
+            let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+            pairs.find(|(key, _)| *key == name).map(|(_, value)| value)
+        };
+        let prefix = of("prefix").unwrap_or_default().replace("%2F", "/");
+        let from: usize = of("marker").map_or(0, |marker| marker.parse().unwrap());
+        let found = self
+            .objects
+            .iter()
+            .filter(|(name, _)| name.starts_with(&prefix));
+        let mut found = found.skip(from);
+        let mut body =
+            String::from(r#"<?xml version="1.0" encoding="utf-8"?><EnumerationResults><Blobs>"#);
+        for (name, content) in found.by_ref().take(PAGE) {
+            let (date, length) = (http_date(written()), content.len());
+            body.push_str(&format!(
+                "<Blob><Name>{name}</Name><Properties><Last-Modified>{date}</Last-Modified><Etag>0x1</Etag>\
+                 <Content-Length>{length}</Content-Length><Content-Type>application/octet-stream</Content-Type>\
+                 </Properties></Blob>"
+            ));
+        }
+        let next = found
+            .next()
+            .map_or_else(String::new, |_| (from + PAGE).to_string());
+        body.push_str(&format!(
+            "</Blobs><NextMarker>{next}</NextMarker></EnumerationResults>"
+        ));
+        Reply {
+            status: 200,
+            headers: vec![("content-type", "application/xml".to_owned())],
+            body: body.into_bytes(),
+        }
+    }
+}
+
+/// When all objects were stored.
+fn written() -> Timestamp {
+    "2026-11-01T01:00:00Z".parse().unwrap()
+}
+
+fn http_date(time: Timestamp) -> String {
+    jiff::fmt::rfc2822::DateTimePrinter::new()
+        .timestamp_to_rfc9110_string(&time)
+        .unwrap()
+}
+
+/// The bytes that were asked for.
+fn range(head: &str, length: usize) -> Option<(usize, usize)> {
+    let lines = head.lines().filter_map(|line| line.split_once(": "));
+    let (_, value) = lines
+        .into_iter()
+        .find(|(name, _)| ["range", "x-ms-range"].contains(&name.to_lowercase().as_str()))?;
+    let (from, to) = value.trim_start_matches("bytes=").split_once('-')?;
+    let to: usize = to.parse().map_or(length, |last: usize| last + 1);
+    Some((from.parse().ok()?, to.min(length)))
+}
+
+/// The head of a request; its body, if it has one, is read and forgotten.
+fn read_head(client: &mut TcpStream) -> std::io::Result<String> {
+    let mut bytes = Vec::new();
+    let mut piece = [0; 4096];
+    let end = loop {
+        if let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
+            break end + 4;
+        }
+        let count = client.read(&mut piece)?;
+        if count == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+        bytes.extend_from_slice(&piece[..count]);
+    };
+    let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
+    let length = head.lines().filter_map(|line| line.split_once(": "));
+    let length = length
+        .into_iter()
+        .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
+        .map_or(0, |(_, value)| value.trim().parse().unwrap());
+    let mut rest = vec![0; (end + length).saturating_sub(bytes.len())];
+    client.read_exact(&mut rest)?;
+    Ok(head)
+}

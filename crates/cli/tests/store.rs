@@ -1,0 +1,111 @@
+//! The commands against a store that refuses, or whose answers come in part.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
+
+mod common;
+
+use std::path::Path;
+
+use common::blobs::{Blobs, Fate};
+use common::{small_archive, stderr, stdout};
+use serde_json::json;
+
+/// Fills the folder with the archives of three nights, the oldest first by name.
+fn nights(folder: &Path) {
+    let mut descriptor = common::small_descriptor();
+    for (name, hours) in [("1", 51), ("2", 27), ("3", 3)] {
+        let started = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(hours);
+        descriptor["started"] = json!(started.to_string());
+        descriptor["finished"] = json!(started.to_string());
+        std::fs::write(folder.join(format!("{name}.tar.zst")), small_archive()).unwrap();
+        std::fs::write(folder.join(format!("{name}.json")), descriptor.to_string()).unwrap();
+    }
+}
+
+const PRUNE: [&str; 5] = [
+    "prune",
+    "az://vault/nightly/",
+    "--keep-last",
+    "1",
+    "--apply",
+];
+
+#[test]
+fn a_listing_that_fails_half_way_prunes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    nights(folder.path());
+    let second_page = |request: &str| request.contains("comp=list") && request.contains("marker=");
+    for (fate, code) in [
+        (Some(Fate::Refuse(403, "AuthorizationFailure")), 12),
+        (Some(Fate::Refuse(400, "InvalidQueryParameterValue")), 1),
+        (Some(Fate::Cut), 1),
+        (None, 0),
+    ] {
+        // The newest archive is on the second page: without it, that of the night before would be the newest.
+        let blobs = Blobs::start(move |request| fate.filter(|_| second_page(request)));
+        blobs.take(folder.path());
+        let before = blobs.names();
+        let assert = blobs
+            .tool(folder.path(), "lifeboat-export", &PRUNE)
+            .assert();
+        let told = format!("{}{}", stdout(&assert), stderr(&assert));
+        assert_eq!(assert.get_output().status.code(), Some(code), "{told}");
+        assert_eq!(blobs.count("GET /account/vault?"), 2, "two pages: {told}");
+        if code == 0 {
+            assert_eq!(blobs.names(), ["nightly/3.json", "nightly/3.tar.zst"]);
+            continue;
+        }
+        assert_eq!(blobs.count("DELETE"), 0, "{told}");
+        assert_eq!(blobs.names(), before);
+        assert!(told.contains("list az://vault/nightly/"), "{told}");
+    }
+}
+
+#[test]
+fn a_descriptor_that_cannot_be_read_prunes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    nights(folder.path());
+    let blobs = Blobs::start(|request| {
+        let newest = request.starts_with("GET") && request.contains("3.json");
+        newest.then_some(Fate::Refuse(403, "AuthorizationFailure"))
+    });
+    blobs.take(folder.path());
+    let assert = blobs
+        .tool(folder.path(), "lifeboat-export", &PRUNE)
+        .assert();
+    let told = stderr(&assert.code(12));
+    assert!(told.contains("3.json"), "{told}");
+    assert_eq!(blobs.count("DELETE"), 0, "{told}");
+    assert_eq!(blobs.names().len(), 6);
+}
+
+#[test]
+fn what_the_store_does_not_delete_is_counted_with_what_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    nights(folder.path());
+    let blobs = Blobs::start(|request| {
+        let held = request.starts_with("DELETE") && request.contains("2.tar.zst");
+        held.then_some(Fate::Refuse(409, "BlobImmutableDueToPolicy"))
+    });
+    blobs.take(folder.path());
+    let assert = blobs
+        .tool(folder.path(), "lifeboat-export", &PRUNE)
+        .assert();
+    let assert = assert.code(3);
+    let (text, told) = (stdout(&assert), stderr(&assert));
+    assert!(text.contains("deleted 1 ("), "{text}");
+    assert!(
+        text.contains("), 2 archives stay, 1 could not be deleted"),
+        "{text}"
+    );
+    assert!(told.contains("409 BlobImmutableDueToPolicy"), "{told}");
+    assert_eq!(
+        blobs.names(),
+        [
+            "nightly/2.json",
+            "nightly/2.tar.zst",
+            "nightly/3.json",
+            "nightly/3.tar.zst"
+        ]
+    );
+}
