@@ -5,6 +5,7 @@
 mod common;
 
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use common::blobs::{Blobs, Fate};
 use common::{small_archive, stderr, stdout};
@@ -108,4 +109,41 @@ fn what_the_store_does_not_delete_is_counted_with_what_stays() {
             "nightly/3.tar.zst"
         ]
     );
+}
+
+/// The stored file is not the one of its descriptor, and the second look at it is refused.
+#[test]
+fn a_damaged_archive_that_is_then_refused_is_told_as_both() {
+    let folder = tempfile::tempdir().unwrap();
+    nights(folder.path());
+    let mut bytes = small_archive().to_vec();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(folder.path().join("2.tar.zst"), bytes).unwrap();
+    for (second, code) in [
+        (Some(Fate::Refuse(403, "AuthorizationFailure")), 12),
+        (Some(Fate::Refuse(404, "BlobNotFound")), 11),
+        (None, 11),
+    ] {
+        let looks = AtomicUsize::new(0);
+        let blobs = Blobs::start(move |request| {
+            let looked = request.starts_with("HEAD") && request.contains("2.tar.zst");
+            second.filter(|_| looked && looks.fetch_add(1, Ordering::Relaxed) > 0)
+        });
+        blobs.take(folder.path());
+        let verify = ["verify", "--all", "az://vault/nightly/"];
+        let assert = blobs
+            .tool(folder.path(), "lifeboat-inspect", &verify)
+            .assert();
+        let told = format!("{}{}", stdout(&assert), stderr(&assert));
+        assert_eq!(assert.get_output().status.code(), Some(code), "{told}");
+        for expected in [
+            "the stored file is not the one of its descriptor",
+            "2 intact, 1 damaged, 0 unknown, 0 unreadable",
+        ] {
+            assert!(told.contains(expected), "{expected}: {told}");
+        }
+        let unreadable = told.contains("; unreadable: ");
+        assert_eq!(unreadable, second.is_some(), "{told}");
+    }
 }

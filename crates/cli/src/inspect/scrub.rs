@@ -25,7 +25,8 @@ const DAY: i64 = 86_400;
 enum Found {
     /// What was read is as it was written.
     Intact(Sampled),
-    Damaged(Vec<Damage>),
+    /// Damage, and why more of it may not have been seen.
+    Damaged(Vec<Damage>, Option<Failure>),
     /// Encrypted, and no identity fits.
     Sealed,
     /// It could not be read to the end.
@@ -76,7 +77,7 @@ fn scrub(
     console: &Arc<Console>,
 ) -> Result<Found, Failure> {
     if let State::Unclear { what } = &archive.state {
-        return Ok(Found::Damaged(vec![damage(&archive.name, what.clone())]));
+        return Ok(damaged(archive, what.clone()));
     }
     let stored = match part.is_all() {
         true => stored_damage(archive, folder.region(), console)?,
@@ -86,11 +87,16 @@ fn scrub(
     let Some(stored) = stored else {
         return found;
     };
-    let mut all = vec![stored];
-    if let Ok(Found::Damaged(damage)) = found {
-        all.extend(damage);
-    }
-    Ok(Found::Damaged(all))
+    Ok(match found {
+        Ok(Found::Damaged(damage, failure)) => {
+            let all = std::iter::once(stored).chain(damage);
+            Found::Damaged(all.collect(), failure)
+        }
+        Ok(Found::Intact(_) | Found::Sealed | Found::Unreadable(_)) => {
+            Found::Damaged(vec![stored], None)
+        }
+        Err(failure) => Found::Damaged(vec![stored], Some(failure)),
+    })
 }
 
 /// Opens the archive and proves its contents, or a part of them.
@@ -112,7 +118,7 @@ fn contents(
             "the descriptor is of the archive {}, this one is {id}",
             descriptor.archive_id
         );
-        return Ok(Found::Damaged(vec![damage(&archive.name, what)]));
+        return Ok(damaged(archive, what));
     }
     let name = archive.name.as_str();
     console.phase(name, None);
@@ -131,7 +137,7 @@ fn contents(
     })?;
     let damage: Vec<Damage> = verification.damage().cloned().collect();
     Ok(match damage.is_empty() {
-        false => Found::Damaged(damage),
+        false => Found::Damaged(damage, None),
         true => Found::Intact(Sampled {
             members: verification.report.members,
             read: verification.report.members,
@@ -148,9 +154,7 @@ fn not_opened(archive: &Listed, failure: Failure) -> Result<Found, Failure> {
             )),
             _,
         ) => Ok(Found::Sealed),
-        (_, Exit::Damaged | Exit::NotArchive) => {
-            Ok(Found::Damaged(vec![damage(&archive.name, chain(&failure))]))
-        }
+        (_, Exit::Damaged | Exit::NotArchive) => Ok(damaged(archive, chain(&failure))),
         _ => Err(failure),
     }
 }
@@ -193,6 +197,11 @@ fn stored_damage(
     Ok((actual != descriptor.sha256).then_some(found))
 }
 
+/// The archive as a whole is damaged.
+fn damaged(archive: &Listed, what: String) -> Found {
+    Found::Damaged(vec![damage(&archive.name, what)], None)
+}
+
 fn damage(name: &str, what: String) -> Damage {
     Damage {
         path: Some(name.to_owned()),
@@ -230,7 +239,10 @@ impl Tally {
     fn add(&mut self, archive: &Listed, found: Found, console: &Console) {
         let (sampled, word, at, exit) = match &found {
             Found::Intact(sampled) => (*sampled, "intact", 0, Exit::Done),
-            Found::Damaged(_) => (Sampled::default(), "damaged", 1, Exit::Damaged),
+            Found::Damaged(_, failure) => {
+                let also = failure.as_ref().map_or(Exit::Done, Failure::exit);
+                (Sampled::default(), "damaged", 1, Exit::Damaged.and(also))
+            }
             Found::Sealed => (Sampled::default(), "unknown", 2, Exit::Gaps),
             Found::Unreadable(failure) => (Sampled::default(), "unreadable", 3, failure.exit()),
         };
@@ -240,7 +252,7 @@ impl Tally {
         let mut places = 0;
         match found {
             Found::Intact(_) => {}
-            Found::Damaged(damage) => {
+            Found::Damaged(damage, failure) => {
                 places = damage.len();
                 for one in &damage {
                     console.record("damage", to_fields(one));
@@ -251,6 +263,9 @@ impl Tally {
                     console.is_verbose(),
                 ));
                 result = format!("damaged in {places} places");
+                if let Some(failure) = failure {
+                    result.push_str(&format!("; unreadable: {}", chain(&failure)));
+                }
             }
             Found::Sealed => result.push_str(": encrypted, and no identity fits"),
             Found::Unreadable(failure) => result = format!("{word}: {}", chain(&failure)),
