@@ -333,14 +333,15 @@ fn a_signature_in_the_url_opens_and_is_never_told() {
 #[ignore = "needs Azurite: tests/run.sh storage"]
 fn a_store_that_does_not_answer_is_named() {
     let nowhere = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}", nowhere.local_addr().unwrap());
+    let address = nowhere.local_addr().unwrap().to_string();
+    let url = format!("http://{address}");
     drop(nowhere);
     let settings = azurite_settings(&url).with_patience(Duration::from_secs(1));
     let error = open(&remote("az://vault/x"), &settings).unwrap_err();
     let Error::Unreachable { host, cause, .. } = &error else {
         panic!("{error:?}");
     };
-    assert_eq!(host, "127.0.0.1");
+    assert_eq!(*host, address);
     assert!(cause.contains("onnection refused"), "{cause}");
 }
 

@@ -147,3 +147,53 @@ fn a_damaged_archive_that_is_then_refused_is_told_as_both() {
         assert_eq!(unreadable, second.is_some(), "{told}");
     }
 }
+
+#[test]
+fn a_clock_that_is_an_hour_off_is_the_hint_of_a_refusal() {
+    let folder = tempfile::tempdir().unwrap();
+    let status = ["status", "az://vault/nightly/"];
+    for (fate, hint) in [
+        (
+            Fate::RefuseAnHourAgo(403, "AuthenticationFailed"),
+            "hint: the clock of this machine is 360",
+        ),
+        (
+            Fate::Refuse(403, "AuthenticationFailed"),
+            "hint: check the credentials and their rights",
+        ),
+    ] {
+        let blobs = Blobs::start(move |_| Some(fate));
+        let assert = blobs
+            .tool(folder.path(), "lifeboat-inspect", &status)
+            .assert();
+        let told = stderr(&assert.code(12));
+        assert!(told.contains("403 AuthenticationFailed"), "{told}");
+        assert!(told.contains(hint), "{told}");
+        let ahead = told.contains("seconds ahead of that of the store: set it");
+        assert_eq!(ahead, matches!(fate, Fate::RefuseAnHourAgo(..)), "{told}");
+    }
+}
+
+/// Both at one address, as simulators are: only the port tells them apart.
+#[test]
+fn what_a_token_endpoint_refuses_is_not_told_as_the_store_s() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, tokens) = (
+        Blobs::start(|_| None),
+        Blobs::start(|_| Some(Fate::Refuse(401, "invalid_client"))),
+    );
+    let status = ["status", "az://vault/nightly/"];
+    let secret = ("AZURE_CLIENT_SECRET", "wrong");
+    let assert = store
+        .tool_with(folder.path(), "lifeboat-inspect", &status, secret)
+        .env("AZURE_CLIENT_ID", "11111111-2222-3333-4444-555555555555")
+        .env("AZURE_TENANT_ID", "11111111-2222-3333-4444-666666666666")
+        .env("AZURE_AUTHORITY_HOST", &tokens.url)
+        .assert();
+    let told = stderr(&assert.code(12));
+    let host = tokens.url.trim_start_matches("http://");
+    let expected =
+        format!("no credentials for az://vault/nightly/: {host} says 401 invalid_client");
+    assert!(told.contains(&expected), "{told}");
+    assert_eq!(store.count("GET"), 0);
+}

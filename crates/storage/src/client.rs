@@ -19,6 +19,7 @@ use object_store::client::{
 use object_store::{CredentialProvider, HeaderValue};
 
 use crate::refusal::Refusal;
+use crate::store::host_of;
 
 /// The address at which Azure's and Amazon's machines tell their identity.
 const IDENTITY_HOST: &str = "169.254.169.254";
@@ -75,7 +76,7 @@ impl Counters {
 /// Why the last request of an operation did not succeed.
 #[derive(Debug, Clone)]
 pub(crate) struct Trouble {
-    /// Host that was asked.
+    /// Host that was asked, with a port that is not the usual one.
     pub(crate) host: String,
     pub(crate) what: What,
 }
@@ -219,7 +220,7 @@ struct Client {
 #[async_trait]
 impl HttpService for Client {
     async fn call(&self, mut request: HttpRequest) -> Result<HttpResponse, HttpError> {
-        let host = request.uri().host().unwrap_or_default().to_owned();
+        let host = host_of(&request.uri().to_string()).unwrap_or_default();
         let bodiless = request.method().as_str() == "HEAD";
         self.connector.counters.count(&request);
         if is_commit(&request) {

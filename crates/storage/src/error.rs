@@ -278,7 +278,8 @@ pub(crate) struct Attempt {
     pub(crate) doing: &'static str,
     pub(crate) url: String,
     pub(crate) container: String,
-    /// Host of the store, to tell it from token endpoints; none for a store without network.
+    /// Host of the store, with a port that is not the usual one, to tell it from token endpoints; none for a store without
+    /// network.
     pub(crate) host: Option<String>,
     pub(crate) signature_until: Option<String>,
 }

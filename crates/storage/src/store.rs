@@ -677,11 +677,14 @@ fn s3_host(builder: &AmazonS3Builder, bucket: &str) -> Option<String> {
     })
 }
 
-fn host_of(endpoint: &str) -> Option<String> {
-    url::Url::parse(endpoint)
-        .ok()?
-        .host_str()
-        .map(str::to_owned)
+/// Host of a URL, and its port where it is not the usual one: two services may share a host.
+pub(crate) fn host_of(url: &str) -> Option<String> {
+    let url = url::Url::parse(url).ok()?;
+    let host = url.host_str()?;
+    Some(match url.port() {
+        Some(port) => format!("{host}:{port}"),
+        None => host.to_owned(),
+    })
 }
 
 /// When a shared access signature expires: its `se`.
@@ -696,6 +699,24 @@ fn expiry(signature: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_host_is_told_with_a_port_of_its_own() {
+        for (url, host) in [
+            (
+                "https://a.blob.core.windows.net/x?y",
+                "a.blob.core.windows.net",
+            ),
+            (
+                "https://a.blob.core.windows.net:443",
+                "a.blob.core.windows.net",
+            ),
+            ("http://127.0.0.1:10000/account", "127.0.0.1:10000"),
+            ("http://[::1]:10000/account", "[::1]:10000"),
+        ] {
+            assert_eq!(host_of(url).as_deref(), Some(host));
+        }
+    }
 
     #[test]
     fn the_end_of_a_signature_is_read() {

@@ -34,7 +34,8 @@ struct State {
 }
 
 pub struct Blobs {
-    url: String,
+    /// `http://127.0.0.1:<port>`
+    pub url: String,
     state: Arc<Mutex<State>>,
 }
 
