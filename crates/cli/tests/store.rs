@@ -159,7 +159,7 @@ fn a_clock_that_is_an_hour_off_is_the_hint_of_a_refusal() {
         ),
         (
             Fate::Refuse(403, "AuthenticationFailed"),
-            "hint: check the credentials and their rights",
+            "hint: check the credentials and their right to list",
         ),
     ] {
         let blobs = Blobs::start(move |_| Some(fate));
@@ -196,4 +196,54 @@ fn what_a_token_endpoint_refuses_is_not_told_as_the_store_s() {
         format!("no credentials for az://vault/nightly/: {host} says 401 invalid_client");
     assert!(told.contains(&expected), "{told}");
     assert_eq!(store.count("GET"), 0);
+}
+
+/// A signature with `rcw`, which is enough to write.
+#[test]
+fn a_base_that_cannot_be_looked_for_names_the_right_to_list() {
+    let room = common::Room::filled();
+    let blobs = Blobs::start(|request| {
+        let list = request.contains("comp=list");
+        list.then_some(Fate::Refuse(403, "AuthorizationPermissionMismatch"))
+    });
+    let run = [
+        "run",
+        "--profile",
+        "primary",
+        "--limits",
+        "off",
+        "--to",
+        "az://vault/nightly/",
+        "--base",
+        "latest",
+    ];
+    let signature = (
+        "AZURE_STORAGE_SAS_TOKEN",
+        "sv=2024-11-04&sp=rcw&sig=c2lnbmF0dXJl",
+    );
+    let assert = blobs
+        .tool_with(room.dir.path(), "lifeboat-export", &run, signature)
+        .assert();
+    let told = stderr(&assert.code(12));
+    assert!(
+        told.contains("not allowed to list az://vault/nightly/"),
+        "{told}"
+    );
+    assert!(
+        told.contains("hint: check the credentials and their right to list (`l`"),
+        "{told}"
+    );
+    assert_eq!(blobs.count("PUT"), 0, "{told}");
+}
+
+#[test]
+fn an_archive_that_may_not_be_read_is_no_matter_of_listing() {
+    let folder = tempfile::tempdir().unwrap();
+    let blobs = Blobs::start(|_| Some(Fate::Refuse(403, "AuthorizationPermissionMismatch")));
+    let info = ["info", "az://vault/nightly/x.tar.zst"];
+    let assert = blobs
+        .tool(folder.path(), "lifeboat-inspect", &info)
+        .assert();
+    let told = stderr(&assert.code(12));
+    assert!(told.contains("everything else to read"), "{told}");
 }

@@ -31,7 +31,9 @@ pub use address::{Address, Place};
 pub use client::Traffic;
 pub use destination::{Destination, Sink};
 pub use error::Error;
-pub use listing::{CLOCK_SKEW, Growing, LATEST, Listed, Listing, Litter, Standing, State, resolve};
+pub use listing::{
+    CLOCK_SKEW, Growing, LATEST, LIST, Listed, Listing, Litter, Standing, State, resolve,
+};
 pub use protect::{
     Decrypted, Identities, ProtectError, Protection, PublicKey, Recipients, SigningKey,
     authenticate,

@@ -440,8 +440,8 @@ pub fn resolve(
     Ok(latest.place.clone())
 }
 
-/// The verb of listing.
-pub(crate) const LIST: &str = "list";
+/// The verb of listing, as [`Error::Refused`] has it: a right of its own.
+pub const LIST: &str = "list";
 
 /// An object in a folder.
 #[derive(Debug, Clone)]

@@ -203,7 +203,7 @@ fn storage(error: &lifeboat_storage::Error) -> Option<String> {
         Error::NoContainer { .. } => {
             "check the container and the account; Lifeboat makes no containers".to_owned()
         }
-        Error::Refused { refusal, signature_until, .. } => refused(refusal, signature_until.as_deref()),
+        Error::Refused { doing, refusal, signature_until, .. } => refused(doing, refusal, signature_until.as_deref()),
         Error::Throttled { .. } => "try again later, or raise the limits of the account".to_owned(),
         Error::Changed { .. } => "run the command again; an archive that Lifeboat wrote is never changed, so look who does".to_owned(),
         Error::Unreachable { .. } => "check the name of the account and that this network reaches it".to_owned(),
@@ -256,7 +256,7 @@ fn protect(error: &lifeboat_storage::ProtectError) -> Option<String> {
 }
 
 /// Why a store may have refused; most refusals look alike.
-fn refused(refusal: &lifeboat_storage::Refusal, until: Option<&str>) -> String {
+fn refused(doing: &str, refusal: &lifeboat_storage::Refusal, until: Option<&str>) -> String {
     const SKEW: i64 = 300;
     let expired = until
         .and_then(|until| until.parse::<jiff::Timestamp>().ok())
@@ -270,6 +270,11 @@ fn refused(refusal: &lifeboat_storage::Refusal, until: Option<&str>) -> String {
             ahead.abs(),
             if ahead > 0 { "ahead of" } else { "behind" }
         ),
+        // Who may write need not be allowed to list.
+        _ if doing == lifeboat_storage::LIST => "check the credentials and their right to list (`l` of a shared access \
+              signature, `ListBucket` of S3): `latest`, `list`, `status`, `prune` and `verify --all` need it; \
+              spec/storage.md, \"Rights\", has the list"
+            .to_owned(),
         _ => "check the credentials and their rights: an export needs to read and write in the container, \
               everything else to read; spec/storage.md, \"Rights\", has the list"
             .to_owned(),
