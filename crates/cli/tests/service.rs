@@ -249,44 +249,51 @@ fn check_names_what_a_caller_may_not_read() {
     assert_eq!(writes(&room.primary), [""; 0]);
 }
 
-/// A file system of a few KiB, where the system lets us have one; else a limit on the size of files, which ends in the
-/// same place.
+/// Runs a script in the room, with what the commands get.
+#[cfg(target_os = "linux")]
+fn script(room: &Room, program: &[&str], text: &str) -> std::io::Result<std::process::Output> {
+    let surroundings = process(room.dir.path(), "lifeboat-export", &[]);
+    let variables = surroundings
+        .get_envs()
+        .filter_map(|(key, value)| Some((key, value?)));
+    std::process::Command::new(program[0])
+        .args(&program[1..])
+        .arg(text)
+        .current_dir(room.dir.path())
+        .env_clear()
+        .envs(variables)
+        .output()
+}
+
+/// The same with a file system of 16 KiB at `disk`, where the system lets us have one and the command fails on it.
+#[cfg(target_os = "linux")]
+fn with_tiny_disk(room: &Room, text: &str) -> Option<std::process::Output> {
+    std::fs::create_dir_all(room.path("disk")).ok()?;
+    let text = format!("mount -t tmpfs -o size=16k tmpfs disk && {text}");
+    let output = script(room, &["unshare", "-rm", "sh", "-c"], &text).ok()?;
+    let failed = String::from_utf8_lossy(&output.stderr).contains("error:");
+    (output.status.code() == Some(1) && failed).then_some(output)
+}
+
+#[cfg(target_os = "linux")]
+fn told(output: &std::process::Output) -> (String, String) {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (text(&output.stdout), text(&output.stderr))
+}
+
+/// Where the system gives no small file system, a limit on the size of files ends in the same place.
 #[test]
 #[cfg(target_os = "linux")]
 fn a_full_disk_leaves_nothing_and_says_so() {
     let room = Room::filled();
-    std::fs::create_dir(room.path("disk")).unwrap();
     let export = format!(
         "'{}' run --profile primary --limits off --to disk/a.tar.zst; code=$?; ls -A disk; exit $code",
         common::binary("lifeboat-export")
     );
-    let tiny = format!("mount -t tmpfs -o size=16k tmpfs disk && {export}");
     let limited = format!("trap '' XFSZ; ulimit -f 8; {export}");
-    let run = |program: &str, arguments: &[&str]| {
-        let surroundings = process(room.dir.path(), "lifeboat-export", &[]);
-        let variables = surroundings
-            .get_envs()
-            .filter_map(|(key, value)| Some((key, value?)));
-        std::process::Command::new(program)
-            .args(arguments)
-            .current_dir(room.dir.path())
-            .env_clear()
-            .envs(variables)
-            .output()
-    };
-    let output = match run("unshare", &["-rm", "sh", "-c", &tiny]) {
-        Ok(output)
-            if output.status.code() == Some(1)
-                && String::from_utf8_lossy(&output.stderr).contains("error:") =>
-        {
-            output
-        }
-        _ => run("sh", &["-c", &limited]).unwrap(),
-    };
-    let (out, err) = (
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr),
-    );
+    let output = with_tiny_disk(&room, &export)
+        .unwrap_or_else(|| script(&room, &["sh", "-c"], &limited).unwrap());
+    let (out, err) = told(&output);
     assert_eq!(output.status.code(), Some(1), "{out}{err}");
     assert!(
         err.contains("cannot write the archive") || err.contains("cannot place the archive"),
@@ -297,4 +304,42 @@ fn a_full_disk_leaves_nothing_and_says_so() {
         !out.contains("a.tar.zst") && !out.contains(".part"),
         "{out}"
     );
+}
+
+/// Large contents, and many records, wait for their turn in temporary files.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_full_disk_of_temporary_files_leaves_nothing_and_says_so() {
+    // Without such a file system nothing tells a temporary file from the archive.
+    let probe = Room::new();
+    let mounts = script(
+        &probe,
+        &["unshare", "-rm", "sh", "-c"],
+        "mount -t tmpfs tmpfs .",
+    );
+    if !mounts.is_ok_and(|output| output.status.success()) {
+        println!("SKIPPED a small file system: not permitted");
+        return;
+    }
+    for (notebooks, cells) in [(2, 6000), (1500, 1)] {
+        let room = Room::new();
+        room.primary.fill(&lifeboat_sim::Fill {
+            notebooks,
+            cells,
+            ..lifeboat_sim::Fill::small()
+        });
+        std::fs::create_dir(room.path("to")).unwrap();
+        let export = format!(
+            "TMPDIR=\"$PWD/disk\" '{}' run --profile primary --limits off --to to/a.tar.zst; code=$?; ls -A disk to; exit $code",
+            common::binary("lifeboat-export")
+        );
+        let (out, err) = told(&with_tiny_disk(&room, &export).unwrap());
+        assert!(err.contains("cannot use a temporary file in"), "{err}");
+        assert!(err.contains("No space left on device"), "{err}");
+        assert!(err.contains("hint: make room"), "{err}");
+        assert!(
+            !out.contains("a.tar.zst") && !out.contains(".part") && !out.contains(".tmp"),
+            "{out}"
+        );
+    }
 }
