@@ -5,6 +5,7 @@
 mod import_support;
 
 use import_support::{SOURCE, Stage, TARGET, client, names_with, rule, troubles, workspace};
+use lifeboat_databricks::{Family, LimitTable, Limits};
 use lifeboat_import::journal::{Journal, Lock, State};
 use lifeboat_import::{Error, Fate, Options, Rule, Silent, What};
 use lifeboat_sim::{Fault, Fill, Sim};
@@ -380,7 +381,7 @@ async fn a_plan_writes_nothing_anywhere() {
         })
         .await
         .unwrap();
-    assert!(!plan.is_empty() && plan.cost.total() > 0 && plan.cost.floor > 0.0);
+    assert!(!plan.is_empty() && plan.cost.writes > 0 && plan.cost.floor > 0.0);
     assert!(
         plan.summary()
             .iter()
@@ -388,6 +389,36 @@ async fn a_plan_writes_nothing_anywhere() {
     );
     assert_nothing_written(&stage.target);
     assert!(!stage.folder.path().join("state").exists());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_plan_says_how_many_calls_write_and_how_long_they_take_at_the_limits_that_hold() {
+    let stage = Stage::new(&Fill::small()).await;
+    let plan = stage.plan(&stage.options()).await.unwrap();
+    let slow = LimitTable::parse("permissions-write = 1/s").unwrap();
+    let slower = stage
+        .plan(&Options {
+            limits: slow,
+            ..stage.options()
+        })
+        .await
+        .unwrap();
+    let puts = plan.cost.calls[&Family::PermissionsWrite] as f64;
+    assert!(slower.cost.floor >= puts - 1.0, "{}", slower.cost.floor);
+    let off = stage
+        .plan(&Options {
+            limits: Limits::Off.table(),
+            ..stage.options()
+        })
+        .await
+        .unwrap();
+    assert_eq!((off.cost.floor, off.cost.writes), (0.0, plan.cost.writes));
+    stage.target.reset_calls();
+    stage.apply(&stage.options()).await.unwrap();
+    let written = stage.writes().len() as u64;
+    assert_eq!(plan.cost.writes, written);
+    let again = stage.plan(&stage.options()).await.unwrap();
+    assert_eq!(again.cost.writes, 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -159,8 +159,9 @@ enum Again {
 }
 
 impl ImportArgs {
-    fn options(&self) -> Options {
-        Options {
+    fn options(&self) -> Result<Options, Failure> {
+        Ok(Options {
+            limits: self.connection.limits()?.table(),
             selection: self.selection.selection(),
             closure: self.closure.clone(),
             target: self.pair.target.clone(),
@@ -183,7 +184,7 @@ impl ImportArgs {
                 Again::All => Recheck::All,
             },
             ..Options::default()
-        }
+        })
     }
 }
 

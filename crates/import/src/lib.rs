@@ -44,7 +44,7 @@ pub use filter::Filter;
 pub use lifeboat_catalog::selection::Selection;
 pub use map::MapEntry;
 pub use options::{DeleteLimit, Options, Recheck};
-pub use plan::{Action, Counts, Plan, What};
+pub use plan::{Action, Cost, Counts, Plan, What};
 pub use preflight::{Effect, Finding};
 pub use report::{
     Comparison, Difference, Fate, ObjectResult, Report, Todo, Totals, Verdict, Verdicts,

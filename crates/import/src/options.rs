@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use lifeboat_catalog::selection::Selection;
+use lifeboat_databricks::LimitTable;
 
 use crate::stop::Stop;
 
@@ -138,6 +139,8 @@ pub struct Options {
     pub cluster_wait: Duration,
     /// Asks the run to stop.
     pub stop: Stop,
+    /// The limits by which the plan says how long an apply takes: those of the client.
+    pub limits: LimitTable,
     /// Length of a second in the pauses between two looks at the target: tests have shorter ones.
     pub second: Duration,
 }
@@ -168,6 +171,7 @@ impl Default for Options {
             home_wait: Duration::from_secs(120),
             cluster_wait: Duration::from_secs(900),
             stop: Stop::default(),
+            limits: LimitTable::default(),
             second: Duration::from_secs(1),
         }
     }

@@ -113,7 +113,8 @@ impl ConnectionArgs {
         self.isolated = Some(config_file.to_owned());
     }
 
-    fn limits(&self) -> Result<Limits, Failure> {
+    /// The limits that were asked for.
+    pub(crate) fn limits(&self) -> Result<Limits, Failure> {
         match self.limits.as_str() {
             "default" => Ok(Limits::Default),
             "off" => Ok(Limits::Off),

@@ -44,7 +44,7 @@ pub(crate) fn run(args: &ApplyArgs, console: &Arc<Console>) -> Result<Exit, Fail
     let client = args.import.connection.connect(false, console)?;
     let mut options = Options {
         compare: !args.no_compare,
-        ..args.import.options()
+        ..args.import.options()?
     };
     if options.target.is_none() && can_ask(console) {
         options.target = confirm(&archive, &client, &options)?;

@@ -25,7 +25,7 @@ pub(crate) struct CompareArgs {
 }
 
 pub(crate) fn run(args: &CompareArgs, console: &Arc<Console>) -> Result<Exit, Failure> {
-    let options = args.import.options();
+    let options = args.import.options()?;
     let comparison = args
         .import
         .reading(console, async |archive, client, observer| {

@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use lifeboat_console::{Align, Console, Table, duration};
-use lifeboat_databricks::LimitTable;
-use lifeboat_import::{Action, Change, Effect, Finding, Plan, What};
+use lifeboat_import::{Action, Change, Cost, Effect, Finding, Plan, What};
 
 /// So many objects of a group are shown without `-v`.
 const EXAMPLES: usize = 3;
@@ -225,10 +224,10 @@ pub(crate) fn finding_text(finding: &Finding) -> String {
 pub(crate) fn cost(console: &Console, plan: &Plan) {
     let cost = &plan.cost;
     let seconds = |seconds: f64| duration(Duration::try_from_secs_f64(seconds).unwrap_or_default());
-    if cost.total() > 0 {
-        let limits = LimitTable::default();
+    if cost.calls.values().sum::<u64>() > 0 {
+        let limits = &cost.limits;
         let mut table = Table::new(&[
-            ("calls that write", Align::Left),
+            ("family", Align::Left),
             ("calls", Align::Right),
             ("limit", Align::Right),
             ("at least", Align::Right),
@@ -256,13 +255,25 @@ pub(crate) fn cost(console: &Console, plan: &Plan) {
         .map_or_else(String::new, |(family, _)| {
             format!(" ({family} is the slowest)")
         });
+    if limits_are_off(cost) {
+        console.line(&format!("{} calls that write, without limits", cost.writes));
+        return;
+    }
     console.line(&format!(
         "an apply takes at least {}: {} calls that write in {}{slowest}, then reading back in {}",
         seconds(cost.floor + cost.read_back),
-        cost.total(),
+        cost.writes,
         seconds(cost.floor),
         seconds(cost.read_back),
     ));
+}
+
+fn limits_are_off(cost: &Cost) -> bool {
+    cost.calls.keys().all(|family| {
+        cost.limits
+            .get(*family)
+            .is_none_or(|limit| limit.rates.is_empty())
+    }) && !cost.calls.is_empty()
 }
 
 /// What an apply would be refused for.

@@ -31,7 +31,7 @@ pub(crate) struct PlanArgs {
 pub(crate) fn run(args: &PlanArgs, console: &Arc<Console>) -> Result<Exit, Failure> {
     let options = Options {
         show_values: args.show_values,
-        ..args.import.options()
+        ..args.import.options()?
     };
     let plan = args
         .import

@@ -72,6 +72,7 @@ fn prepare(
         resolver: Resolver::new(archive, options.into_source, source_ids(archive, target)),
         actions: Vec::new(),
         calls: BTreeMap::new(),
+        writes: 0,
         checklist: Vec::new(),
         conflicts: Vec::new(),
         deletions: Vec::new(),
@@ -94,6 +95,8 @@ pub(super) struct Builder<'a> {
     pub resolver: Resolver,
     pub actions: Vec<Action>,
     pub calls: BTreeMap<Family, u64>,
+    /// Those of the calls that write.
+    pub writes: u64,
     pub checklist: Vec<Todo>,
     pub conflicts: Vec<String>,
     pub deletions: Vec<Limits>,
@@ -170,6 +173,7 @@ impl<'a> Builder<'a> {
         }
         self.checklist.sort();
         self.checklist.dedup();
+        self.merge_directories();
         let reads = self.read_back();
         let preflight = if self.comparing {
             Vec::new()
@@ -187,7 +191,7 @@ impl<'a> Builder<'a> {
             host: self.target.host.clone(),
             archive_id: self.archive.archive_id.clone(),
             actions: self.actions,
-            cost: Cost::of(self.calls, &reads),
+            cost: Cost::of(self.options.limits.clone(), self.writes, self.calls, &reads),
             refusals: Vec::new(),
             preflight,
             checklist: self.checklist,
@@ -217,6 +221,29 @@ impl<'a> Builder<'a> {
             *reads.entry(Family::PermissionsRead).or_default() += u64::from(has_access);
         }
         reads
+    }
+
+    /// A call that makes a directory makes its parents with it: each that is to be made with one below it needs none.
+    fn merge_directories(&mut self) {
+        let is_made = |action: &&Action| {
+            action.kind == "directories" && action.what == What::Create && action.calls > 1
+        };
+        let made: HashSet<&str> = self
+            .actions
+            .iter()
+            .filter(is_made)
+            .map(|action| action.name.as_str())
+            .collect();
+        let above: HashSet<&str> = made
+            .iter()
+            .filter_map(|path| super::parent(path))
+            .filter(|path| made.contains(path))
+            .collect();
+        let saved = above.len() as u64;
+        self.writes -= saved;
+        if let Some(calls) = self.calls.get_mut(&family_of("POST", super::tree::MKDIRS)) {
+            *calls -= saved;
+        }
     }
 
     /// Objects of the target that the journal links to some object of the source are nobody else's.
@@ -263,10 +290,12 @@ impl<'a> Builder<'a> {
             for (method, path, count) in calls {
                 *self.calls.entry(family_of(method, path)).or_default() += count;
                 action.calls += count;
+                self.writes += if *method == "GET" { 0 } else { *count };
             }
             if action.writes_access {
                 *self.calls.entry(Family::PermissionsWrite).or_default() += 1;
                 action.calls += 1;
+                self.writes += 1;
             }
         }
         self.actions.push(action);

@@ -486,8 +486,9 @@ impl Builder<'_> {
         {
             calls.push((write.method, write.path, 1));
             if kind.name == "clusters" && action.what == What::Create {
-                // Terminate, two looks, edit, pin.
-                calls.push(("POST", "/api/2.1/clusters/edit", 5));
+                // Terminate, edit, pin.
+                calls.push(("POST", "/api/2.1/clusters/edit", 3));
+                calls.push(("GET", "/api/2.1/clusters/get", 1));
             }
             if kind.name == "git-folders" && action.what == What::Create {
                 calls.push(("PATCH", "/api/2.0/repos", 1));

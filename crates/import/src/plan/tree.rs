@@ -16,7 +16,12 @@ use crate::options::Options;
 use crate::resolve::{Access, Resolver};
 
 const IMPORT: &str = "/api/2.0/workspace/import";
-const MKDIRS: &str = "/api/2.0/workspace/mkdirs";
+pub(super) const MKDIRS: &str = "/api/2.0/workspace/mkdirs";
+/// Makes a directory and asks for its id.
+const MAKE: [(&str, &str, u64); 2] = [
+    ("POST", MKDIRS, 1),
+    ("GET", "/api/2.0/workspace/get-status", 1),
+];
 /// Why what lies in a git folder is left alone.
 pub(crate) const GIT_CONTENT: &str = "content of a git folder comes from its remote";
 
@@ -165,7 +170,7 @@ impl<'a> Builder<'a> {
             action.recovered = recovered;
             action.writes_access = exists.is_none() || entry.is_some_and(Entry::is_without_access);
             self.resolver.add_path(&folder);
-            self.push(action, &[("POST", MKDIRS, 2)]);
+            self.push_directory(action);
         }
     }
 
@@ -238,7 +243,15 @@ impl<'a> Builder<'a> {
         if !only_above || action.what == What::Create || unfinished {
             self.directory_access(line, &path, &mut action);
         }
-        self.push(action, &[("POST", MKDIRS, 2)]);
+        self.push_directory(action);
+    }
+
+    fn push_directory(&mut self, action: Action) {
+        match action.what {
+            What::Create => self.push(action, &MAKE),
+            // What is there gets its access control at most.
+            _ => self.push(action, &[]),
+        }
     }
 
     /// Why a home is not waited for that an earlier run waited for, and could not make. A user who is made now gets one.
