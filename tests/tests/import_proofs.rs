@@ -36,7 +36,7 @@ fn tiny() -> Fill {
         policies: 1,
         init_scripts: 2,
         scopes: 1,
-        git_folders: 1,
+        git_folders: 2,
         dbfs_files: 0,
         ..Fill::small()
     }

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::run::{Fail, Run, Step};
 use crate::journal::{Made, Op};
-use crate::plan::{landing, same_form};
+use crate::plan::is_made_of;
 use crate::target::list_whole;
 
 /// Tries at one create that the service does not do twice.
@@ -162,11 +162,7 @@ async fn find(
         .collect();
     let equal: Vec<&str> = new
         .iter()
-        .filter(|object| {
-            identity
-                || same_form(kind, wanted, &object.body)
-                || (kind.name == "clusters" && same_form(kind, &landing(wanted), &object.body))
-        })
+        .filter(|object| identity || is_made_of(kind, wanted, &object.body))
         .map(|object| object.id.as_str())
         .collect();
     // A twin that is just being made looks the same until its answer is there.

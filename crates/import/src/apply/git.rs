@@ -8,7 +8,7 @@ use super::objects::wanted;
 use super::run::{Done, Fail, Run, Step};
 use super::{access, create};
 use crate::journal::Op;
-use crate::plan::{Action, What, clone_todo, not_checked_out};
+use crate::plan::{Action, What, clone_todo, created_form, not_checked_out};
 use crate::resolve::digest;
 
 pub(super) async fn folder(run: &Run<'_>, action: &Action) -> Result<Done, Fail> {
@@ -16,23 +16,27 @@ pub(super) async fn folder(run: &Run<'_>, action: &Action) -> Result<Done, Fail>
         .ok_or_else(|| Fail::Other("no such kind".to_owned()))?;
     let record = run.record(kind.name, &action.id)?;
     let wanted = wanted(run, kind, &record.body).await?;
-    let form = digest(&kind.compare_form(&wanted.body));
+    let form = kind.compare_form(&wanted.body);
+    let cloned = digest(&created_form(kind, form.clone()));
+    let form = digest(&form);
     let mut done = Done {
         notes: wanted.notes,
         remarks: wanted.remarks,
         ..Done::default()
     };
     let id = match &action.target {
-        None => clone(run, kind, action, &wanted.body, form.clone()).await?,
+        None => clone(run, kind, action, &wanted.body, cloned).await?,
         Some(id) => {
             if action.what == What::Adopt {
+                // Until it is checked out it is what a clone is.
+                let found = if action.writes_object { &cloned } else { &form };
                 run.adopt(
                     kind.name,
                     &action.id,
                     &action.name,
                     id,
                     action.made(),
-                    Some(form.clone()),
+                    Some(found.clone()),
                 )?;
             }
             id.clone()
@@ -59,7 +63,7 @@ async fn clone(
     kind: &'static Kind,
     action: &Action,
     wanted: &Value,
-    form: String,
+    cloned: String,
 ) -> Result<String, Fail> {
     let text = |place| places::text(wanted, place).unwrap_or_default();
     if text("url").is_empty() {
@@ -76,11 +80,16 @@ async fn clone(
     let body = kind
         .create_body(wanted)
         .ok_or_else(|| Fail::Other("no create call".to_owned()))?;
-    let step = create::step(kind.name, &action.id, &action.name, form, false);
+    let step = create::step(kind.name, &action.id, &action.name, cloned, false);
     match create::object(run, kind, &step, &body, wanted).await {
+        // Whether it was cloned is not known: the next run looks for it.
+        Err(Fail::Service(error)) if error.is_uncertain() => Err(Fail::Service(error)),
         Err(Fail::Service(error)) if !error.is_auth() => {
-            let (what, command) = clone_todo(wanted);
-            run.todo(kind.name, &action.name, what, command);
+            // Where something else stands in its place, no credential helps.
+            if !error.is_already_exists() {
+                let (what, command) = clone_todo(wanted);
+                run.todo(kind.name, &action.name, what, command);
+            }
             Err(Fail::Blocked(format!("not cloned: {error}")))
         }
         other => other,

@@ -51,6 +51,15 @@ pub(crate) fn landing(request: &Value) -> Value {
     landing
 }
 
+/// What a create alone makes of a compare form: a clone is at the default branch of its remote, until the recorded one is
+/// checked out.
+pub(crate) fn created_form(kind: &Kind, mut form: Value) -> Value {
+    if kind.name == "git-folders" {
+        places::take_pointer(&mut form, "/branch");
+    }
+    form
+}
+
 /// The form in which an object of the target is compared with a desired body. What the desired body leaves to the
 /// service because its principal exists nowhere is left out of both.
 pub(crate) fn target_form(kind: &Kind, wanted: &Value, target: &Value) -> Value {
@@ -114,7 +123,19 @@ pub(super) fn was_changed(kind: &Kind, entry: &Entry, target_form: &Value, targe
     known
         && entry.seen.as_deref() != Some(form.as_str())
         && !written.contains(&Some(form.as_str()))
+        && !is_only_created(kind, &written, entry, target_form)
         && !is_as_seen(kind, entry, target)
+}
+
+/// Whether an object is as its create left it, by a run that ended before it did the rest.
+fn is_only_created(
+    kind: &Kind,
+    written: &[Option<&str>],
+    entry: &Entry,
+    target_form: &Value,
+) -> bool {
+    let created = digest(&created_form(kind, target_form.clone()));
+    entry.seen.is_none() && written.contains(&Some(created.as_str()))
 }
 
 /// Whether an object of the target is as it was last read back. False when it never was.
@@ -135,16 +156,16 @@ pub(crate) fn is_as_seen(kind: &Kind, entry: &Entry, target: &Value) -> bool {
 
 /// Whether an object is what an interrupted create was about to make.
 pub(super) fn is_made_by(kind: &Kind, entry: &Entry, wanted: &Value, target: &Value) -> bool {
-    let form = digest(&target_form(kind, wanted, target));
-    if entry
-        .pending
-        .as_ref()
-        .and_then(|pending| pending.digest.as_deref())
-        == Some(form.as_str())
-    {
-        return true;
-    }
-    same_form(kind, wanted, target)
+    let form = digest(&created_form(kind, target_form(kind, wanted, target)));
+    let pending = entry.pending.as_ref();
+    pending.and_then(|pending| pending.digest.as_deref()) == Some(form.as_str())
+        || is_made_of(kind, wanted, target)
+}
+
+/// Whether an object is what a create of `wanted` makes, before anything else is done to it.
+pub(crate) fn is_made_of(kind: &Kind, wanted: &Value, target: &Value) -> bool {
+    let created = |form| created_form(kind, form);
+    created(kind.compare_form(wanted)) == created(target_form(kind, wanted, target))
         || (kind.name == "clusters" && same_form(kind, &landing(wanted), target))
 }
 

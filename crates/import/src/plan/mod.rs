@@ -30,8 +30,8 @@ pub use build::{Prepared, build};
 pub(crate) use contents::wanted_contents;
 pub use cost::Cost;
 pub(crate) use forms::{
-    desired, desired_active, is_as_seen, is_terminated, landing, overrides_digest, same_form,
-    same_overrides, target_form,
+    created_form, desired, desired_active, is_as_seen, is_made_of, is_terminated, landing,
+    overrides_digest, same_form, same_overrides, target_form,
 };
 pub(crate) use identities::{
     Members, another_name, assignment_digest, entitlement_changes, member_changes, of_the_account,

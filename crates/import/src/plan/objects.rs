@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use super::build::{Builder, catalog_kind, label};
 use super::forms::{
-    desired, desired_active, is_terminated, overrides, same_form, same_overrides, target_form,
-    was_changed,
+    created_form, desired, desired_active, is_terminated, overrides, same_form, same_overrides,
+    target_form, was_changed,
 };
 use super::matching::Match;
 use super::owner::CHANGE_OWNER;
@@ -297,7 +297,7 @@ impl Builder<'_> {
                 let equal = same_form(kind, &wanted.body, &object.body);
                 let mut action = action(What::Adopt).because("found again after an interrupted create").at(Some(object.id));
                 action.recovered = true;
-                action.writes_object = !equal || kind.name == "clusters";
+                action.writes_object = !equal || matches!(kind.name, "clusters" | "git-folders");
                 action
             }
             Match::SameKey(object, equal) => {
@@ -341,7 +341,7 @@ impl Builder<'_> {
         if kind.name != "git-folders" {
             return None;
         }
-        let form = digest(&kind.compare_form(&wanted.body));
+        let form = digest(&created_form(kind, kind.compare_form(&wanted.body)));
         let why = self.refused_before(kind.name, &record.id, Op::Create, Some(&form))?;
         let (what, command) = clone_todo(&wanted.body);
         let name = label(kind, &record.body, &record.id);
