@@ -164,9 +164,7 @@ impl<'c> Stage<'c> {
     fn quiet_night(&mut self, event: &str) -> Result<(), Failure> {
         let (archive, journal) = (self.archive(), self.journal());
         self.workspaces.secondary.reset_calls();
-        let mut apply = nightly(&archive, &journal).to_vec();
-        apply.push("--no-compare");
-        self.lifeboat_import("apply", &apply)?;
+        self.lifeboat_import("apply", &nightly(&archive, &journal))?;
         let calls = self.workspaces.secondary.calls().len();
         let writes = written(&self.workspaces.secondary);
         self.console.event(
@@ -174,7 +172,7 @@ impl<'c> Stage<'c> {
             json!({"calls": calls, "writes": writes}),
             &format!("the secondary workspace saw {calls} calls, {writes} of them writes"),
         );
-        Ok(())
+        none(writes, "the import into a target that needs nothing")
     }
 
     pub(super) fn activate(&mut self) -> Result<(), Failure> {
@@ -229,7 +227,7 @@ impl<'c> Stage<'c> {
             json!({"writes": writes}),
             &format!("the secondary workspace saw {writes} writes"),
         );
-        Ok(())
+        none(writes, "the import that was refused")
     }
 
     pub(super) fn stand_down(&mut self) -> Result<(), Failure> {
@@ -355,6 +353,16 @@ impl<'c> Stage<'c> {
     }
 }
 
+/// The demonstration fails when something that must not write has written.
+fn none(writes: usize, who: &str) -> Result<(), Failure> {
+    if writes == 0 {
+        return Ok(());
+    }
+    Err(Failure::Demo {
+        what: format!("{who} made {writes} writes"),
+    })
+}
+
 /// What every import of the demonstration is called with.
 fn nightly<'a>(archive: &'a str, journal: &'a str) -> [&'a str; 8] {
     [
@@ -429,6 +437,13 @@ mod tests {
         );
         assert_eq!(quoted("/Shared/it's 5"), r"'/Shared/it'\''s 5'");
         assert_eq!(quoted(""), "''");
+    }
+
+    #[test]
+    fn a_write_where_there_must_be_none_is_a_failure() {
+        assert!(none(0, "a second run").is_ok());
+        let failure = none(2, "a second run").unwrap_err();
+        assert!(failure.to_string().contains("a second run made 2 writes"));
     }
 
     #[test]
