@@ -254,6 +254,37 @@ async fn a_home_that_never_appeared_is_neither_waited_for_nor_made_every_night()
     assert_eq!(stage.differences(), Vec::<String>::new());
 }
 
+/// Who was refused gets no home: what stands below it is blocked at once, and the next run brings both.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_home_of_a_user_who_was_refused_is_not_waited_for() {
+    let stage = Stage::new(&Fill {
+        users: 4,
+        ..Fill::small()
+    })
+    .await;
+    let users = "/api/2.0/preview/scim/v2/Users";
+    stage.target.fault(Fault::status("POST", users, 400));
+    let patient = Options {
+        home_wait: std::time::Duration::from_secs(3600),
+        ..stage.options()
+    };
+    let minute = std::time::Duration::from_secs(60);
+    let refused = tokio::time::timeout(minute, stage.apply(&patient))
+        .await
+        .expect("it does not wait for homes that nobody makes")
+        .unwrap();
+    let home = refused
+        .objects
+        .iter()
+        .find(|object| object.kind == "directories" && object.fate == Fate::Blocked);
+    let why = home.unwrap().reason.as_deref().unwrap();
+    assert!(why.contains("its user was not made: "), "{why}");
+    stage.target.clear_faults();
+    let report = stage.apply(&stage.options()).await.unwrap();
+    assert_eq!(blocked(&report), BTreeSet::new());
+    assert_eq!(stage.differences(), Vec::<String>::new());
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_group_of_the_account_that_may_not_be_assigned_is_tried_again_only_when_asked() {
     let stage = Stage::new(&Fill::small()).await;

@@ -69,6 +69,20 @@ impl Run<'_> {
         self.waiting.tell(index);
     }
 
+    /// Why none of these positions of the plan came out well; `None` when one did, or when there are none.
+    pub fn all_failed(&self, positions: &[usize]) -> Option<String> {
+        let results = lock(&self.results);
+        let mut why = None;
+        for position in positions {
+            let result = results.get(position)?;
+            if !matches!(result.fate, Fate::Blocked | Fate::Failed) {
+                return None;
+            }
+            why = Some(result.reason.clone().unwrap_or_default());
+        }
+        why
+    }
+
     /// Later objects build on this one: on its id, or on the fact that it is not there.
     fn relink(&self, kind: &'static str, result: &ObjectResult) {
         if matches!(

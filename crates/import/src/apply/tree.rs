@@ -344,7 +344,7 @@ async fn status(run: &Run<'_>, path: &str) -> Result<TreeInfo, Fail> {
     Ok(info)
 }
 
-/// Waits for a home that the service makes with its user, once he is there. Where it never does, it is made like any
+/// Waits for a home that the service makes with its user, once he is there: who was not made gets none. Where it never does, it is made like any
 /// other directory, if the service lets it.
 async fn appears(
     run: &Run<'_>,
@@ -352,7 +352,15 @@ async fn appears(
     item: Item<'_>,
     path: &str,
 ) -> Result<TreeInfo, Fail> {
-    run.waiting.for_all(&run.waiting.owner(path)).await;
+    let owner = run.waiting.owner(path);
+    run.waiting.for_all(&owner).await;
+    if let Some(why) = run.all_failed(&owner) {
+        run.check()?;
+        return Err(Fail::Blocked(no_home(
+            path,
+            &format!("its user was not made: {why}"),
+        )));
+    }
     let start = Instant::now();
     let mut pause = run.options.second / 10;
     loop {
