@@ -22,8 +22,8 @@ use crate::plan::{self, Plan, Prepared};
 use crate::report::{Comparison, ObjectResult, Report, Totals};
 use crate::resolve::Resolver;
 use crate::target::{
-    Reader, TargetState, account_groups, is_identity, missing_account_groups, read_contents,
-    read_offer,
+    Reader, TargetState, account_groups, is_identity, look_up, missing_account_groups,
+    read_contents, read_offer,
 };
 use crate::{Contact, reading_header};
 
@@ -529,6 +529,7 @@ pub(crate) async fn read_target(
     }
     target.tree = walked.tree;
     target.unlisted = walked.unlisted;
+    look_up(&reader, &resolver, filter, &wanted, &mut target).await?;
     Ok(target)
 }
 

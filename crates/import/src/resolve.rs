@@ -13,6 +13,7 @@ use lifeboat_catalog::{Kind, Target, tree};
 use serde_json::Value;
 
 use crate::archived::ArchiveState;
+use crate::target::NamedPaths;
 
 pub use rewrite::Rewritten;
 use rewrite::noun;
@@ -42,6 +43,8 @@ pub struct Resolver {
     tree: BTreeSet<String>,
     dbfs: BTreeSet<String>,
     git_folders: Vec<String>,
+    /// Paths that bodies name and that no import brings: what the target says of them.
+    named: NamedPaths,
     /// Homes that stand elsewhere in the target: name of the folder below `/Users` to path in the target.
     moved: HashMap<String, String>,
     /// The source is the target: ids of kinds that are not carried mean the same.
@@ -176,6 +179,11 @@ impl Resolver {
     /// Adds the path of a git folder: what lies below comes from its remote.
     pub fn add_git_folder(&mut self, path: &str) {
         self.git_folders.push(path.to_owned());
+    }
+
+    /// Takes what the target says of paths that bodies name.
+    pub(crate) fn looked_up(&mut self, named: &NamedPaths) {
+        self.named.clone_from(named);
     }
 
     /// Records that a home, by its path in the source, stands elsewhere in the target.

@@ -82,6 +82,7 @@ fn prepare(
         comparing,
         warnings: archive.warnings.clone(),
     };
+    builder.resolver.looked_up(&target.named);
     builder.run();
     builder.finish()
 }

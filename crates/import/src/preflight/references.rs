@@ -78,8 +78,12 @@ fn reference(
     findings: &mut Findings,
 ) {
     let blocked = action.what == What::Blocked;
-    let (effect, what) = match seen.resolver.answer(found) {
-        Answer::Is(_) | Answer::Same | Answer::Waits => return,
+    let answer = match seen.resolver.answer(found) {
+        Answer::Astray(_, lacks) => *lacks,
+        answer => answer,
+    };
+    let (effect, what) = match answer {
+        Answer::Is(_) | Answer::Astray(..) | Answer::Same | Answer::Waits => return,
         Answer::Missing(what)
             if blocked && found.form != Form::Member && !is_owner_place(&found.pointer) =>
         {

@@ -6,6 +6,7 @@ use lifeboat_catalog::{Form, Found, Kind, Target, lint, paths, places, tree};
 use serde_json::Value;
 
 use super::{Link, Resolver};
+use crate::target::Sight;
 
 /// A body in the words of the target.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -22,6 +23,20 @@ pub struct Rewritten {
     pub waits: bool,
 }
 
+impl Rewritten {
+    fn hear(&mut self, answer: &Answer, pointer: &str) {
+        let at = |what: &str| format!("{what} ({pointer})");
+        match answer {
+            Answer::Missing(what) => push(&mut self.missing, at(what)),
+            Answer::Note(what) => push(&mut self.notes, at(what)),
+            Answer::Remark(what) => push(&mut self.remarks, at(what)),
+            Answer::Astray(_, lacks) => self.hear(lacks, pointer),
+            Answer::Waits => self.waits = true,
+            Answer::Is(_) | Answer::Same => {}
+        }
+    }
+}
+
 impl Resolver {
     /// A body of `kind` in the words of the target.
     #[must_use]
@@ -34,21 +49,11 @@ impl Resolver {
         let mut answers: BTreeMap<String, Answer> = BTreeMap::new();
         for found in kind.found_references(&out.body) {
             let answer = self.answer(&found);
-            match &answer {
-                Answer::Missing(what) => {
-                    push(&mut out.missing, format!("{what} ({})", found.pointer))
-                }
-                Answer::Note(what) => push(&mut out.notes, format!("{what} ({})", found.pointer)),
-                Answer::Remark(what) => {
-                    push(&mut out.remarks, format!("{what} ({})", found.pointer))
-                }
-                Answer::Waits => out.waits = true,
-                Answer::Is(_) | Answer::Same => {}
-            }
+            out.hear(&answer, &found.pointer);
             answers.insert(key(&found), answer);
         }
         kind.rewrite(&mut out.body, &mut |found| match answers.get(&key(found)) {
-            Some(Answer::Is(value)) => Some(value.clone()),
+            Some(Answer::Is(value) | Answer::Astray(value, _)) => Some(value.clone()),
             // Never sent: an object that waits is not written before its references are there.
             Some(Answer::Waits) => Some("planned".to_owned()),
             _ => None,
@@ -184,12 +189,15 @@ impl Resolver {
                 .git_folders
                 .iter()
                 .any(|folder| paths::is_below(&path, folder));
-        if path != found.value {
-            Answer::Is(path)
-        } else if known {
+        let answer = if known {
             Answer::Same
         } else {
             self.nowhere(found, &path, format!("path {path}"))
+        };
+        match answer {
+            answer if path == found.value => answer,
+            Answer::Same => Answer::Is(path),
+            lacks => Answer::Astray(path, Box::new(lacks)),
         }
     }
 
@@ -210,12 +218,31 @@ impl Resolver {
         self.nowhere(found, path, format!("dbfs:{path}"))
     }
 
-    /// A path that leads nowhere is written as it is: it is a name, not an id. It is a gap when the source had it.
+    /// A path that this import does not bring is written as it is: it is a name, not an id. Where the target does not
+    /// have it, it is a gap when the source had it, or when nobody knows whether it had.
     fn nowhere(&self, found: &Found, path: &str, what: String) -> Answer {
-        if self.uncaptured.contains(path) {
+        let named = self.named.get(&(found.to, path.to_owned()));
+        let sight = named.map_or(&Sight::Absent, |named| &named.sight);
+        let archived = named.is_some_and(|named| named.archived);
+        if *sight == Sight::There {
+            Answer::Same
+        } else if self.uncaptured.contains(&found.value) {
             Answer::Note(format!("{what} was not captured by the archive"))
-        } else if self.complete || !found.required() {
+        } else if self.complete && !archived {
             Answer::Remark(format!("{what} leads nowhere, in the source already"))
+        } else if let Sight::Unknown(why) = sight {
+            Answer::Note(format!(
+                "{what} is not restored by this import, and whether the target has it is not known: {why}"
+            ))
+        } else if archived {
+            Answer::Note(format!(
+                "{what} is in the archive, but this import leaves it out, and the target does not have it"
+            ))
+        } else if !found.required() {
+            // An argument that looks like a path need not be one.
+            Answer::Remark(format!(
+                "{what} is neither in the archive nor in the target"
+            ))
         } else {
             Answer::Note(format!(
                 "{what} is neither in the archive nor in the target"
@@ -228,6 +255,8 @@ impl Resolver {
 pub(crate) enum Answer {
     /// This.
     Is(String),
+    /// This, and what it lacks there.
+    Astray(String, Box<Answer>),
     /// The same.
     Same,
     /// Something that is still to be made.

@@ -1,6 +1,7 @@
 //! The target as it is: what was listed of it, as far as the archive names it (`spec/import.md`, "Plan").
 
 mod contents;
+mod named;
 mod offer;
 mod read;
 
@@ -15,6 +16,7 @@ use crate::held::Reply;
 pub(crate) use contents::{
     Content, Wanted, dbfs_digest, digest_of, normal_digest, read_content, read_contents,
 };
+pub(crate) use named::{NamedPaths, Sight, look_up};
 pub use offer::{Asked, NodeType, Offer};
 pub(crate) use offer::{account_groups, missing_account_groups, read as read_offer};
 pub(crate) use read::{
@@ -90,6 +92,8 @@ pub struct TargetState {
     pub dbfs: BTreeMap<String, DbfsInfo>,
     /// Why DBFS could not be read, if so.
     pub dbfs_refused: Option<String>,
+    /// Paths that bodies name and that are looked up one by one.
+    pub(crate) named: NamedPaths,
     /// Contents that had to be read to decide, by kind and path in the target.
     pub(crate) contents: BTreeMap<(String, String), Content>,
     /// Access control by kind and id in the target, where it was read.
