@@ -5,8 +5,8 @@
 
 mod import_support;
 
-use import_support::{Stage, TARGET, client_as, workspace};
-use lifeboat_import::{Effect, Fate, Finding, Options, Rule, Silent, What};
+use import_support::{Stage, TARGET, client_as, rule, workspace};
+use lifeboat_import::{Effect, Fate, Finding, Options, Plan, Rule, Selection, Silent, What};
 use lifeboat_sim::{Fault, Fill};
 
 fn of<'f>(findings: &'f [Finding], check: &str) -> Vec<&'f Finding> {
@@ -185,14 +185,10 @@ async fn a_caller_without_rights_is_told_what_he_may_not_do() {
         .target
         .add_token("plain-token", "plain@example.com")
         .unwrap();
-    let plan = lifeboat_import::plan(
-        &stage.open(),
-        &client_as(&stage.target, "plain-token"),
-        &stage.options(),
-        &Silent,
-    )
-    .await
-    .unwrap();
+    let plain = client_as(&stage.target, "plain-token");
+    let plan = lifeboat_import::plan(&stage.open(), &plain, &stage.options(), &Silent)
+        .await
+        .unwrap();
     let rights = of(&plan.preflight, "rights");
     assert!(
         rights
@@ -209,6 +205,38 @@ async fn a_caller_without_rights_is_told_what_he_may_not_do() {
         "{scripts:?}"
     );
     assert!(!plan.warnings.is_empty());
+    let refused = |plan: &Plan| {
+        let rules = plan.refusals.iter();
+        rules
+            .filter_map(|one| one.rule)
+            .any(|rule| rule == Rule::NotAdmin)
+    };
+    assert!(refused(&plan), "{:?}", plan.refusals);
+
+    // Nothing is written and no journal begun, unless a part of the tree is all that is wanted.
+    let apply = async |selection: Selection| {
+        let options = Options {
+            selection,
+            ..stage.options()
+        };
+        lifeboat_import::apply(&stage.open(), &plain, &options, &Silent).await
+    };
+    let without_jobs = Selection {
+        exclude: vec!["/Shared".to_owned()],
+        ..Selection::default()
+    };
+    stage.target.reset_calls();
+    for selection in [Selection::default(), without_jobs] {
+        assert_eq!(rule(apply(selection).await), Rule::NotAdmin);
+    }
+    assert_eq!(stage.writes(), []);
+    assert!(!stage.journal().exists());
+    let home = Selection {
+        include: vec!["/Shared".to_owned()],
+        ..Selection::default()
+    };
+    let report = apply(home).await.unwrap();
+    assert!(report.writes > 0, "{report:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -165,6 +165,7 @@ pub(crate) async fn plan(
     let mut plan = prepared.plan;
     plan.refusals = [
         guards::may_apply(&knowledge, client.host(), &start.target, options),
+        guards::may_restore(&start.identity, &start.filter),
         guards::identities_listed(target.nobody.take()),
         guards::no_conflicts(&knowledge, &prepared.conflicts, options),
         guards::few_deletions(&prepared.deletions, options),
@@ -190,6 +191,7 @@ pub(crate) async fn apply(
     let source = start.state.workspace_id.clone();
     let knowledge = guards::journal_usable(Journal::read(&start.journal, &source, &start.target))?;
     guards::may_apply(&knowledge, client.host(), &start.target, options)?;
+    guards::may_restore(&start.identity, &start.filter)?;
     let lock = guards::journal_usable(Lock::take(&start.journal))?;
     // Another import may have written between the first look and the lock.
     let mut knowledge = Journal::read(&start.journal, &source, &start.target)?;

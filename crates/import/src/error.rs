@@ -28,6 +28,8 @@ pub enum Rule {
     NoJournal,
     /// The journal says that the target is active.
     Active,
+    /// The caller is no workspace administrator, and more than a part of the tree would be restored.
+    NotAdmin,
     /// The archive's inventory is incomplete.
     Incomplete,
     /// The last import had a map file, this one names none, and names would change.
@@ -62,6 +64,7 @@ impl std::fmt::Display for Rule {
                 "no journal, and the target already holds objects of the same natural keys"
             }
             Self::Active => "the target is active",
+            Self::NotAdmin => "only an administrator can restore more than a part of the tree",
             Self::Incomplete => "the archive's inventory is incomplete",
             Self::MapLeftOut => "names in the target would change",
             Self::OpenFolder => "the folder would open what is restored to others",

@@ -75,6 +75,12 @@ impl Filter {
             && (!only_tree || TREE.contains(&kind))
     }
 
+    /// True when nothing but objects of the tree may be wanted.
+    pub(crate) fn is_only_tree(&self) -> bool {
+        let mut kinds = lifeboat_catalog::kinds().iter();
+        kinds.all(|kind| TREE.contains(&kind.name) || !self.kind(kind.name))
+    }
+
     /// Whether an object is wanted. `id` is the path (without alias) for objects of the tree, the path for DBFS files,
     /// the id in the source for everything else.
     #[must_use]

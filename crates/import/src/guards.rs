@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use lifeboat_databricks::{Client, Identity};
 
 use crate::error::{Error, Rule};
+use crate::filter::Filter;
 use crate::journal::{Knowledge, State};
 use crate::map::Changed;
 use crate::options::Options;
@@ -128,6 +129,19 @@ pub(crate) fn may_apply(
         });
     }
     Ok(())
+}
+
+/// The service hides objects from others and refuses them users, groups, policies and more: half of a workspace would be
+/// made, and what is hidden be made twice.
+pub(crate) fn may_restore(caller: &Identity, filter: &Filter) -> Result<(), Error> {
+    if caller.is_admin || filter.is_only_tree() {
+        return Ok(());
+    }
+    Err(Error::Refused {
+        rule: Rule::NotAdmin,
+        detail: format!("{} is no administrator of the target workspace", caller.user_name),
+        hint: "import as a member of `admins`, or restore a part of the tree alone with --include or --users".to_owned(),
+    })
 }
 
 /// Whoever is not listed would count as missing: homes would be taken for orphaned, members and grants taken away.
