@@ -489,6 +489,8 @@ pub(crate) fn reader<'r>(
         archive: state,
         journal: knowledge,
         concurrency: options.concurrency.max(1),
+        all_linked: false,
+        second: options.second,
     }
 }
 
@@ -504,7 +506,7 @@ pub(crate) async fn read_target(
 ) -> Result<TargetState, Error> {
     let reader = reader(client, options, state, knowledge);
     let mut target = reader.blank(identity, workspace_id);
-    let mut others = TargetState::default();
+    let mut others = reader.blank(identity, workspace_id);
     // Where homes stand is known when the people are; most stand where they stood, so the walk need not wait.
     let as_archived = directories_of(state, &Resolver::default(), options, filter);
     let (people, rest, homes, dbfs, walked) = tokio::join!(
@@ -516,6 +518,7 @@ pub(crate) async fn read_target(
     );
     people.and(rest)?;
     target.kinds.append(&mut others.kinds);
+    target.unclear.append(&mut others.unclear);
     target.homes = homes?;
     (target.dbfs, target.dbfs_refused) = dbfs?;
     let resolver = homes_of(state, &target, options, filter);

@@ -152,6 +152,8 @@ impl Resolver {
             "users" => {
                 self.users.remove(&name.to_lowercase());
             }
+            // They exist in every workspace, whatever was answered.
+            "groups" if matches!(name, "admins" | "users") => {}
             "groups" => {
                 self.groups.remove(name);
             }

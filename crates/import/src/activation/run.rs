@@ -194,6 +194,8 @@ async fn read_target(
         archive: &ArchiveState::default(),
         journal: known,
         concurrency: options.concurrency.max(1),
+        all_linked: true,
+        second: options.second,
     };
     let wanted: Vec<&'static Kind> = kinds().collect();
     reader.listed(&wanted, identity, target).await

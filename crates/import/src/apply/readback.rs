@@ -184,7 +184,10 @@ async fn whole_kind(run: &Run<'_>, kind: &'static str) -> Vec<Read> {
     let reader = reader(run.client, run.options, run.state, &knowledge);
     let mut state = TargetState::default();
     let read = reader.list_kinds(&mut state, |name| name == kind).await;
-    let listed = state.kinds.remove(kind).filter(|_| read.is_ok());
+    let listed = state
+        .kinds
+        .remove(kind)
+        .filter(|_| read.is_ok() && state.unclear.is_empty());
     let whole = listed.filter(|listed| matches!(listed, Listed::Yes(_)));
     whole
         .map(|listed| Read::Kind(kind, listed))

@@ -124,7 +124,8 @@ impl Judge<'_> {
             return judged;
         };
         if let Some(reason) = &action.reason
-            && reason.starts_with(plan::uncaptured::NOT_CAPTURED)
+            && (reason.starts_with(plan::uncaptured::NOT_CAPTURED)
+                || reason.starts_with(plan::UNCLEAR))
         {
             judged.verdict = Verdict::Unknown;
             judged.places.push(reason.clone());

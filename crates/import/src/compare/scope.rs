@@ -79,6 +79,7 @@ pub(super) fn take(
     let files = std::mem::take(&mut read.dbfs);
     let kinds = std::mem::take(&mut read.kinds);
     rest.retain(|(kind, _)| !kinds.contains_key(kind));
+    target.unclear.retain(|kind, _| !kinds.contains_key(kind));
     target.kinds.extend(kinds);
     let homes = directories
         .keys()

@@ -12,12 +12,16 @@ use crate::difference::Change;
 use crate::journal::Op;
 use crate::report::Todo;
 use crate::resolve::{Link, Resolver, digest};
-use crate::target::{Asked, TargetObject};
+use crate::target::{Asked, TargetObject, Unclear};
 
 const USERS: &str = "/api/2.0/preview/scim/v2/Users";
 const GROUPS: &str = "/api/2.0/preview/scim/v2/Groups";
 const SERVICE_PRINCIPALS: &str = "/api/2.0/preview/scim/v2/ServicePrincipals";
 const ASSIGNMENTS: &str = "/api/2.0/preview/permissionassignments/principals";
+
+/// Why a group that every workspace has is left alone.
+const NOT_SHOWN: &str =
+    "a built-in group, which the listing of the target does not show; the next run looks again";
 
 impl Builder<'_> {
     pub(super) fn identities(&mut self) {
@@ -146,9 +150,10 @@ impl Builder<'_> {
         let records = self.archive.of_kind("groups");
         // Links first: a group may hold one that comes later, and existing ones need no order.
         for record in records {
-            if let Some(object) = self.group_in_target(record) {
-                self.resolver
-                    .link("groups", &record.id, Link::Id(object.id.clone()));
+            let present = self.group_in_target(record).map(|object| &object.id);
+            let unclear = self.unclear_group(record).map(|one| &one.id);
+            if let Some(id) = present.or(unclear).cloned() {
+                self.resolver.link("groups", &record.id, Link::Id(id));
             }
         }
         // By id alone: not every server says of which kind a member is.
@@ -180,14 +185,21 @@ impl Builder<'_> {
         self.of_key("groups", key.as_deref()).first().copied()
     }
 
+    fn unclear_group(&self, record: &ObjectRecord) -> Option<&Unclear> {
+        let kind = catalog_kind("groups");
+        let key = kind.key_of(&record.body);
+        self.unclear_of_name(kind, record, key.as_deref())
+    }
+
     fn group(&mut self, record: &ObjectRecord) {
         let kind = catalog_kind("groups");
         let name = label(kind, &record.body, &record.id);
         let builtin = (kind.builtin)(&record.body);
         let account = groups::is_account_group(&record.body) && !builtin;
         let target = self.group_in_target(record).cloned();
+        let unclear = self.unclear_group(record).cloned();
         if !self.filter.wants("groups", &record.id) {
-            if target.is_none() {
+            if target.is_none() && unclear.is_none() {
                 self.resolver.link(
                     "groups",
                     &record.id,
@@ -216,6 +228,17 @@ impl Builder<'_> {
                 self.merged_group(record, &object, builtin, &mut calls)
             }
             Some(object) => self.local_group(record, &object, &mut calls),
+            // Whoever is granted something through it keeps that.
+            None if unclear.is_some() || (builtin && self.target.refused("groups").is_none()) => {
+                self.resolver.add_group(&name);
+                let (id, why) = match unclear {
+                    Some(one) => (Some(one.id), super::objects::unclear(&one.why)),
+                    None => (None, NOT_SHOWN.to_owned()),
+                };
+                Action::new("groups", &record.id, &name, What::Blocked)
+                    .because(why)
+                    .at(id)
+            }
             None => self.new_group(record, &name, account, &mut calls),
         };
         self.link_action("groups", &record.id, &action);

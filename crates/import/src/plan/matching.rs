@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::build::Builder;
 use super::forms::{is_made_by, same_form};
 use crate::journal::Entry;
-use crate::target::TargetObject;
+use crate::target::{TargetObject, Unclear};
 
 /// What was found of an object in the target.
 pub(super) enum Match {
@@ -24,7 +24,20 @@ pub(super) enum Match {
     Ambiguous(usize),
     /// An interrupted create may or may not have made one of those with the same name.
     Interrupted,
+    /// The one that the journal links, with its id, or one of its name is there as one answer says, and not as another does.
+    Unclear(Option<String>, String),
     Nothing,
+}
+
+impl Match {
+    /// The id in the target of what the journal links, or an interrupted create made.
+    pub(super) fn linked(&self) -> Option<String> {
+        match self {
+            Self::Linked(object) | Self::Recovered(object) => Some(object.id.clone()),
+            Self::Unclear(linked, _) => linked.clone(),
+            _ => None,
+        }
+    }
 }
 
 impl Builder<'_> {
@@ -43,6 +56,9 @@ impl Builder<'_> {
             return Match::Linked(object.clone());
         }
         let key = self.key(kind, &record.body);
+        if let Some(unclear) = self.unclear_link(kind, record) {
+            return Match::Unclear(Some(unclear.id.clone()), unclear.why.clone());
+        }
         if let Some((object, earlier)) = self.made_again(kind, key.as_deref()) {
             return Match::MadeAgain(object.clone(), Box::new(earlier.clone()));
         }
@@ -68,6 +84,9 @@ impl Builder<'_> {
                 return Match::Interrupted;
             }
         }
+        if let Some(unclear) = self.unclear_key(kind, key.as_deref()) {
+            return Match::Unclear(None, unclear.why.clone());
+        }
         if matches!(kind.natural_key, NaturalKey::NameAndContent(_)) {
             // In the source itself ids tell objects apart; an equal one is another one.
             if self.options.into_source {
@@ -91,6 +110,36 @@ impl Builder<'_> {
             }
             None => Match::Nothing,
         }
+    }
+
+    /// The object that the journal (or, in the source itself, the id) links, where nobody knows whether it is there.
+    pub(super) fn unclear_link(&self, kind: &Kind, record: &ObjectRecord) -> Option<&Unclear> {
+        let linked = self.journal.target(kind.name, &record.id);
+        self.target.unclear(kind.name, |one| {
+            linked == Some(&*one.id) || (self.options.into_source && one.id == record.id)
+        })
+    }
+
+    /// An object of this name that belongs to nobody, where nobody knows whether it is there.
+    pub(super) fn unclear_key(&self, kind: &Kind, key: Option<&str>) -> Option<&Unclear> {
+        let taken = self.taken.get(kind.name);
+        self.target.unclear(kind.name, |one| {
+            key.is_some()
+                && one.key.as_deref() == key
+                && !taken.is_some_and(|taken| taken.contains(&one.id))
+        })
+    }
+
+    /// The same for a kind whose objects are found by name alone.
+    pub(super) fn unclear_of_name(
+        &self,
+        kind: &Kind,
+        record: &ObjectRecord,
+        key: Option<&str>,
+    ) -> Option<&Unclear> {
+        let of_name = |one: &Unclear| key.is_some() && one.key.as_deref() == key;
+        let linked = self.unclear_link(kind, record);
+        linked.or_else(|| self.target.unclear(kind.name, of_name))
     }
 
     /// The object of this name that an object linked which is gone from the source, where the service knows one of a

@@ -38,7 +38,7 @@ pub(crate) use identities::{
     unassigned,
 };
 pub(crate) use libraries::{library_changes, no_libraries};
-pub(crate) use objects::{STAND_IN, clone_todo, is_offered_name, not_checked_out};
+pub(crate) use objects::{STAND_IN, UNCLEAR, clone_todo, is_offered_name, not_checked_out};
 pub(crate) use owner::{
     CHANGE_OWNER, CREATOR, NOT_OWNED, OWNER, is_owner_refused, owner_digest, owner_to_set,
 };

@@ -40,6 +40,13 @@ pub(crate) fn is_offered_name(name: &str) -> bool {
 const UNSEEN: &str = "an earlier import linked it and the caller, who is no workspace administrator, does not see it: it \
                       may still be there, and would be made twice; import as an administrator";
 
+/// Why an object is left alone of which nobody can say whether it is there.
+pub(crate) const UNCLEAR: &str = "nobody can say whether the target has it";
+
+pub(super) fn unclear(why: &str) -> String {
+    format!("{UNCLEAR}, so it is left alone: {why}; the next run looks again")
+}
+
 impl Builder<'_> {
     pub(super) fn objects(&mut self, kind: &str) {
         let kind = catalog_kind(kind);
@@ -123,6 +130,7 @@ impl Builder<'_> {
         let name = label(kind, &record.body, &record.id);
         let linked = match self.find(kind, record, &Value::Null) {
             Match::Linked(object) => Some(object.id),
+            Match::Unclear(linked, _) => linked,
             _ => None,
         };
         let action = Action::new(kind.name, &record.id, &name, What::Blocked)
@@ -237,6 +245,7 @@ impl Builder<'_> {
             {
                 Link::Id(object.id)
             }
+            Match::Unclear(Some(linked), _) => Link::Id(linked),
             _ => Link::Absent("not selected".to_owned()),
         };
         self.resolver.link(kind.name, &record.id, link);
@@ -257,10 +266,7 @@ impl Builder<'_> {
                 kind.name
             ));
         }
-        let linked = match &found {
-            Match::Linked(object) | Match::Recovered(object) => Some(object.id.clone()),
-            _ => None,
-        };
+        let linked = found.linked();
         if self.options.into_source {
             let entry = self.journal.entry(kind.name, &record.id);
             match &found {
@@ -271,7 +277,7 @@ impl Builder<'_> {
                 _ => {}
             }
         }
-        if !wanted.missing.is_empty() {
+        if !wanted.missing.is_empty() && !matches!(found, Match::Unclear(..)) {
             return action(What::Blocked)
                 .because(wanted.missing.join("; "))
                 .at(linked);
@@ -318,6 +324,7 @@ impl Builder<'_> {
                 "ambiguous: the answer to an earlier create was lost, and the target holds an object of this name with \
                  other content; --adopt goes on as if it were somebody else's",
             ),
+            Match::Unclear(_, why) => action(What::Blocked).because(unclear(&why)).at(linked),
             Match::Nothing if (kind.builtin)(&record.body) => {
                 action(What::Blocked).because("a built-in object of this name does not exist in the target")
             }

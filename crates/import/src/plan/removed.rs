@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::build::{Builder, catalog_kind, tree_kind};
 use super::forms::is_as_seen;
+use super::objects::unclear;
 use super::tree::directory_parents;
 use super::{Action, What, is_terminated};
 use crate::archived::ArchiveState;
@@ -239,6 +240,7 @@ impl Builder<'_> {
         let mut delete = 0;
         for (id, entry) in gone {
             let Some(there) = self.there(kind, id, entry) else {
+                self.unclear_removed(kind, id, entry);
                 continue;
             };
             let place = match &there {
@@ -291,6 +293,20 @@ impl Builder<'_> {
                 linked,
                 delete,
             });
+        }
+    }
+
+    /// Names an object that is gone from the source where nobody can say whether the target has it.
+    fn unclear_removed(&mut self, kind: &'static str, id: &str, entry: &Entry) {
+        let Some(target) = entry.target.as_deref() else {
+            return;
+        };
+        if let Some(one) = self.target.unclear(kind, |one| one.id == target) {
+            let mut action = Action::new(kind, id, &entry.name, What::Skip)
+                .because(format!("{KEPT}: {}", unclear(&one.why)))
+                .at(Some(one.id.clone()));
+            action.removed = true;
+            self.push(action, &[]);
         }
     }
 

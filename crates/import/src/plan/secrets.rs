@@ -9,6 +9,7 @@ use lifeboat_catalog::{Target, places, secret_scopes};
 use serde_json::{Value, json};
 
 use super::build::{Builder, catalog_kind, label};
+use super::objects::unclear;
 use super::{Action, What};
 use crate::archived::ArchiveState;
 use crate::journal::{Entry, Op};
@@ -51,6 +52,11 @@ impl Builder<'_> {
             (_, Some(reason)) => Action::new(kind.name, &record.id, &name, What::Blocked).because(
                 format!("the target's secret scopes cannot be listed: {reason}"),
             ),
+            (None, None) if let Some(one) = self.unclear_of_name(kind, record, key.as_deref()) => {
+                Action::new(kind.name, &record.id, &name, What::Blocked)
+                    .because(unclear(&one.why))
+                    .at(Some(one.id.clone()))
+            }
             (Some(object), None) => self.existing_scope(record, &name, &object.body, &mut changes),
             (None, None) if let Some(why) = self.vault_refused(record) => {
                 let (what, command) = vault_todo(&name);
@@ -72,8 +78,10 @@ impl Builder<'_> {
         if !matches!(action.what, What::Skip | What::Blocked) {
             action.notes.clone_from(&changes.notes);
         }
-        if action.what != What::Blocked {
+        if action.what != What::Blocked || action.target.is_some() {
             self.resolver.add_scope(&name);
+        }
+        if action.what != What::Blocked {
             self.missing_values(record, &name, found.as_ref().map(|object| &object.body));
         }
         self.link_action(kind.name, &record.id, &action);

@@ -1027,3 +1027,4 @@ fn a_part_of_a_dbfs_file_that_a_run_left_is_written_again() {
 }
 
 mod ownership;
+mod unclear;

@@ -1,5 +1,6 @@
 //! The target as it is: what was listed of it, as far as the archive names it (`spec/import.md`, "Plan").
 
+mod confirm;
 mod contents;
 mod named;
 mod offer;
@@ -31,6 +32,24 @@ pub struct TargetObject {
     pub id: String,
     /// As listed, or as read where it may matter.
     pub body: Value,
+}
+
+/// An object of which nobody can say whether it is there: it is listed and cannot be read, or the other way round. Never
+/// the same as an absent one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unclear {
+    /// Its id.
+    pub id: String,
+    /// Its natural key, where it is known.
+    pub key: Option<String>,
+    /// What speaks for it and what against it.
+    pub why: String,
+}
+
+impl Unclear {
+    pub(crate) fn new(id: String, key: Option<String>, why: String) -> Self {
+        Self { id, key, why }
+    }
 }
 
 /// Whether a kind could be listed. A refused listing is never an empty one.
@@ -81,6 +100,8 @@ pub struct TargetState {
     pub is_admin: bool,
     /// Listings by kind.
     pub kinds: BTreeMap<String, Listed>,
+    /// Objects of which nobody knows, by kind.
+    pub unclear: BTreeMap<String, Vec<Unclear>>,
     /// A listing of users, groups or service principals that was refused: the kind and the error. Without it everybody
     /// would count as missing, so nothing may be written.
     pub nobody: Option<(&'static str, lifeboat_databricks::Error)>,
@@ -127,6 +148,13 @@ impl TargetState {
     #[must_use]
     pub fn by_id(&self, kind: &str, id: &str) -> Option<&TargetObject> {
         self.of_kind(kind).iter().find(|object| object.id == id)
+    }
+
+    /// The object of a kind of which nobody knows, and that is wanted.
+    #[must_use]
+    pub fn unclear(&self, kind: &str, wanted: impl Fn(&Unclear) -> bool) -> Option<&Unclear> {
+        let unclear = self.unclear.get(kind)?;
+        unclear.iter().find(|one| wanted(one))
     }
 
     /// The caller as a grantee.

@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::future::Future;
+use std::time::Duration;
 
 use futures_util::stream::{self, FuturesUnordered, StreamExt as _};
 use lifeboat_catalog::{Kind, libraries, places, secret_scopes, tree};
 use lifeboat_databricks::{Client, Identity, Listing, Paging, segment};
 use serde_json::Value;
 
-use super::{DbfsInfo, Listed, TargetObject, TargetState, TreeInfo};
+use super::{DbfsInfo, Listed, TargetObject, TargetState, TreeInfo, Unclear};
 use crate::archived::ArchiveState;
 use crate::error::Error;
 use crate::held::Reply;
@@ -44,6 +45,10 @@ pub(crate) struct Reader<'a> {
     pub archive: &'a ArchiveState,
     pub journal: &'a Knowledge,
     pub concurrency: usize,
+    /// The absence of everything that the journal links matters, not only of what the archive holds.
+    pub all_linked: bool,
+    /// As in [`crate::Options::second`].
+    pub second: Duration,
 }
 
 impl Reader<'_> {
@@ -90,13 +95,20 @@ impl Reader<'_> {
         kinds: &[&'static Kind],
         state: &mut TargetState,
     ) -> Result<(), Error> {
+        let as_asked = &*state;
         let listings = concurrently(kinds.iter().copied(), self.concurrency, |kind| {
-            self.list_kind(kind)
+            self.list_kind(kind, as_asked)
         })
         .await;
         for (kind, listing) in kinds.iter().zip(listings) {
+            state.unclear.remove(kind.name);
             let listed = match listing? {
-                Ok(objects) => Listed::Yes(objects),
+                Ok((objects, unclear)) => {
+                    if !unclear.is_empty() {
+                        state.unclear.insert(kind.name.to_owned(), unclear);
+                    }
+                    Listed::Yes(objects)
+                }
                 Err(error) => {
                     let reason = error.to_string();
                     if is_identity(kind.name) && state.nobody.is_none() {
@@ -117,61 +129,63 @@ impl Reader<'_> {
             || self.archive.gone.iter().any(|gone| gone.kind == kind)
     }
 
-    /// The objects of a kind; the inner error is that of a refused listing, which the rest can do without.
+    /// The objects of a kind, and those of which nobody knows; the inner error is that of a refused listing, which the
+    /// rest can do without.
     async fn list_kind(
         &self,
         kind: &'static Kind,
-    ) -> Result<Result<Vec<TargetObject>, lifeboat_databricks::Error>, Error> {
-        let listed = match list(self.client, kind).await {
-            Ok(listed) => listed,
-            Err(error) if fatal(&error) => {
-                return Err(service(
-                    &format!("listing the target's {}", kind.name),
-                    error,
-                ));
-            }
-            Err(error) => return Ok(Err(error)),
-        };
+        state: &TargetState,
+    ) -> Result<Result<Objects, lifeboat_databricks::Error>, Error> {
+        match self.objects(kind, state).await {
+            Err(error) if fatal(&error) => Err(service(
+                &format!("listing the target's {}", kind.name),
+                error,
+            )),
+            objects => Ok(objects),
+        }
+    }
+
+    async fn objects(
+        &self,
+        kind: &'static Kind,
+        state: &TargetState,
+    ) -> Result<Objects, lifeboat_databricks::Error> {
+        let shown = self.shown(kind, state).await?;
         let candidates = self.candidates(kind);
-        let bodies: Vec<Value> = listed
-            .into_iter()
-            .filter(|body| (kind.include)(body).is_ok())
-            .collect();
-        let objects = concurrently(bodies, self.concurrency, |body| async {
+        let (mut objects, mut unclear) = (shown.read, shown.unclear);
+        let whole = concurrently(shown.listed, self.concurrency, |body| async {
             let Some(id) = kind.id_of(&body) else {
                 return Ok(None);
             };
+            let key = kind.key_of(&body);
             let wanted = candidates.ids.contains(&id)
-                || kind
-                    .key_of(&body)
-                    .or_else(|| listed_name(kind, &body))
-                    .is_some_and(|key| candidates.keys.contains(&key));
+                || key
+                    .as_ref()
+                    .is_some_and(|key| candidates.keys.contains(key));
             let body = match kind.name {
                 "libraries" => Some(libraries::compose(body)),
-                "secret-scopes" if wanted => self.scope(body).await?,
+                "secret-scopes" if wanted => self.insist(|| self.scope(body.clone())).await?,
                 "secret-scopes" => Some(secret_scopes::compose(body, Vec::new(), Vec::new())),
-                name if wanted && READ_EACH.contains(&name) => read_object(self.client, kind, &id)
+                name if wanted && READ_EACH.contains(&name) => self
+                    .insist(|| read_object(self.client, kind, &id))
                     .await?
                     .map(|read| kind.with_listed(&body, read)),
                 _ => Some(body),
             };
-            Ok::<_, lifeboat_databricks::Error>(body.map(|body| TargetObject { id, body }))
+            Ok::<_, lifeboat_databricks::Error>(Some((id, key, body)))
         })
         .await;
-        let mut found = Vec::new();
-        for object in objects {
-            match object {
-                Ok(object) => found.extend(object),
-                Err(error) if fatal(&error) => {
-                    return Err(service(
-                        &format!("reading the target's {}", kind.name),
-                        error,
-                    ));
+        for one in whole {
+            match one? {
+                Some((id, _, Some(body))) => objects.push(TargetObject { id, body }),
+                Some((id, key, None)) => {
+                    let why = "the listing shows it, and its own read does not find it";
+                    unclear.push(Unclear::new(id, key, why.to_owned()));
                 }
-                Err(error) => return Ok(Err(error)),
+                None => {}
             }
         }
-        Ok(Ok(found))
+        Ok((objects, unclear))
     }
 
     /// A scope with its keys and access control. Keys that may not be listed are none to compare.
@@ -374,18 +388,12 @@ pub(crate) struct Walked {
     pub unlisted: BTreeMap<String, String>,
 }
 
+/// Objects of a kind, and those of which nobody can say whether they are there.
+type Objects = (Vec<TargetObject>, Vec<Unclear>);
+
 struct Candidates {
     keys: BTreeSet<String>,
     ids: BTreeSet<String>,
-}
-
-/// The name of an element of the listing, for kinds whose records have another shape.
-fn listed_name(kind: &Kind, listed: &Value) -> Option<String> {
-    let name = places::text(listed, kind.listed_id?)?;
-    Some(match kind.natural_key {
-        lifeboat_catalog::NaturalKey::FoldedName(_) => name.to_lowercase(),
-        _ => name,
-    })
 }
 
 /// One object, whole; `None` when it went away meanwhile.
@@ -411,7 +419,10 @@ pub(crate) async fn read_object(
     }
 }
 
-async fn list(client: &Client, kind: &Kind) -> Result<Vec<Value>, lifeboat_databricks::Error> {
+pub(super) async fn list(
+    client: &Client,
+    kind: &Kind,
+) -> Result<Vec<Value>, lifeboat_databricks::Error> {
     let Some(list) = kind.list else {
         return Ok(Vec::new());
     };
