@@ -4,13 +4,16 @@
 
 mod import_support;
 
-use import_support::{Stage, client, client_with, names_with, troubles};
-use lifeboat_databricks::{Body, Safety};
-use lifeboat_import::{Fate, Options};
+use import_support::standby::{
+    job, options, passive_differences, send, standby, state, turn, turn_with,
+};
+use import_support::{Stage, client, client_with, names_with, rule, troubles};
+use lifeboat_import::journal::State;
+use lifeboat_import::{Direction, Fate, Options, Rule, Switched, Turn};
 use lifeboat_sim::{Fault, FaultKind, Fill, When};
 use serde_json::json;
 
-/// A kind with its listing and the read of one object: pattern of the path, and of the call that creates.
+/// Paths of the calls for a kind: its listing, the read of one object, the create.
 struct Calls {
     kind: &'static str,
     list: &'static str,
@@ -96,7 +99,7 @@ fn some() -> Fill {
     }
 }
 
-/// Objects that one job, policy, ... is: a listing without elements.
+/// A listing without elements.
 fn empty_list(path: &str, times: u64) -> Fault {
     Fault {
         times,
@@ -220,16 +223,7 @@ async fn what_was_deleted_in_the_target_is_looked_at_twice_and_made_again() {
     stage.apply(&stage.options()).await.unwrap();
     let list = client(&stage.target).get(JOBS.list, &[]).await.unwrap();
     let body = json!({ "job_id": list["jobs"][0]["job_id"] });
-    client(&stage.target)
-        .send(
-            "POST",
-            "/api/2.2/jobs/delete",
-            &[],
-            Body::Json(&body),
-            Safety::Create,
-        )
-        .await
-        .unwrap();
+    send(&stage.target, "/api/2.2/jobs/delete", &body).await;
     let id = body["job_id"].to_string();
     stage.target.reset_calls();
     let plan = stage.plan(&stage.options()).await.unwrap();
@@ -310,4 +304,80 @@ async fn in_the_source_itself_what_still_exists_is_not_made_beside() {
         let work = plan.actions.iter().filter(|one| one.has_work());
         assert_eq!(work.count(), 0, "{}", one.kind);
     }
+}
+
+/// Objects of a turn.
+fn turned(switched: &Switched, turn: Turn) -> Vec<&str> {
+    let moves = switched.moves.iter().filter(|one| one.turn == turn);
+    moves.map(|one| one.name.as_str()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_target_is_no_standby_because_one_list_did_not_show_its_jobs() {
+    for (list, read) in [(1, 0), (1, 1), (u64::MAX, 0)] {
+        let stage = standby().await;
+        turn(&stage, Direction::Activate).await;
+        stage.target.fault(empty_list(JOBS.list, list));
+        if read > 0 {
+            stage.target.fault(not_there(JOBS.read, read));
+        }
+        let back = turn(&stage, Direction::Deactivate).await;
+        stage.target.clear_faults();
+        assert_eq!(turned(&back, Turn::Missing), Vec::<&str>::new());
+        assert_eq!(back.after, State::Standby);
+        assert_eq!(stage.target.costs().jobs_armed, Vec::<String>::new());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_target_of_which_nobody_knows_whether_a_job_runs_stays_active() {
+    let stage = standby().await;
+    turn(&stage, Direction::Activate).await;
+    let id = job(&stage.target, "absent").await["job_id"].to_string();
+    stage.target.fault(Fault {
+        query: format!("job_id={id}"),
+        ..not_there(JOBS.read, 0)
+    });
+    let back = turn(&stage, Direction::Deactivate).await;
+    stage.target.clear_faults();
+    assert_eq!(turned(&back, Turn::Blocked), ["absent"], "{:?}", back.moves);
+    assert!(back.has_gaps());
+    assert_eq!((back.after, state(&stage)), (State::Active, State::Active));
+    assert_eq!(stage.target.costs().jobs_armed, ["absent"]);
+    let refused = stage.apply(&stage.options()).await;
+    assert_eq!(rule(refused), Rule::Active);
+
+    let back = turn(&stage, Direction::Deactivate).await;
+    assert_eq!(back.after, State::Standby);
+    assert_eq!(stage.target.costs().jobs_armed, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_not_read_at_once_is_activated_all_the_same() {
+    let stage = standby().await;
+    stage.target.fault(not_there(JOBS.read, 2));
+    let over = turn(&stage, Direction::Activate).await;
+    stage.target.clear_faults();
+    assert_eq!(turned(&over, Turn::Missing), Vec::<&str>::new());
+    assert_eq!(turned(&over, Turn::Blocked), Vec::<&str>::new());
+    assert_eq!(passive_differences(&stage), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_deleted_in_the_target_is_missing_after_two_looks() {
+    let stage = standby().await;
+    let id = job(&stage.target, "table").await["job_id"].clone();
+    let deleted = json!({ "job_id": id });
+    send(&stage.target, "/api/2.2/jobs/delete", &deleted).await;
+    stage.target.reset_calls();
+    let dry = lifeboat_import::SwitchOptions {
+        dry_run: true,
+        ..options(&stage)
+    };
+    let over = turn_with(&stage, Direction::Activate, &dry).await;
+    assert_eq!(turned(&over, Turn::Missing), ["table"]);
+    let looks = stage.target.calls();
+    let looks = looks.iter().filter(|call| call.path == JOBS.read);
+    let of_it = looks.filter(|call| call.query.contains(&id.to_string()));
+    assert_eq!(of_it.count(), 2);
 }

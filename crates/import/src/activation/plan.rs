@@ -100,6 +100,10 @@ fn decide(
         return end(blank, Turn::Blocked, why);
     }
     let Some(object) = target.by_id(kind.name, id) else {
+        if let Some(one) = target.unclear(kind.name, |one| one.id == id) {
+            let why = format!("nobody can say whether it is still there: {}", one.why);
+            return end(blank, Turn::Blocked, why);
+        }
         if !target.is_admin {
             return end(blank, Turn::Blocked, UNSEEN.to_owned());
         }

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::*;
 use crate::journal::{Journal, Knowledge, Line, LineKind, Lock, Op};
-use crate::target::{Listed, TargetObject, TargetState};
+use crate::target::{Listed, TargetObject, TargetState, Unclear};
 
 fn line(kind: LineKind, id: &str) -> Line {
     let mut line = Line::new(kind, "archive");
@@ -75,6 +75,14 @@ fn each_object_of_the_ledger_has_its_turn() {
     let no = Listed::No("403".to_owned());
     refused.kinds.insert("jobs".to_owned(), no);
     assert_eq!(turn(&free, &refused), Turn::Blocked);
+    let mut unclear = nothing();
+    let one = Unclear {
+        id: "70".to_owned(),
+        key: None,
+        why: "listed and not read".to_owned(),
+    };
+    unclear.unclear.insert("jobs".to_owned(), vec![one]);
+    assert_eq!(turn(&free, &unclear), Turn::Blocked);
 }
 
 #[test]
