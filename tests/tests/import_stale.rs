@@ -218,6 +218,17 @@ async fn a_night_in_which_nothing_is_missing_makes_no_call_more() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_list_that_lacks_most_of_what_it_should_show_is_asked_again_before_anything() {
+    let stage = Stage::new(&some()).await;
+    stage.apply(&stage.options()).await.unwrap();
+    night(&stage, "an ordinary night", Vec::new()).await;
+    let reads = count(&stage, "GET", JOBS.read);
+    night(&stage, "an empty list", vec![empty_list(JOBS.list, 1)]).await;
+    assert_eq!(count(&stage, "GET", JOBS.list), 2);
+    assert_eq!(count(&stage, "GET", JOBS.read), reads);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_deleted_in_the_target_is_looked_at_twice_and_made_again() {
     let stage = Stage::new(&some()).await;
     stage.apply(&stage.options()).await.unwrap();
