@@ -188,6 +188,39 @@ fn a_primary_region_that_goes_away_while_it_is_read_is_replaced_by_its_copy() {
 
 #[test]
 #[ignore = "needs Azurite: tests/run.sh storage"]
+fn a_copy_that_fails_its_first_read_serves_nothing_and_is_told_when_it_does() {
+    let copy_away = Arc::new(AtomicBool::new(false));
+    let gone = Arc::clone(&copy_away);
+    let regions = regions(move |request| {
+        if gone.load(Ordering::SeqCst) {
+            return Fate::CutRequest;
+        }
+        behind(request)
+    });
+    let bytes = write(&regions);
+    let (source, told) = regions.open(Region::Primary);
+    let source = source.unwrap();
+    let mut buf = [0; 1000];
+    regions.away.store(true, Ordering::SeqCst);
+    copy_away.store(true, Ordering::SeqCst);
+    let error = source.read_at(0, &mut buf).unwrap_err();
+    let error = Error::inside(&error).unwrap().to_string();
+    assert!(!error.contains(regions.copy()), "{error}");
+    // The primary region is back: it serves, and there is nothing to tell.
+    regions.away.store(false, Ordering::SeqCst);
+    assert_eq!(source.read_at(0, &mut buf).unwrap(), 1000);
+    assert!(told.lock().unwrap().is_empty(), "{told:?}");
+    regions.away.store(true, Ordering::SeqCst);
+    copy_away.store(false, Ordering::SeqCst);
+    for at in [1_000_000, 2_000_000] {
+        assert_eq!(source.read_at(at, &mut buf).unwrap(), 1000);
+        assert_eq!(buf, bytes[at as usize..at as usize + 1000]);
+        assert_eq!(told.lock().unwrap().len(), 1, "{told:?}");
+    }
+}
+
+#[test]
+#[ignore = "needs Azurite: tests/run.sh storage"]
 fn a_copy_that_has_another_state_is_not_mixed_in() {
     let regions = regions(|request| {
         if request.method == "GET" && !request.target.contains(STATS) {

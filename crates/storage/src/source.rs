@@ -168,22 +168,18 @@ impl Source {
             Err(error) if region == Region::Primary && error.is_outage() => error,
             result => return result,
         };
-        // Another thread may have changed over meanwhile.
-        let (copy, first) = {
-            let mut regions = self.regions();
-            let first = regions.next.take();
-            match first {
-                Some(copy) => {
-                    regions.now = (Region::Secondary, copy.clone());
-                    (copy, true)
-                }
-                None if regions.now.0 == Region::Secondary => (regions.now.1.clone(), false),
+        let copy = {
+            let regions = self.regions();
+            match &regions.next {
+                Some(copy) => copy.clone(),
+                // Another thread has changed over meanwhile.
+                None if regions.now.0 == Region::Secondary => regions.now.1.clone(),
                 None => return Err(error),
             }
         };
         match read(&copy) {
             Ok(bytes) => {
-                if first {
+                if self.change_over(&copy) {
                     (self.notice)(&served(&self.address, &copy, Some(error)));
                 }
                 Ok(bytes)
@@ -191,6 +187,16 @@ impl Source {
             Err(of_copy) if of_copy.is_outage() => Err(error),
             Err(of_copy) => Err(of_copy),
         }
+    }
+
+    /// Reads from the copy from here on, which has served a first read. Only one of several threads is the first.
+    fn change_over(&self, copy: &Store) -> bool {
+        let mut regions = self.regions();
+        let first = regions.next.take().is_some();
+        if first {
+            regions.now = (Region::Secondary, copy.clone());
+        }
+        first
     }
 }
 
