@@ -185,9 +185,21 @@ fn unopened(place: &Place) -> impl FnOnce(ReadError) -> Failure + use<> {
     move |source| Failure::Open { archive, source }
 }
 
-/// Says that it is the copy that is read, and what that means.
+/// Says which region serves, once in a command; of the copy with a warning, because what was written later is not in it.
 fn tell(console: &Console, served: &Served) {
-    let mut text = format!("reading from the secondary region, {}", served.host);
+    let Served { region, host, .. } = served;
+    if !console.first_time(&format!("served by {region} {host}")) {
+        return;
+    }
+    let mut text = format!("reading from the {region} region, {host}");
+    if *region == Region::Primary {
+        // Aside, because the answer of a command may be bytes.
+        if console.is_json() || console.is_verbose() {
+            let fields = json!({"served_by": region.to_string(), "host": host});
+            console.aside("served", fields, &text);
+        }
+        return;
+    }
     if let Some(error) = &served.instead_of {
         text.push_str(&format!(", because {error}"));
     }
@@ -206,12 +218,13 @@ fn tell(console: &Console, served: &Served) {
         text.push_str(", and may lack what was written later");
     }
     let fields = json!({
-        "host": served.host,
+        "served_by": region.to_string(),
+        "host": host,
         "last_sync": time,
         "last_sync_unknown": why,
         "primary": served.instead_of.as_ref().map(ToString::to_string),
     });
-    console.warning_with("secondary", fields, &text);
+    console.warning_with("served", fields, &text);
 }
 
 /// Opens the way to `to`, where a folder gets an archive of the name `name`. Asks the store in a thread of its own.

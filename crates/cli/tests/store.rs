@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use common::blobs::{Blobs, Fate};
 use common::{small_archive, stderr, stdout};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// Fills the folder with the archives of three nights, the oldest first by name.
 fn nights(folder: &Path) {
@@ -246,4 +246,65 @@ fn an_archive_that_may_not_be_read_is_no_matter_of_listing() {
         .assert();
     let told = stderr(&assert.code(12));
     assert!(told.contains("everything else to read"), "{told}");
+}
+
+/// The events `served` of a command.
+fn served(output: &str) -> Vec<Value> {
+    let lines = output.lines().filter(|line| line.starts_with('{'));
+    let events = lines.map(|line| serde_json::from_str::<Value>(line).unwrap());
+    events.filter(|one| one["event"] == "served").collect()
+}
+
+#[test]
+fn the_region_that_serves_is_told_once_in_a_command() {
+    let folder = tempfile::tempdir().unwrap();
+    nights(folder.path());
+    let (primary, secondary) = (Blobs::start(|_| None), Blobs::start(|_| None));
+    primary.take(folder.path());
+    secondary.take(folder.path());
+    let latest = "az://vault/nightly/latest";
+    let run = |arguments: &[&str]| {
+        let endpoint = format!("{}/account", secondary.url);
+        let mut tool = primary.tool(folder.path(), "lifeboat-inspect", arguments);
+        let assert = tool.env("AZURE_STORAGE_SECONDARY_ENDPOINT", endpoint);
+        let assert = assert.assert().success();
+        (stdout(&assert), stderr(&assert))
+    };
+    let commands: [&[&str]; 5] = [
+        &["info", latest],
+        &["verify", latest],
+        &["verify", "--all", "az://vault/nightly/"],
+        &["list", "az://vault/nightly/"],
+        &["status", "az://vault/nightly/"],
+    ];
+    for command in commands {
+        for (secondary_too, of, other) in [
+            (None, &primary, "secondary"),
+            (Some("--secondary"), &secondary, "primary"),
+        ] {
+            let with = |more| [command, secondary_too.as_slice(), more].concat();
+            let host = of.url.trim_start_matches("http://");
+            let (out, _) = run(&with(&["--json"]));
+            let events = served(&out);
+            assert_eq!(events.len(), 1, "{command:?}: {out}");
+            let by = secondary_too.map_or("primary", |_| "secondary");
+            assert_eq!(events[0]["served_by"], by, "{out}");
+            assert_eq!(events[0]["host"], host, "{out}");
+            // Of the copy it is also said how far behind it is, or why that is not known.
+            let known = &events[0]["last_sync_unknown"];
+            assert_eq!(known.is_string(), secondary_too.is_some(), "{out}");
+            let (out, told) = run(&with(&["-v"]));
+            let line = format!("reading from the {by} region, {host}");
+            assert_eq!(told.matches(&line).count(), 1, "{command:?}: {told}");
+            assert!(!out.contains(&line), "{out}");
+            assert!(!told.contains(&format!("the {other} region")), "{told}");
+            let warned = told.contains(&format!("warning: {line}"));
+            assert_eq!(warned, secondary_too.is_some(), "{told}");
+        }
+    }
+    let (_, told) = run(&["info", latest]);
+    assert!(!told.contains("region"), "without -v only the copy: {told}");
+    let (out, told) = run(&["cat", latest, "summary.json", "-v"]);
+    assert!(out.starts_with('{'), "the answer alone: {out}");
+    assert_eq!(told.matches("the primary region").count(), 1, "{told}");
 }

@@ -1,5 +1,6 @@
 //! The console itself: takes primitives, prints them in the chosen form.
 
+use std::collections::BTreeSet;
 use std::io::{self, BufWriter, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -35,6 +36,8 @@ struct Inner {
     /// Said behind the progress of every phase: why it is slow.
     state: String,
     bars: MultiProgress,
+    /// What is told once.
+    told: BTreeSet<String>,
 }
 
 impl Console {
@@ -66,6 +69,7 @@ impl Console {
             phases: Vec::new(),
             state: String::new(),
             bars,
+            told: BTreeSet::new(),
         };
         Self {
             settings,
@@ -91,6 +95,11 @@ impl Console {
     /// The reader of standard output has gone: a command that only prints may stop.
     pub fn is_closed(&self) -> bool {
         self.lock().out.is_closed()
+    }
+
+    /// Whether this is asked of `what` for the first time: some things are told once in a command.
+    pub fn first_time(&self, what: &str) -> bool {
+        self.lock().told.insert(what.to_owned())
     }
 
     /// A part of the answer that was asked for: a JSON object with this `event` name and these fields, or a line of
@@ -328,6 +337,7 @@ impl Console {
             phases,
             bars,
             state,
+            ..
         } = inner;
         let phase = &mut phases[at];
         let (elapsed, since) = (phase.started.elapsed(), phase.shown.elapsed());

@@ -16,7 +16,7 @@ use crate::address::{Address, Place};
 use crate::error::Error;
 use crate::region::{Region, Served};
 use crate::settings::Settings;
-use crate::source::served;
+use crate::source::{served_by_copy, served_by_primary};
 use crate::store::Store;
 
 /// The last part of a place that means the newest archive of its folder.
@@ -202,7 +202,7 @@ fn is_archive_name(name: &str) -> bool {
 
 impl Listing {
     /// Lists the folder `place`, with or without a slash at its end, and reads every descriptor in it. When the primary
-    /// region does not answer, the secondary one is asked; with `Region::Secondary` it alone. `notice` hears of it.
+    /// region does not answer, the secondary one is asked; with `Region::Secondary` it alone. `notice` hears which one serves.
     ///
     /// # Errors
     /// The folder cannot be listed to its end, or a descriptor that is there cannot be read: a listing is whole or an
@@ -229,7 +229,7 @@ impl Listing {
             }),
             (Region::Secondary, Some(copy)) => {
                 let listing = Self::in_store(&copy, &address)?;
-                notice(&served(&address, &copy, None));
+                notice(&served_by_copy(&address, &copy, None));
                 Ok(listing)
             }
             (Region::Primary, copy) => {
@@ -240,10 +240,14 @@ impl Listing {
                         let Ok(listing) = Self::in_store(&copy, &address) else {
                             return Err(error);
                         };
-                        notice(&served(&address, &copy, Some(error)));
+                        notice(&served_by_copy(&address, &copy, Some(error)));
                         Ok(listing)
                     }
-                    (result, _) => result,
+                    (result, _) => {
+                        let listing = result?;
+                        notice(&served_by_primary(&store));
+                        Ok(listing)
+                    }
                 }
             }
         }

@@ -13,6 +13,15 @@ pub enum Region {
     Secondary,
 }
 
+impl std::fmt::Display for Region {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Primary => "primary",
+            Self::Secondary => "secondary",
+        })
+    }
+}
+
 /// Where an archive is read from now, and why.
 #[derive(Debug)]
 pub struct Served {

@@ -14,7 +14,7 @@ use crate::region::{Region, Served};
 use crate::settings::Settings;
 use crate::store::{Facts, Pending, Store};
 
-/// What is told when the region that serves is not the primary one.
+/// Hears which region serves when it begins to.
 pub type Notice = dyn Fn(&Served) + Send + Sync;
 
 /// An object of a store, read at offsets. All reads are of the state that was found when it was opened.
@@ -44,7 +44,7 @@ impl std::fmt::Debug for Source {
 
 impl Source {
     /// Opens the object at `address` with one request for its length. When the primary region does not answer, the
-    /// secondary one is asked, now and later; with `Region::Secondary` it alone. `notice` hears of it.
+    /// secondary one is asked, now and later; with `Region::Secondary` it alone. `notice` hears which one serves.
     ///
     /// # Errors
     /// There is no such object or container, the store refuses, or no region answers (the error is then that of the
@@ -97,6 +97,7 @@ impl Source {
             match (store.look(READ, address), regions.next.take()) {
                 (Ok(Some(facts)), next) => {
                     regions.next = next;
+                    notice(&served_by_primary(store));
                     facts
                 }
                 (Ok(None), _) => {
@@ -130,7 +131,7 @@ impl Source {
     ) -> Result<Facts, Error> {
         match (copy.look(READ, address), instead_of) {
             (Ok(Some(facts)), instead_of) => {
-                notice(&served(address, copy, instead_of));
+                notice(&served_by_copy(address, copy, instead_of));
                 Ok(facts)
             }
             (Ok(None), _) => Err(Error::NotInSecondary {
@@ -180,7 +181,7 @@ impl Source {
         match read(&copy) {
             Ok(bytes) => {
                 if self.change_over(&copy) {
-                    (self.notice)(&served(&self.address, &copy, Some(error)));
+                    (self.notice)(&served_by_copy(&self.address, &copy, Some(error)));
                 }
                 Ok(bytes)
             }
@@ -200,8 +201,18 @@ impl Source {
     }
 }
 
+/// What is told of the primary region that serves.
+pub(crate) fn served_by_primary(store: &Store) -> Served {
+    Served {
+        region: Region::Primary,
+        host: store.host().unwrap_or_default().to_owned(),
+        last_sync: None,
+        instead_of: None,
+    }
+}
+
 /// What is told of the copy that serves.
-pub(crate) fn served(address: &Address, copy: &Store, instead_of: Option<Error>) -> Served {
+pub(crate) fn served_by_copy(address: &Address, copy: &Store, instead_of: Option<Error>) -> Served {
     Served {
         region: Region::Secondary,
         host: copy.host().unwrap_or_default().to_owned(),
