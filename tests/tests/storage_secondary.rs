@@ -11,18 +11,24 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use lifeboat_archive::ReadAt as _;
+use lifeboat_archive::{Archive, ReadAt as _};
 use lifeboat_storage::{
-    Destination, Error, Listing, Place, Protection, Region, Served, Settings, Source, Standing,
+    Address, Decrypted, Destination, Error, Listing, Place, Protection, Region, Served, Settings,
+    Source, Standing, authenticate,
 };
 use storage_support::proxy::{Fate, Proxy, Request};
-use storage_support::{ACCOUNT, Ground, archive, azurite, azurite_settings, server};
+use storage_support::{
+    ACCOUNT, Ground, Keys, archive, azurite, azurite_settings, member_path, server,
+};
 
 const NAME: &str = "nightly/x.tar.zst";
 const STATS: &str = "comp=stats";
 
 /// What the proxy in front of the secondary region says of itself when it is behind.
 const BEHIND: &str = "<?xml version=\"1.0\"?><StorageServiceStats><GeoReplication><Status>live</Status><LastSyncTime>Sat, 21 Nov 2026 01:00:00 GMT</LastSyncTime></GeoReplication></StorageServiceStats>";
+
+/// What was said of the region that serves.
+type Told = Arc<Mutex<Vec<String>>>;
 
 struct Regions {
     ground: Ground,
@@ -73,7 +79,11 @@ impl Regions {
         self.secondary.url.trim_start_matches("http://")
     }
 
-    fn open(&self, region: Region) -> (Result<Source, Error>, Arc<Mutex<Vec<String>>>) {
+    fn open(&self, region: Region) -> (Result<Source, Error>, Told) {
+        self.open_at(&self.ground.address(NAME), region)
+    }
+
+    fn open_at(&self, address: &Address, region: Region) -> (Result<Source, Error>, Told) {
         let told = Arc::new(Mutex::new(Vec::new()));
         let to = Arc::clone(&told);
         let notice = move |served: &Served| {
@@ -90,8 +100,7 @@ impl Regions {
                 .unwrap()
                 .push(format!("{} {first} {sync}", served.host));
         };
-        let address = self.ground.address(NAME);
-        let opened = Source::open(&address, &self.settings, region, Box::new(notice));
+        let opened = Source::open(address, &self.settings, region, Box::new(notice));
         (opened, told)
     }
 }
@@ -239,6 +248,53 @@ fn a_copy_that_has_another_state_is_not_mixed_in() {
     let error = source.read_at(0, &mut [0; 10]).unwrap_err();
     let error = Error::inside(&error).unwrap();
     assert!(matches!(error, Error::Changed { .. }), "{error:?}");
+}
+
+/// What was encrypted where it was made is as encrypted in the copy, and no more of it is fetched from there.
+#[test]
+#[ignore = "needs Azurite: tests/run.sh storage"]
+fn an_encrypted_archive_is_read_from_the_copy_with_its_identity() {
+    let regions = regions(behind);
+    let keys = Keys::new();
+    let (bytes, descriptor) = archive(20_000, 500);
+    let name = format!("{NAME}.age");
+    let address = regions.ground.address(&name);
+    let to = Place::Remote(address.clone());
+    let (destination, mut sink) =
+        Destination::create(&to, "", &keys.protection, &regions.settings).unwrap();
+    sink.write_all(&bytes).unwrap();
+    destination.commit(sink, &descriptor).unwrap();
+    regions.away.store(true, Ordering::SeqCst);
+    for region in [Region::Secondary, Region::Primary] {
+        let before = regions.secondary.count(|_| true);
+        let (source, told) = regions.open_at(&address, region);
+        let source = Arc::new(source.unwrap());
+        let decrypted = Decrypted::open(source.clone(), &keys.identities).unwrap();
+        let found = Archive::from_source(Box::new(decrypted)).unwrap();
+        let member = found.find(&member_path(12_345)).unwrap().unwrap();
+        assert_eq!(found.read(&member).unwrap().len(), 500);
+        assert_eq!(found.archive_id().unwrap(), descriptor.archive_id);
+        assert_eq!(told.lock().unwrap().len(), 1, "{told:?}");
+        let seen = regions.secondary.seen.lock().unwrap();
+        let asked = &seen[before..];
+        let of = |method: &str| {
+            let of_it = |one: &&Request| one.is(method, &name) && !one.target.contains(STATS);
+            asked.iter().filter(of_it).count()
+        };
+        assert_eq!(of("HEAD"), 1);
+        assert!((1..=6).contains(&of("GET")), "{asked:?}");
+        for read in asked.iter().filter(|one| one.is("GET", &name)) {
+            let head = read.head.to_ascii_lowercase();
+            assert!(head.contains("\r\nif-match: "), "{head}");
+        }
+        drop(seen);
+        // The copy asks for the identity, too.
+        let (id, settings) = (descriptor.archive_id, &regions.settings);
+        let proved = authenticate(&to, id, &keys.public, settings, region).unwrap();
+        assert!(proved.encrypted);
+        let others = Decrypted::open(source, &Keys::new().identities).unwrap_err();
+        assert_eq!(others.exit_code(), 12, "{others}");
+    }
 }
 
 #[test]
