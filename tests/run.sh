@@ -114,7 +114,7 @@ with_stores() { # COMMAND...: with Azurite and moto running
 
 # The tests that a plain run leaves out.
 storage() {
-  with_stores cargo test -p lifeboat-tests --test storage_base --test storage_conformance --test storage_failures --test storage_retention --test storage_secondary -- --include-ignored
+  with_stores cargo test -p lifeboat-tests --test storage_base --test storage_conformance --test storage_credentials --test storage_failures --test storage_retention --test storage_secondary -- --include-ignored
 }
 
 # Nights of an unattended backup, and the day on which it is needed.

@@ -23,6 +23,8 @@ pub const DATABRICKS: &str = "2ff814a6-3304-4ab8-85cb-cd0e6f879c1d";
 pub const MANAGEMENT: &str = "https://management.core.windows.net/";
 /// Audience of tokens for Azure Resource Manager.
 pub const RESOURCE_MANAGER: &str = "https://management.azure.com/";
+/// Audience of tokens for Azure Storage, which the simulator does not play: a test plays its door.
+pub const STORAGE: &str = "https://storage.azure.com";
 /// Audience of the workspace's own tokens.
 const OWN: &str = "all-apis";
 /// What a request for a token of a machine must carry on App Service.
@@ -53,6 +55,7 @@ struct Issued {
     /// User name or application id.
     owner: String,
     audience: &'static str,
+    begun: Instant,
     ends: Instant,
 }
 
@@ -119,6 +122,7 @@ pub fn issue(world: &mut World, owner: &str, audience: &'static str) -> String {
     let issued = Issued {
         owner: owner.to_owned(),
         audience,
+        begun: Instant::now(),
         ends: Instant::now() + oauth.life,
     };
     oauth.issued.insert(token.clone(), issued);
@@ -139,6 +143,13 @@ pub fn expire_all(world: &mut World) {
 #[must_use]
 pub fn issued(world: &World) -> usize {
     world.oauth.issued.len()
+}
+
+/// The age of a token that was issued for this audience.
+#[must_use]
+pub fn age(world: &World, token: &str, audience: &str) -> Option<Duration> {
+    let issued = world.oauth.issued.get(token)?;
+    (issued.audience == audience).then(|| issued.begun.elapsed())
 }
 
 fn add_administrator(world: &mut World, application_id: &str) {
@@ -470,7 +481,7 @@ fn resource(world: &World, incoming: &Incoming) -> Result<Reply, Reply> {
 /// The audience that a scope or a resource names.
 fn audience(text: &str) -> Option<&'static str> {
     let text = text.strip_suffix("/.default").unwrap_or(text);
-    [DATABRICKS, MANAGEMENT, RESOURCE_MANAGER]
+    [DATABRICKS, MANAGEMENT, RESOURCE_MANAGER, STORAGE]
         .into_iter()
         .find(|known| *known == text)
 }

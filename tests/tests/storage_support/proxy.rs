@@ -15,6 +15,14 @@ pub struct Request {
 }
 
 impl Request {
+    pub fn header(&self, wanted: &str) -> Option<&str> {
+        let lines = self.head.lines().filter_map(|line| line.split_once(':'));
+        let (_, value) = lines
+            .into_iter()
+            .find(|(name, _)| name.eq_ignore_ascii_case(wanted))?;
+        Some(value.trim())
+    }
+
     pub fn is(&self, method: &str, part: &str) -> bool {
         self.method == method && self.target.contains(part)
     }
@@ -24,6 +32,8 @@ impl Request {
 #[derive(Debug, Clone)]
 pub enum Fate {
     Forward,
+    /// The store gets this head instead, with the same body.
+    ForwardAs(String),
     /// The store gets it, the client no answer.
     LoseAnswer,
     /// The client is cut off in the middle of its body.
@@ -99,7 +109,11 @@ fn serve(
         return client.write_all(answer.as_bytes());
     }
     let mut store = TcpStream::connect(upstream)?;
-    store.write_all(closing(&request.head).as_bytes())?;
+    let head = match &fate {
+        Fate::ForwardAs(head) => head,
+        _ => &request.head,
+    };
+    store.write_all(closing(head).as_bytes())?;
     store.write_all(&body)?;
     let mut answer = Vec::new();
     store.read_to_end(&mut answer)?;
@@ -129,17 +143,14 @@ fn read_head(client: &mut TcpStream) -> std::io::Result<Option<(Request, Vec<u8>
     let head = String::from_utf8_lossy(&bytes).into_owned();
     let mut words = head.split(' ');
     let (method, target) = (words.next().unwrap(), words.next().unwrap());
-    let length = head
-        .lines()
-        .filter_map(|line| line.split_once(':'))
-        .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
-        .map_or(0, |(_, value)| value.trim().parse().unwrap());
-    let request = Request {
+    let mut request = Request {
         method: method.to_owned(),
         target: target.to_owned(),
-        length,
+        length: 0,
         head: head.clone(),
     };
+    let length = request.header("content-length");
+    request.length = length.map_or(0, |length| length.parse().unwrap());
     Ok(Some((request, body)))
 }
 
