@@ -308,3 +308,63 @@ fn the_region_that_serves_is_told_once_in_a_command() {
     assert!(out.starts_with('{'), "the answer alone: {out}");
     assert_eq!(told.matches("the primary region").count(), 1, "{told}");
 }
+
+#[test]
+fn a_token_that_ended_is_the_hint_of_its_refusal_and_is_not_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let token = "eyJhbGciOiJSUzI1NiJ9.eyJhdWQiOiJzdG9yYWdlIn0.c2lnbmF0dXJl";
+    for command in [
+        ["status", "az://vault/nightly/"],
+        ["info", "az://vault/nightly/x.tar.zst"],
+    ] {
+        let blobs = Blobs::start(|_| Some(Fate::Refuse(401, "InvalidAuthenticationInfo")));
+        let given = ("AZURE_STORAGE_TOKEN", token);
+        let assert = blobs
+            .tool_with(folder.path(), "lifeboat-inspect", &command, given)
+            .assert();
+        let assert = assert.code(12);
+        let told = format!("{}{}", stdout(&assert), stderr(&assert));
+        assert!(told.contains("401 InvalidAuthenticationInfo"), "{told}");
+        assert!(
+            told.contains("hint: the token is wrong, has expired"),
+            "{told}"
+        );
+        assert!(!told.contains(token), "{told}");
+        assert_eq!(blobs.authorizations()[0], format!("Bearer {token}"));
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn the_login_of_az_opens_a_store() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    nights(folder.path());
+    let blobs = Blobs::start(|_| None);
+    blobs.take(folder.path());
+    let (az, asked) = (folder.path().join("az"), folder.path().join("asked"));
+    let script = format!(
+        "#!/bin/sh\necho \"$@\" >> {}\necho '{}'\n",
+        asked.display(),
+        json!({"accessToken": "token-of-az", "expiresOn": "2999-01-01 00:00:00.000000", "tokenType": "Bearer"})
+    );
+    std::fs::write(&az, script).unwrap();
+    std::fs::set_permissions(&az, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let list = ["list", "az://vault/nightly/"];
+    let cli = ("AZURE_USE_AZURE_CLI", "true");
+    let assert = blobs
+        .tool_with(folder.path(), "lifeboat-inspect", &list, cli)
+        .env("PATH", format!("{}:/usr/bin:/bin", folder.path().display()))
+        .assert()
+        .success();
+    assert!(stdout(&assert).contains("3.tar.zst"));
+    let asked = std::fs::read_to_string(asked).unwrap();
+    let scope =
+        "account get-access-token --output json --scope https://storage.azure.com/.default\n";
+    assert_eq!(asked, scope, "asked once");
+    let sent = blobs.authorizations();
+    assert!(
+        sent.len() > 1 && sent.iter().all(|one| one == "Bearer token-of-az"),
+        "{sent:?}"
+    );
+}

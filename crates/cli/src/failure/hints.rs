@@ -270,6 +270,11 @@ fn refused(doing: &str, refusal: &lifeboat_storage::Refusal, until: Option<&str>
             ahead.abs(),
             if ahead > 0 { "ahead of" } else { "behind" }
         ),
+        // A key or a signature that is wrong is refused with 403.
+        _ if refusal.status == 401 => "the token is wrong, has expired, or is none for storage: one that was given in \
+              AZURE_STORAGE_TOKEN is not renewed, those of the other methods are; spec/storage.md, \"Credentials\", \
+              lists them"
+            .to_owned(),
         // Who may write need not be allowed to list.
         _ if doing == lifeboat_storage::LIST => "check the credentials and their right to list (`l` of a shared access \
               signature, `ListBucket` of S3): `latest`, `list`, `status`, `prune` and `verify --all` need it; \

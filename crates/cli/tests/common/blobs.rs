@@ -31,6 +31,7 @@ struct State {
     rule: Box<Rule>,
     /// `GET /account/vault/nightly/x.json`
     seen: Vec<String>,
+    heads: Vec<String>,
 }
 
 pub struct Blobs {
@@ -48,6 +49,7 @@ impl Blobs {
             objects: BTreeMap::new(),
             rule: Box::new(rule),
             seen: Vec::new(),
+            heads: Vec::new(),
         }));
         let shared = Arc::clone(&state);
         std::thread::spawn(move || {
@@ -82,6 +84,17 @@ impl Blobs {
             .iter()
             .filter(|one| one.starts_with(begin))
             .count()
+    }
+
+    /// What the requests so far had in the header `Authorization`.
+    pub fn authorizations(&self) -> Vec<String> {
+        let state = self.state.lock().unwrap();
+        let lines = state.heads.iter().flat_map(|head| head.lines());
+        lines
+            .filter_map(|line| line.split_once(": "))
+            .filter(|(name, _)| name.eq_ignore_ascii_case("authorization"))
+            .map(|(_, value)| value.to_owned())
+            .collect()
     }
 
     /// The command with the settings for `az://vault/` and these `credentials`.
@@ -121,6 +134,7 @@ fn serve(mut client: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
     let request = format!("{method} {target}");
     let mut state = state.lock().unwrap();
     state.seen.push(request.clone());
+    state.heads.push(head.clone());
     let fate = (state.rule)(&request);
     let refused = |status, code: &str| Reply {
         status,
