@@ -22,7 +22,7 @@ use object_store::azure::{AzureAccessKey, AzureAuthorizer, AzureCredential};
 use object_store::client::HttpRequest;
 use reqwest::header::{HeaderName, HeaderValue};
 use storage_support::proxy::{Fate, Proxy, Request};
-use storage_support::{ACCOUNT, Ground, KEY, archive, azurite, open, server};
+use storage_support::{ACCOUNT, Ground, KEY, archive, azurite, open, remote, server};
 
 const NAME: &str = "nightly/x.tar.zst";
 const CLIENT: &str = "11111111-2222-3333-4444-555555555555";
@@ -220,6 +220,20 @@ fn workloads_and_machines_get_in_with_their_identity() {
         assert_eq!(&buf, b"content");
     }
     assert!(door.tokens(|_| true).len() >= 3);
+}
+
+#[test]
+fn a_file_with_a_token_that_is_not_there_is_no_credential() {
+    let settings = Settings::new()
+        .with("AZURE_STORAGE_ENDPOINT", "http://127.0.0.1:9/account")
+        .with("AZURE_STORAGE_ACCOUNT_NAME", "account")
+        .with("AZURE_ALLOW_HTTP", "true")
+        .with("AZURE_TENANT_ID", "tenant")
+        .with("AZURE_CLIENT_ID", CLIENT)
+        .with("AZURE_FEDERATED_TOKEN_FILE", "/nowhere/token");
+    let error = open(&remote("az://vault/x.tar.zst"), &settings).unwrap_err();
+    assert!(matches!(error, Error::Credentials { .. }), "{error:?}");
+    assert_eq!(error.exit_code(), 12);
 }
 
 /// A token that was given is not renewed, and nobody hears it.

@@ -367,4 +367,23 @@ fn the_login_of_az_opens_a_store() {
         sent.len() > 1 && sent.iter().all(|one| one == "Bearer token-of-az"),
         "{sent:?}"
     );
+
+    // Whoever is not logged in hears what `az` says, and is no caller without credentials.
+    std::fs::write(
+        &az,
+        "#!/bin/sh\necho \"ERROR: Please run 'az login' to setup account.\" >&2\nexit 1\n",
+    )
+    .unwrap();
+    let before = blobs.authorizations().len();
+    let assert = blobs
+        .tool_with(folder.path(), "lifeboat-inspect", &list, cli)
+        .env("PATH", format!("{}:/usr/bin:/bin", folder.path().display()))
+        .assert();
+    let told = stderr(&assert.code(12));
+    assert!(told.contains("Please run 'az login'"), "{told}");
+    assert!(
+        told.contains("hint: set the credentials of one method"),
+        "{told}"
+    );
+    assert_eq!(blobs.authorizations().len(), before);
 }

@@ -76,7 +76,7 @@ impl Counters {
 /// Why the last request of an operation did not succeed.
 #[derive(Debug, Clone)]
 pub(crate) struct Trouble {
-    /// Host that was asked, with a port that is not the usual one.
+    /// Host that was asked, with a port that is not the usual one; empty when none was.
     pub(crate) host: String,
     pub(crate) what: What,
 }
@@ -86,6 +86,8 @@ pub(crate) enum What {
     Refused(Refusal),
     /// No whole reply came; the cause in the words of the system.
     Unreachable(String),
+    /// What this machine has gives no token: no login of `az`, no file with a token.
+    NoCredentials(String),
 }
 
 /// Where the requests of one operation leave their trouble.
@@ -110,6 +112,31 @@ pub(crate) type Signer = Arc<OnceLock<AccountSigner>>;
 pub(crate) struct AccountSigner {
     pub(crate) account: String,
     pub(crate) credentials: Arc<dyn CredentialProvider<Credential = AzureCredential>>,
+}
+
+/// Credentials that note why there are none, which object_store tells like any other failure.
+#[derive(Debug)]
+pub(crate) struct Noted(pub(crate) Arc<dyn CredentialProvider<Credential = AzureCredential>>);
+
+#[async_trait]
+impl CredentialProvider for Noted {
+    type Credential = AzureCredential;
+
+    async fn get_credential(&self) -> object_store::Result<Arc<AzureCredential>> {
+        let got = self.0.get_credential().await;
+        if let Err(error) = &got {
+            let what = innermost(error).trim().to_owned();
+            // A token endpoint that was asked and refused has been noted already.
+            let _ = NOTE.try_with(|note| {
+                let mut note = note.lock().unwrap_or_else(PoisonError::into_inner);
+                note.get_or_insert(Trouble {
+                    host: String::new(),
+                    what: What::NoCredentials(what),
+                });
+            });
+        }
+        got
+    }
 }
 
 /// Makes clients that count and note.

@@ -109,13 +109,11 @@ pub enum Error {
         signature_until: Option<String>,
     },
     /// No token for the store could be had.
-    #[error("no credentials for {url}: {host} says {what}")]
+    #[error("no credentials for {url}: {what}")]
     Credentials {
         /// The address.
         url: String,
-        /// The token endpoint.
-        host: String,
-        /// What it said.
+        /// Who gave none, and why.
         what: String,
     },
     /// The store asks for less, and still did when the tries were used up.
@@ -293,15 +291,14 @@ impl Attempt {
         let of_store = self.host.as_ref().is_none_or(|store| *store == host);
         let url = self.url;
         match what {
+            What::NoCredentials(what) => Error::Credentials { url, what },
             What::Refused(refusal) if !of_store => Error::Credentials {
                 url,
-                host,
-                what: refusal.to_string(),
+                what: format!("{host} says {refusal}"),
             },
             What::Unreachable(cause) if !of_store => Error::Credentials {
                 url,
-                host,
-                what: cause,
+                what: format!("{host} says {cause}"),
             },
             What::Unreachable(cause) => Error::Unreachable {
                 doing: self.doing,

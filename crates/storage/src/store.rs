@@ -19,7 +19,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::task::AbortHandle;
 
 use crate::address::{Address, Service};
-use crate::client::{AccountSigner, Connector, NOTE, Note, Traffic};
+use crate::client::{AccountSigner, Connector, NOTE, Note, Noted, Traffic};
 use crate::error::{Attempt, Error, READ};
 use crate::listing::{Identity, LIST, Object};
 use crate::region::Region;
@@ -149,7 +149,11 @@ impl Store {
         settings: &Settings,
     ) -> Result<Self, Error> {
         let connector = Connector::default();
-        let store = azure(address, account, &endpoint, settings, &connector)
+        let builder = azure(address, account, &endpoint, settings, &connector);
+        let plain = builder.clone().build().map_err(bad_settings(address))?;
+        let credentials = Arc::new(Noted(Arc::clone(plain.credentials())));
+        let store = builder
+            .with_credentials(credentials)
             .build()
             .map_err(bad_settings(address))?;
         // Nobody has set it before.
