@@ -412,7 +412,7 @@ fn one_encrypted_object_takes_one_length_request_and_at_most_six_ranges() {
 
     let id = archive.archive_id().unwrap();
     let prove = |place: &Place, key: &PublicKey| {
-        authenticate(place, id, key, &ground.settings, Region::Primary)
+        authenticate(place, id, key, &ground.settings, Region::Primary, |_| {})
     };
     assert!(prove(&place, &keys.public).unwrap().encrypted);
     let false_ = prove(&place, &Keys::new().public).unwrap_err();

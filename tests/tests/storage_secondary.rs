@@ -288,10 +288,14 @@ fn an_encrypted_archive_is_read_from_the_copy_with_its_identity() {
             assert!(head.contains("\r\nif-match: "), "{head}");
         }
         drop(seen);
-        // The copy asks for the identity, too.
+        // Descriptor and signature are read from there, too, and each says so.
         let (id, settings) = (descriptor.archive_id, &regions.settings);
-        let proved = authenticate(&to, id, &keys.public, settings, region).unwrap();
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let to_it = Arc::clone(&told);
+        let notice = move |served: &Served| to_it.lock().unwrap().push(served.region);
+        let proved = authenticate(&to, id, &keys.public, settings, region, notice).unwrap();
         assert!(proved.encrypted);
+        assert_eq!(*told.lock().unwrap(), [Region::Secondary; 2]);
         let others = Decrypted::open(source, &Keys::new().identities).unwrap_err();
         assert_eq!(others.exit_code(), 12, "{others}");
     }

@@ -33,7 +33,8 @@ pub(crate) fn open_one(
     if let Some(key) = key {
         let id = opened.archive_id().map_err(unopened(place))?;
         let settings = Settings::from_env();
-        let descriptor = authenticate(place, id, &key, &settings, archive.region())?;
+        let notice = notice(console);
+        let descriptor = authenticate(place, id, &key, &settings, archive.region(), notice)?;
         let text = format!("signed by {key}, finished {}", descriptor.finished);
         console.aside("authentic", json!({"key": key.to_string()}), &text);
     }
@@ -41,9 +42,15 @@ pub(crate) fn open_one(
 }
 
 /// Proves that `key` signed the archive at `place`, in the region in which it was written.
-pub(crate) fn prove(place: &Place, archive: &Archive, key: &PublicKey) -> Result<(), Failure> {
+pub(crate) fn prove(
+    place: &Place,
+    archive: &Archive,
+    key: &PublicKey,
+    console: &Arc<Console>,
+) -> Result<(), Failure> {
     let id = archive.archive_id().map_err(unopened(place))?;
-    authenticate(place, id, key, &Settings::from_env(), Region::Primary)?;
+    let (settings, notice) = (Settings::from_env(), notice(console));
+    authenticate(place, id, key, &settings, Region::Primary, notice)?;
     Ok(())
 }
 
@@ -70,8 +77,7 @@ pub(crate) fn stored(
             }),
         },
         Place::Remote(address) => {
-            let console = Arc::clone(console);
-            let notice = Box::new(move |served: &Served| tell(&console, served));
+            let notice = Box::new(notice(console));
             let settings = Settings::from_env();
             Ok(Box::new(Source::open(address, &settings, region, notice)?))
         }
@@ -94,8 +100,8 @@ fn latest(
         };
     }
     let workspace = archive.workspace.as_deref();
-    let tell = |served: &Served| tell(console, served);
-    let found = resolve(&place, workspace, &Settings::from_env(), region, &tell)?;
+    let settings = Settings::from_env();
+    let found = resolve(&place, workspace, &settings, region, &notice(console))?;
     let fields = json!({"archive": found.to_string()});
     console.aside("latest", fields, &format!("latest is {found}"));
     Ok(found)
@@ -112,9 +118,8 @@ pub(crate) fn list_in(
     region: Region,
     console: &Arc<Console>,
 ) -> Result<Listing, Failure> {
-    let notice = |served: &Served| tell(console, served);
     let settings = Settings::from_env();
-    Ok(Listing::read(folder, &settings, region, &notice)?)
+    Ok(Listing::read(folder, &settings, region, &notice(console))?)
 }
 
 /// Opens the archive at `place` in the region in which it was written.
@@ -152,8 +157,7 @@ fn open_in(
             .into());
         }
         Place::Remote(address) => {
-            let console = Arc::clone(console);
-            let notice = Box::new(move |served: &Served| tell(&console, served));
+            let notice = Box::new(notice(console));
             Arc::new(Source::open(
                 address,
                 &Settings::from_env(),
@@ -183,6 +187,12 @@ fn open_in(
 fn unopened(place: &Place) -> impl FnOnce(ReadError) -> Failure + use<> {
     let archive = place.to_string();
     move |source| Failure::Open { archive, source }
+}
+
+/// What hears which region serves and says it.
+fn notice(console: &Arc<Console>) -> impl Fn(&Served) + Clone + Send + Sync + 'static {
+    let console = Arc::clone(console);
+    move |served| tell(&console, served)
 }
 
 /// Says which region serves, once in a command; of the copy with a warning, because what was written later is not in it.

@@ -116,7 +116,7 @@ impl Find {
     fn at(&self, place: &Place) -> Result<Base, Failure> {
         let archive = place::open_at(place, &self.identities, &self.console)?;
         if let Some(signer) = &self.signer {
-            place::prove(place, &archive, signer)?;
+            place::prove(place, &archive, signer, &self.console)?;
         }
         Ok(Base::read(archive, &self.workspace_id, &self.options)?)
     }

@@ -12,9 +12,9 @@ use super::error::ProtectError;
 use super::signing::PublicKey;
 use crate::address::Place;
 use crate::error::Error;
-use crate::region::Region;
+use crate::region::{Region, Served};
 use crate::settings::Settings;
-use crate::source::Source;
+use crate::source::{Notice, Source};
 
 /// No descriptor and no signature is longer.
 const MOST_BYTES: u64 = 1 << 20;
@@ -27,6 +27,7 @@ enum Beside {
 }
 
 /// Proves that the archive at `place`, whose id is `archive_id`, has a descriptor that `key` signed. Gives the descriptor.
+/// `notice` hears which region serves descriptor and signature: it may be another than that of the archive.
 ///
 /// # Errors
 /// [`ProtectError::NotAuthentic`]: descriptor or signature is missing, the signature is not good, or the descriptor is that of
@@ -37,6 +38,7 @@ pub fn authenticate(
     key: &PublicKey,
     settings: &Settings,
     region: Region,
+    notice: impl Fn(&Served) + Clone + Send + Sync + 'static,
 ) -> Result<Descriptor, Error> {
     let false_ = |what: String| {
         Error::from(ProtectError::NotAuthentic {
@@ -44,7 +46,13 @@ pub fn authenticate(
             what,
         })
     };
-    let read = |beside, name| match read_beside(place, beside, settings, region)? {
+    let read = |beside, name| match read_beside(
+        place,
+        beside,
+        settings,
+        region,
+        Box::new(notice.clone()),
+    )? {
         Some(bytes) => Ok(bytes),
         None => Err(false_(format!("it has no {name}"))),
     };
@@ -71,6 +79,7 @@ fn read_beside(
     beside: Beside,
     settings: &Settings,
     region: Region,
+    notice: Box<Notice>,
 ) -> Result<Option<Vec<u8>>, Error> {
     match place {
         Place::Local(archive) => {
@@ -89,8 +98,7 @@ fn read_beside(
                 Beside::Descriptor => archive.descriptor(),
                 Beside::Signature => archive.signature(),
             };
-            // Which region serves was told when the archive was opened.
-            match Source::open(&address, settings, region, Box::new(|_| {})) {
+            match Source::open(&address, settings, region, notice) {
                 Ok(source) => read_all(&source, &PathBuf::from(source.name())).map(Some),
                 Err(Error::NotFound { .. } | Error::NotInSecondary { .. }) => Ok(None),
                 Err(error) => Err(error),
