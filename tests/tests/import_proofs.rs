@@ -11,9 +11,10 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use import_support::{Stage, client_with, troubles};
-use lifeboat_import::{Error, Report, Silent};
-use lifeboat_sim::{Fault, FaultKind, Fill, Storm, When};
+use import_support::{Stage, client, client_with, old, troubles};
+use lifeboat_import::{DeleteLimit, Error, Options, Report, Silent};
+use lifeboat_sim::{Call, Fault, FaultKind, Fill, Storm, When};
+use serde_json::json;
 
 /// Workspaces in work at the same time.
 const LANES: usize = 3;
@@ -183,6 +184,123 @@ fn dies_with_the_server(when: When) {
                     return Err("the call was never made".to_owned());
                 }
                 resumed(&stage).await
+            })
+        },
+    );
+}
+
+/// A source after a night and a day: archives of both nights, in the second of which something of every kind is gone and
+/// something has changed.
+struct TwoNights {
+    stage: Stage,
+    first: std::path::PathBuf,
+}
+
+impl TwoNights {
+    async fn begin() -> Self {
+        let stage = Stage::new(&tiny()).await;
+        let source = &stage.source;
+        let notebook = |content: &str| json!({ "path": "/Stays", "format": "SOURCE", "language": "PYTHON", "overwrite": true, "content": content });
+        let import = "/api/2.0/workspace/import";
+        old::post(source, import, notebook("cHJpbnQoMSkK")).await;
+        let policy = json!({ "name": "stays", "definition": "{}" });
+        let policy = old::post(source, "/api/2.0/policies/clusters/create", policy).await;
+        let job = json!({ "name": "stays", "tasks": [{ "task_key": "t", "notebook_task": { "notebook_path": "/Stays" } }] });
+        let job = old::post(source, "/api/2.2/jobs/create", job).await;
+        let ids = old::add(&stage).await;
+        stage.export().await;
+        let first = stage.folder.path().join("first.tar.zst");
+        fs_err::copy(&stage.archive, &first).unwrap();
+        source.advance(Duration::from_secs(5));
+        old::remove(&stage, &ids).await;
+        old::post(source, import, notebook("cHJpbnQoMikK")).await;
+        let body = json!({ "policy_id": policy["policy_id"], "name": "stays", "definition": "{\"spark_version\":{\"type\":\"unlimited\"}}" });
+        old::post(source, "/api/2.0/policies/clusters/edit", body).await;
+        let body = json!({ "job_id": job["job_id"], "new_settings": { "max_concurrent_runs": 3 } });
+        old::post(source, "/api/2.2/jobs/update", body).await;
+        let grant = json!({ "access_control_list": [{ "group_name": "users", "permission_level": "CAN_VIEW" }] });
+        let path = format!("/api/2.0/permissions/jobs/{}", job["job_id"]);
+        let patch = client(source);
+        patch
+            .send(
+                "PATCH",
+                &path,
+                &[],
+                lifeboat_databricks::Body::Json(&grant),
+                lifeboat_databricks::Safety::Idempotent,
+            )
+            .await
+            .unwrap();
+        stage.export().await;
+        Self { stage, first }
+    }
+
+    /// A target that holds the first night.
+    async fn standby(&self) -> Stage {
+        let mut standby = self.stage.sibling(&tiny());
+        let second = std::mem::replace(&mut standby.archive, self.first.clone());
+        let report = standby.apply(&standby.options()).await.unwrap();
+        assert_eq!(troubles(&report), Vec::<String>::new());
+        standby.archive = second;
+        standby.target.reset_calls();
+        standby
+    }
+}
+
+fn deleting(stage: &Stage) -> Options {
+    Options {
+        delete_removed: true,
+        delete_limit: DeleteLimit::Count(9),
+        ..stage.options()
+    }
+}
+
+/// [`wrongs`] but for the home of a user who is gone: homes are never deleted.
+async fn second_wrongs(stage: &Stage, report: &Report) -> Vec<String> {
+    let mut wrongs = wrongs(stage, report).await;
+    wrongs.retain(|one| one != "directories /Users/old@example.com: only here");
+    wrongs
+}
+
+#[test]
+fn the_server_dies_after_every_call_of_a_night_that_updates_and_deletes() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (nights, quiet, calls) = runtime.block_on(async {
+        let nights = TwoNights::begin().await;
+        let stage = nights.standby().await;
+        let report = stage.apply(&deleting(&stage)).await.unwrap();
+        let made = stage.target.calls();
+        let is_write = |call: &Call| call.method != "GET";
+        let quiet = made.iter().position(is_write).unwrap() as u64;
+        assert_eq!(second_wrongs(&stage, &report).await, Vec::<String>::new());
+        (nights, quiet, made.len() as u64)
+    });
+    // Before its first write a run is one that never began.
+    all_of(
+        "server dies, second night, call",
+        calls - quiet,
+        |runtime, call| {
+            runtime.block_on(async {
+                let stage = nights.standby().await;
+                stage.target.fault(Fault {
+                    kind: FaultKind::Kill,
+                    skip: quiet + call,
+                    times: 1,
+                    when: When::After,
+                    ..Fault::default()
+                });
+                let impatient = client_with(&stage.target, Duration::from_millis(5));
+                let options = deleting(&stage);
+                let died =
+                    lifeboat_import::apply(&stage.open(), &impatient, &options, &Silent).await;
+                stage.target.clear_faults();
+                if died.is_ok() && quiet + call + 10 < calls {
+                    return Err("the call was never made".to_owned());
+                }
+                match stage.apply(&options).await {
+                    Ok(report) => verdict(&second_wrongs(&stage, &report).await),
+                    Err(error) => Err(format!("the resumed run fails: {error}")),
+                }
             })
         },
     );

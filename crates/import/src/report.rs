@@ -177,6 +177,9 @@ pub struct Verdicts {
 pub struct Comparison {
     /// Verdicts per kind.
     pub kinds: BTreeMap<String, Verdicts>,
+    /// Objects among the equal ones whose content and access control an earlier comparison read: nobody but the listing of
+    /// this run was asked about them.
+    pub not_read_again: u64,
     /// Every object that is not equal.
     pub differences: Vec<Difference>,
     /// Kind and id of every object that is equal.

@@ -148,6 +148,12 @@ pub(crate) fn show(console: &Console, report: &Report, least: Exit) -> Exit {
         console.line("");
         console.heading("read back and compared with the archive:");
         console.table(&compared(&comparison.kinds));
+        if comparison.not_read_again > 0 {
+            console.line(&format!(
+                "{} of the equal ones were read by an earlier comparison and listed now; `compare` reads all of them",
+                comparison.not_read_again
+            ));
+        }
         super::compare::differences(console, comparison);
     }
     checklist(console, &report.checklist);

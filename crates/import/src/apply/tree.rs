@@ -542,10 +542,10 @@ async fn settle<'p>(
         let edited = spans
             .get(path.as_str())
             .is_some_and(|(_, answered)| is_changed_since(*answered, now, &later));
-        let digest = run
+        let entry = run
             .journal
             .entry(&item.action.kind, &item.action.id)
-            .and_then(|entry| entry.digest);
+            .unwrap_or_default();
         if item.action.writes_object
             && let Some(line) = item.line
             && let Some(content) = &line.content
@@ -554,14 +554,20 @@ async fn settle<'p>(
             let wanted = Wanted::new(&item.action.kind, path.clone(), content, language);
             run.tell_written(Written::Content(wanted, info.modified_at));
         }
-        if digest.is_some() {
+        // Found equal: then an update without an answer has taken effect.
+        let content = item.line.and_then(|line| line.content.as_ref());
+        let written = content
+            .map(|content| content.sha256.clone())
+            .filter(|_| item.action.what == What::Unchanged)
+            .filter(|written| entry.is_update_pending(Some(written)));
+        if entry.digest.is_some() {
             // A journal that cannot be written stops the run by itself.
             let _ = run.seen(
                 &item.action.kind,
                 &item.action.id,
                 Some(&info.object_id),
                 info.modified_at.filter(|_| !edited),
-                None,
+                written,
             );
         }
     }

@@ -22,6 +22,8 @@ pub(super) struct Judged {
     pub places: Vec<String>,
     /// The target's form, to be recorded as seen.
     pub form: Option<String>,
+    /// An earlier comparison read it, not this one.
+    pub known: bool,
 }
 
 impl Judged {
@@ -34,6 +36,7 @@ impl Judged {
             verdict: Verdict::Equal,
             places: Vec::new(),
             form: None,
+            known: true,
         }
     }
 }
@@ -117,6 +120,7 @@ impl Judge<'_> {
             verdict: Verdict::Missing,
             places: Vec::new(),
             form: None,
+            known: false,
         };
         let Some(kind) = lifeboat_catalog::kind(&action.kind) else {
             judged.verdict = Verdict::Unknown;

@@ -128,6 +128,7 @@ fn summed(
 ) -> Comparison {
     let mut comparison = Comparison::default();
     for (key, mut one) in judged {
+        comparison.not_read_again += u64::from(one.known);
         let counts: &mut Verdicts = comparison.kinds.entry(one.kind.clone()).or_default();
         match one.verdict {
             Verdict::Equal => counts.equal += 1,

@@ -200,6 +200,15 @@ impl Entry {
                 .as_ref()
                 .is_some_and(|pending| pending.op == Op::Create)
     }
+
+    /// True when an update that was to write this may have happened: its answer was lost.
+    #[must_use]
+    pub fn is_update_pending(&self, digest: Option<&str>) -> bool {
+        digest.is_some()
+            && self.pending.as_ref().is_some_and(|pending| {
+                pending.op == Op::Update && pending.digest.as_deref() == digest
+            })
+    }
 }
 
 /// What a journal adds up to: entries by kind and source id.
@@ -350,7 +359,10 @@ impl Knowledge {
                     }
                     if line.digest.is_some() {
                         entry.seen.clone_from(&line.digest);
-                        // It was seen what an update without an answer did.
+                        // It was seen what an update without an answer did: what it was to write, or something else.
+                        if entry.is_update_pending(line.digest.as_deref()) {
+                            entry.digest.clone_from(&line.digest);
+                        }
                         entry.pending.take_if(|pending| pending.op == Op::Update);
                         entry.earlier.take_if(|pending| pending.op == Op::Update);
                     }
