@@ -41,6 +41,9 @@ struct Running {
     /// What the service had asked so far to slow down, and when it last asked.
     throttled: u64,
     asked: Option<Instant>,
+    /// Calls that had been repeated so far, and when the last one was.
+    retries: u64,
+    repeated: Option<Instant>,
 }
 
 impl<'c> Observer<'c> {
@@ -188,6 +191,9 @@ const TICK: Duration = Duration::from_secs(1);
 /// The service is said to ask to slow down for so long after it last did.
 const SLOW: Duration = Duration::from_secs(5);
 
+/// How long calls count as repeated after the last repetition: pauses between them grow to eleven seconds.
+const REPEATING: Duration = Duration::from_secs(15);
+
 impl Observer<'_> {
     /// Does the work and shows meanwhile how far it is, also while it waits for the service.
     pub(crate) async fn watching<T>(&self, client: &Client, work: impl Future<Output = T>) -> T {
@@ -209,9 +215,18 @@ impl Observer<'_> {
                 running.throttled = stats.throttled;
                 running.asked = Some(Instant::now());
             }
-            let slow = running.asked.is_some_and(|asked| asked.elapsed() < SLOW);
-            let state = if slow {
+            if stats.retries > running.retries {
+                running.retries = stats.retries;
+                running.repeated = Some(Instant::now());
+            }
+            let lately = |at: Option<Instant>, span| at.is_some_and(|at| at.elapsed() < span);
+            let state = if lately(running.asked, SLOW) {
                 format!("throttled, {} times so far", stats.throttled)
+            } else if lately(running.repeated, REPEATING) {
+                format!(
+                    "the service fails or does not answer, {} calls repeated so far",
+                    stats.retries
+                )
             } else {
                 String::new()
             };

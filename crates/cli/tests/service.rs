@@ -343,3 +343,27 @@ fn a_full_disk_of_temporary_files_leaves_nothing_and_says_so() {
         );
     }
 }
+
+#[test]
+fn a_run_that_waits_for_the_service_says_so() {
+    use std::io::{BufRead as _, BufReader};
+    let room = Room::filled();
+    room.primary
+        .fault(Fault::status("GET", "/api/2.0/workspace/list", 503));
+    let arguments = ["run", "--profile", "primary", "--to", "x.tar.zst"];
+    let mut child = common::process(room.dir.path(), "lifeboat-export", &arguments)
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let told = lines
+        .map_while(Result::ok)
+        .find(|line| line.contains("calls repeated so far"));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let told = told.unwrap();
+    assert!(
+        told.contains("the service fails or does not answer"),
+        "{told}"
+    );
+}

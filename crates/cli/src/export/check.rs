@@ -35,7 +35,9 @@ pub(crate) fn run(args: &CheckArgs, console: &Console) -> Result<Exit, Failure> 
     let options = args.capture.options()?;
     let cancel = options.cancel.clone();
     let observer = Observer::new(console);
-    let work = async { Ok(check(&client, &options, &observer).await?) };
+    let work = observer.watching(&client, async {
+        Ok(check(&client, &options, &observer).await?)
+    });
     let report = block_on(work, move || cancel.raise())?;
     observer.finish();
     console.end_phases();

@@ -162,7 +162,7 @@ fn export(args: &RunArgs, console: &Arc<Console>, record: &mut Record) -> Result
     };
     let cancel: Cancel = options.cancel.clone();
     let observer = Observer::new(console);
-    let work = async {
+    let work = observer.watching(&client, async {
         let mut destination = None;
         let open = async |begin: &Begin<'_>| {
             let base = args
@@ -186,7 +186,7 @@ fn export(args: &RunArgs, console: &Arc<Console>, record: &mut Record) -> Result
         .await?;
         outcome.descriptor = descriptor;
         Ok((place, outcome))
-    };
+    });
     let begun = std::time::Instant::now();
     let on_signal = move || cancel.raise();
     let ended = match options.keep_partial {
