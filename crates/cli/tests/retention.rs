@@ -539,6 +539,15 @@ fn an_encrypted_archive_is_listed_without_its_key_and_verified_with_it() {
     vault
         .inspect(&["verify", "--all", ".", "--identity", "no-such.key"])
         .code(2);
+    // Nothing is known of damage in an archive that is not authentic.
+    let signed_by = ["--identity", "a.key", "--require-signature", "other.pub"];
+    let all = [&["verify", "--all", "."], &signed_by[..]].concat();
+    let assert = vault.inspect(&all).code(11);
+    let text = stdout(&assert);
+    assert!(
+        text.contains("is not authentic") && !text.contains("damaged in"),
+        "{text}"
+    );
 }
 
 fn metric(text: &str, series: &str) -> Option<f64> {

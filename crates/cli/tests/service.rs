@@ -351,7 +351,7 @@ fn a_run_that_waits_for_the_service_says_so() {
     room.primary
         .fault(Fault::status("GET", "/api/2.0/workspace/list", 503));
     let arguments = ["run", "--profile", "primary", "--to", "x.tar.zst"];
-    let mut child = common::process(room.dir.path(), "lifeboat-export", &arguments)
+    let mut child = process(room.dir.path(), "lifeboat-export", &arguments)
         .stderr(std::process::Stdio::piped())
         .spawn()
         .unwrap();

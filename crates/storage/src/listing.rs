@@ -392,9 +392,13 @@ impl Listing {
             (Some(id), _) => id,
             (None, Some(only)) if known.len() == 1 => only,
             (None, None) => {
+                let what = match self.archives.len() {
+                    0 => "there is no archive in it".to_owned(),
+                    unknown => format!("none of its {unknown} archives has a usable descriptor"),
+                };
                 return Err(Error::NoLatest {
                     place: place(),
-                    what: format!("{} archives have no usable descriptor", self.archives.len()),
+                    what,
                 });
             }
             (None, Some(_)) => {

@@ -154,6 +154,10 @@ fn not_opened(archive: &Listed, failure: Failure) -> Result<Found, Failure> {
             )),
             _,
         ) => Ok(Found::Sealed),
+        // Nobody looked into it, so nothing is known of damage.
+        (Failure::Storage(Error::Protect(ProtectError::NotAuthentic { .. })), _) => {
+            Ok(Found::Unreadable(failure))
+        }
         (_, Exit::Damaged | Exit::NotArchive) => Ok(damaged(archive, chain(&failure))),
         _ => Err(failure),
     }
