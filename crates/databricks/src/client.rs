@@ -101,6 +101,9 @@ pub struct Identity {
     pub workspace_id: Option<String>,
     /// Member of the group `admins`.
     pub is_admin: bool,
+    /// The service shows groups of the caller. Without any, who is no administrator cannot be told from somebody whose
+    /// groups are not shown.
+    pub shows_groups: bool,
     /// The service's clock when it answered: the header `Date`, as it is (RFC 9110), if there was one.
     pub date: Option<String>,
 }
@@ -255,6 +258,7 @@ impl Client {
             id: text("id").ok_or_else(|| missing("id"))?,
             workspace_id: reply.workspace_id,
             is_admin,
+            shows_groups: !groups.is_empty(),
             date: reply.date,
         })
     }

@@ -132,9 +132,10 @@ pub(crate) fn may_apply(
 }
 
 /// The service hides objects from others and refuses them users, groups, policies and more: half of a workspace would be
-/// made, and what is hidden be made twice.
+/// made, and what is hidden be made twice. Of whom the service shows no group, nobody can tell whether he is one: he is
+/// warned, and may go on.
 pub(crate) fn may_restore(caller: &Identity, filter: &Filter) -> Result<(), Error> {
-    if caller.is_admin || filter.is_only_tree() {
+    if caller.is_admin || !caller.shows_groups || filter.is_only_tree() {
         return Ok(());
     }
     Err(Error::Refused {

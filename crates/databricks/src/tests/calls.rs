@@ -215,6 +215,7 @@ async fn the_identity_names_the_caller_and_the_workspace() {
         id: "42".into(),
         workspace_id: Some("123".into()),
         is_admin: true,
+        shows_groups: true,
         date: Some(date.into()),
     };
     assert_eq!(client.identity().await.unwrap(), admin);
