@@ -209,23 +209,20 @@ async fn what_is_read_last_and_not_there_afterwards_is_a_gap() {
     };
     // Changed after the first reading, and gone to another place before the second one, where a new one stands.
     after_export(&sim, &etl, write("print('changed')\n"));
-    sim.script(Script {
-        method: "GET".to_owned(),
-        path: "/api/2.0/workspace/list".to_owned(),
-        query: "path=/Shared/team".to_owned(),
-        skip: 1,
-        action: Action::Move {
-            from: etl.clone(),
-            to: "/Shared/team/etl_old".to_owned(),
-        },
+    let after_second_list = |action| {
+        sim.script(Script {
+            method: "GET".to_owned(),
+            path: "/api/2.0/workspace/list".to_owned(),
+            query: "path=/Shared/team".to_owned(),
+            skip: 1,
+            action,
+        });
+    };
+    after_second_list(Action::Move {
+        from: etl.clone(),
+        to: "/Shared/team/etl_old".to_owned(),
     });
-    sim.script(Script {
-        method: "GET".to_owned(),
-        path: "/api/2.0/workspace/list".to_owned(),
-        query: "path=/Shared/team".to_owned(),
-        skip: 1,
-        action: write("print('another')\n"),
-    });
+    after_second_list(write("print('another')\n"));
     let written = export(&client, &options()).await;
     let failed = written.ledger(Fate::Failed);
     assert_eq!(failed.len(), 1, "{failed:?}");

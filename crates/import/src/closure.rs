@@ -5,13 +5,13 @@ mod run_lines;
 
 use std::collections::{BTreeMap, VecDeque};
 
-use crate::held::TreeLine;
 use lifeboat_catalog::acl::{self, Principal};
 use lifeboat_catalog::records::ObjectRecord;
 use lifeboat_catalog::{Form, Found, Kind, Target, paths, places, tree};
 
 use crate::archived::ArchiveState;
 use crate::error::Error;
+use crate::held::TreeLine;
 use crate::plan::directory_parents;
 
 /// Gives the content of a notebook of the archive.

@@ -3,7 +3,6 @@
 //! Files go as RAW: any other format turns a file with a notebook header into a notebook and strips its extension
 //! (fact sheet, section 4.4).
 
-use crate::held::TreeLine;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -15,6 +14,7 @@ use tokio::sync::SemaphorePermit;
 
 use super::run::{Done, Fail, Run, Step};
 use crate::archived::read_member;
+use crate::held::TreeLine;
 use crate::journal::{Made, Op};
 use crate::plan::{Action, What, parent};
 use crate::target::{Wanted, digest_of, read_content};
@@ -134,10 +134,10 @@ impl Import<'_, '_> {
 
     /// Whether it is a notebook's source without the header that the service wants.
     fn gets_header(&self) -> bool {
-        let language = self.line.language.clone();
+        let language = self.line.language.as_deref();
         let language = language.filter(|_| self.format() == "SOURCE");
         language
-            .is_some_and(|language| tree::without_source_header(&language, &self.bytes).is_none())
+            .is_some_and(|language| tree::without_source_header(language, &self.bytes).is_none())
     }
 
     fn format(&self) -> &str {

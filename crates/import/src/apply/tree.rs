@@ -7,7 +7,6 @@ use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use crate::held::TreeLine;
 use futures_util::StreamExt as _;
 use futures_util::stream::{self, FuturesUnordered};
 use lifeboat_catalog::{Kind, tree};
@@ -18,6 +17,7 @@ use tokio::sync::mpsc::{self, UnboundedSender};
 use super::readback::Written;
 use super::run::{Done, Fail, Run, Step};
 use super::{access, files, git};
+use crate::held::TreeLine;
 use crate::journal::Op;
 use crate::plan::{Action, Plan, What, directory_parents, no_home};
 use crate::resolve::Access;

@@ -5,7 +5,6 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use crate::held::TreeLine;
 use lifeboat_archive::Archive;
 use lifeboat_catalog::{Target, scim, tree};
 
@@ -13,6 +12,7 @@ use super::parse::MapFile;
 use super::translate;
 use crate::archived::{self, ArchiveState};
 use crate::error::Error;
+use crate::held::TreeLine;
 use crate::journal::{Entry, Knowledge, MapEntries};
 use crate::options::Options;
 use crate::plan::{Action, What};

@@ -3,11 +3,11 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use crate::held::TreeLine;
 use lifeboat_catalog::tree;
 use serde_json::json;
 
 use crate::archived::ArchiveState;
+use crate::held::TreeLine;
 use crate::plan::directory_parents;
 
 /// Adds a directory without direct grants for every folder that is missing above a path that was translated, and puts

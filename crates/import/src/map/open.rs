@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use crate::held::TreeLine;
 use lifeboat_catalog::acl::{self, Principal};
 use lifeboat_catalog::{Target, tree};
 use lifeboat_databricks::{Client, segment};
@@ -13,6 +12,7 @@ use super::check::is_fatal;
 use crate::archived::ArchiveState;
 use crate::error::{Error, Rule};
 use crate::filter::Filter;
+use crate::held::TreeLine;
 use crate::journal::{Entry, Knowledge};
 use crate::options::Options;
 use crate::plan::{self, directory_parents, parent};

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use crate::held::TreeLine;
 use lifeboat_catalog::records::{ContentRef, ObjectRecord};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -11,6 +10,7 @@ use super::parse::MapFile;
 use super::translate::translate;
 use super::{Translation, prefix};
 use crate::archived::ArchiveState;
+use crate::held::TreeLine;
 
 fn record(kind: &str, id: &str, name: &str, body: Value) -> ObjectRecord {
     ObjectRecord {

@@ -1,11 +1,11 @@
 //! What is done with a content of which the target may hold a version: notebooks, workspace files, DBFS files.
 
-use crate::held::TreeLine;
 use lifeboat_catalog::tree as catalog_tree;
 
 use super::What;
 use crate::archived::ArchiveState;
 use crate::filter::Filter;
+use crate::held::TreeLine;
 use crate::journal::{Entry, Knowledge};
 use crate::options::Options;
 use crate::resolve::Resolver;

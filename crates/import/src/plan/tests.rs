@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use crate::held::TreeLine;
 use lifeboat_catalog::records::{ContentRef, ObjectRecord};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -10,6 +9,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::archived::ArchiveState;
 use crate::filter::Filter;
+use crate::held::TreeLine;
 use crate::journal::{Knowledge, Line, LineKind, Op};
 use crate::options::Options;
 use crate::target::{Listed, TargetObject, TargetState, TreeInfo};

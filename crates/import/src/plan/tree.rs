@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use crate::held::TreeLine;
 use lifeboat_catalog::records::{ContentRef, DbfsLine};
 use lifeboat_catalog::{paths, tree as catalog_tree};
 
@@ -11,6 +10,7 @@ use super::contents::{Side, decide};
 use super::{Action, What};
 use crate::archived::ArchiveState;
 use crate::filter::Filter;
+use crate::held::TreeLine;
 use crate::journal::{Entry, Op};
 use crate::options::Options;
 use crate::resolve::{Access, Resolver};
