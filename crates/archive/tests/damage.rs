@@ -209,6 +209,59 @@ fn a_wrong_size_in_the_seek_table_is_placed_there_and_nothing_else_is_lost() {
     );
 }
 
+/// Sizes in the seek table that lie place what was found intact elsewhere, or nowhere: all of it is reported.
+#[test]
+fn no_size_in_the_seek_table_keeps_the_report_from_being_made() {
+    let good = small();
+    // Nine bytes of footer, before it eight for each frame: the stored size, then the size.
+    let footer = good.len() - 9;
+    let frames = u32::from_le_bytes(good[footer..footer + 4].try_into().unwrap()) as usize;
+    let lie = |bytes: &mut Vec<u8>, frame: usize, size: u32| {
+        let at = footer - 8 * (frames - frame) + 4;
+        bytes[at..at + 4].copy_from_slice(&size.to_le_bytes());
+    };
+    let mut opened = 0;
+    let mut nowhere = 0;
+    let mut all = good.clone();
+    for frame in 0..frames - 1 {
+        lie(&mut all, frame, 1);
+        let mut each = vec![all.clone()];
+        // Those that are no whole blocks of tar, and those that are.
+        for size in (0..64).flat_map(|blocks| [blocks * 512, blocks * 512 + 7]) {
+            let mut bad = good.clone();
+            lie(&mut bad, frame, size);
+            each.push(bad);
+        }
+        for bad in each {
+            let Ok(archive) = open(&bad) else { continue };
+            opened += 1;
+            let report = archive.verify(&mut |_, _| {}).unwrap();
+            assert_eq!(report.is_intact(), bad == good);
+            let beyond = |damage: &Damage| damage.what.contains("beyond the end");
+            nowhere += usize::from(report.damage.iter().any(beyond));
+        }
+    }
+    assert!(opened > 100 && nowhere > 0, "{opened}, {nowhere}");
+}
+
+#[test]
+fn a_broken_frame_that_lies_of_its_size_does_not_move_what_follows() {
+    let (good, places) = three_frames();
+    let (second, len) = places[1];
+    let mut bad = good.clone();
+    // The size stands behind the magic number and one byte of flags.
+    bad[second + 6] ^= 1;
+    bad[second + len / 2] ^= 1;
+    let report = examine(bad).unwrap();
+    let elsewhere = |damage: &&Damage| damage.what.contains("elsewhere");
+    assert_eq!(report.damage.iter().find(elsewhere), None);
+    assert!(!report.damage.is_empty());
+    assert!(
+        report.damage.iter().all(|damage| damage.frame == Some(1)),
+        "{report:?}"
+    );
+}
+
 #[test]
 fn a_large_member_with_a_hole_does_not_hide_what_follows() {
     let large = content(9, 7 << 20);

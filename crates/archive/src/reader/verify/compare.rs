@@ -26,13 +26,12 @@ pub(super) fn compare(archive: &Archive, found: Found) -> Result<VerifyReport, R
     } = found;
     let all_frames_read = bad.is_empty();
     let manifest = find_manifest(archive, &mut members)?;
-    let manifest_read = manifest.is_some();
     let mut join = Join {
         archive,
         report,
         bad,
         bad_pages: BTreeSet::new(),
-        manifest_read,
+        manifest_read: false,
         duplicate: None,
         entries: 0,
     };
@@ -198,6 +197,7 @@ impl Join<'_> {
                 next_listed = listed.next(self)?;
             }
             let part = parts.next_if(|part| part.path == path);
+            self.manifest_read = stated.has_manifest();
             let claims = Claims {
                 digest,
                 entry,

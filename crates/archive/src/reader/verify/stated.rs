@@ -38,6 +38,11 @@ impl<'a> Stated<'a> {
         }
     }
 
+    /// Whether the payload manifest can be read, so far, so that its silence means something.
+    pub(super) fn has_manifest(&self) -> bool {
+        self.manifest.is_some()
+    }
+
     /// The next path and its digest.
     pub(super) fn next(
         &mut self,
@@ -65,7 +70,18 @@ impl<'a> Stated<'a> {
         &mut self,
         report: &mut VerifyReport,
     ) -> Result<Option<(String, Digest)>, ReadError> {
-        while let Some(line) = self.line()? {
+        loop {
+            let line = match self.line() {
+                Ok(Some(line)) => line,
+                Ok(None) => return Ok(None),
+                // It was found intact, and is not where the seek table or a frame says.
+                Err(ReadError::Damaged { damage, .. }) => {
+                    report.add(damage);
+                    self.manifest = None;
+                    return Ok(None);
+                }
+                Err(error) => return Err(error),
+            };
             let wrong =
                 |what: &str| Damage::new(format!("{what}: {line:?}")).at_path(bag::MANIFEST);
             let Some((digest, path)) = bag::parse_manifest_line(&line) else {
@@ -81,7 +97,6 @@ impl<'a> Stated<'a> {
             self.last = Some(path.to_owned());
             return Ok(Some((path.to_owned(), digest)));
         }
-        Ok(None)
     }
 
     fn line(&mut self) -> Result<Option<String>, ReadError> {
