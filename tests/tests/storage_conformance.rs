@@ -102,6 +102,51 @@ fn conforms(yard: &dyn Yard) {
     ranges_are_those_of_the_whole(yard, "f/");
     protected_ones_have_all_their_files(yard, "h/");
     a_folder_is_listed_by_its_descriptors(yard, "g/");
+    one_that_ended_early_leaves_its_name_free(yard, "i/");
+}
+
+/// 9 MiB, twice: the second one finds the first under its name. What stands beside goes along.
+fn one_that_ended_early_leaves_its_name_free(yard: &dyn Yard, under: &str) {
+    let keys = Keys::new();
+    let (bytes, descriptor) = archive(9, 1 << 20);
+    let signed = Protection {
+        recipients: None,
+        ..keys.protection.clone()
+    };
+    let first = format!("{under}{NAME}");
+    let stem = first.trim_end_matches(".tar.zst");
+    for partial in [format!("{stem}.partial"), format!("{stem}-2.partial")] {
+        let (destination, mut sink) = yard.create_as(&first, &signed).unwrap();
+        sink.write_all(&bytes).unwrap();
+        let told = std::cell::Cell::new(0);
+        let hear = |copied| {
+            assert!(copied > told.replace(copied));
+        };
+        let (place, written, taken) = destination
+            .commit_partial(sink, &descriptor, &hear)
+            .unwrap();
+        assert!(taken.is_none(), "{taken:?}");
+        // A local file has its name at once.
+        let copied = told.get();
+        assert!(copied == 0 || copied == bytes.len() as u64, "{copied}");
+        assert_eq!(written, descriptor);
+        let name = format!("{partial}.tar.zst");
+        assert!(place.to_string().ends_with(&name), "{place}");
+        assert!(yard.get(&name).unwrap() == bytes);
+        let found = Descriptor::parse(&yard.get(&format!("{partial}.json")).unwrap()).unwrap();
+        assert_eq!(found, descriptor);
+        let comment = yard.get(&format!("{partial}.json.minisig")).unwrap();
+        let file = format!("file:{}.json\t", partial.rsplit('/').next().unwrap());
+        let comment = String::from_utf8(comment).unwrap();
+        assert!(comment.contains(&file), "{comment}");
+        for gone in [
+            first.clone(),
+            format!("{stem}.json"),
+            format!("{stem}.json.minisig"),
+        ] {
+            assert!(yard.get(&gone).is_none(), "{gone}");
+        }
+    }
 }
 
 /// Encrypted and signed: three files that belong together, or none.

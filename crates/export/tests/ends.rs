@@ -158,13 +158,17 @@ async fn to_file(
     };
     let (sink, outcome) = lifeboat_export::run_into(client, options, open, observer).await?;
     let destination = destination.unwrap();
-    let placed = match outcome.stopped {
-        Some(_) => destination.commit_partial(sink, &outcome.descriptor)?,
-        None => destination.commit(sink, &outcome.descriptor)?,
+    let place = match outcome.stopped {
+        Some(_) => {
+            destination
+                .commit_partial(sink, &outcome.descriptor, &|_| {})?
+                .0
+        }
+        None => destination.commit(sink, &outcome.descriptor)?.0,
     };
-    match placed {
-        (Place::Local(path), _) => Ok((path, outcome)),
-        (other, _) => panic!("{other}"),
+    match place {
+        Place::Local(path) => Ok((path, outcome)),
+        other => panic!("{other}"),
     }
 }
 

@@ -263,7 +263,8 @@ impl Address {
         Some(self.renamed(|name| Descriptor::twin_of(name).unwrap_or_else(|| name.to_owned())))
     }
 
-    fn renamed(&self, rename: impl Fn(&Path) -> PathBuf) -> Self {
+    /// The address of another object in the same folder.
+    pub(crate) fn renamed(&self, rename: impl Fn(&Path) -> PathBuf) -> Self {
         let rename = |text: &str| rename(Path::new(text)).to_string_lossy().into_owned();
         Self {
             key: rename(&self.key),

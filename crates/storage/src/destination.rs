@@ -5,21 +5,18 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
 
-use lifeboat_archive::Descriptor;
+use lifeboat_archive::{Descriptor, ENCRYPTED_EXTENSION, EXTENSION};
 
 use crate::address::{Address, Place};
 use crate::error::Error;
 use crate::local::Growing;
 use crate::protect::{Encrypted, Protection, SigningKey};
+use crate::remote::Remote;
 use crate::settings::Settings;
-use crate::store::{Store, Version};
-use crate::upload::{NotCommitted, Parts, Transfer};
-
-/// The verb of what is asked before anything is written.
-const LOOK: &str = "look at";
+use crate::store::Store;
+use crate::upload::Parts;
 
 /// An archive on its way. Dropped without [`Self::commit`], nothing of it remains visible.
 #[derive(Debug)]
@@ -117,7 +114,7 @@ impl Destination {
         protection: &Protection,
     ) -> Result<(Self, Sink), Error> {
         let remote = Remote::create(store, address, protection.signing_key.is_some())?;
-        let parts = Parts::new(&remote.transfer);
+        let parts = remote.parts();
         Self::protected(Kind::Remote(remote), Way::Parts(parts), protection)
     }
 
@@ -148,23 +145,6 @@ impl Destination {
         Error::from_io(error, "write", self.place().to_string().into())
     }
 
-    /// The same for an archive whose run ended early: it gets the name `X.partial.tar.zst`. In a store an upload has its
-    /// name from the beginning and keeps it.
-    ///
-    /// # Errors
-    /// Those of [`Self::commit`].
-    pub fn commit_partial(
-        self,
-        sink: Sink,
-        descriptor: &Descriptor,
-    ) -> Result<(Place, Descriptor), Error> {
-        let kind = match self.kind {
-            Kind::Local(growing) => Kind::Local(growing.into_partial()?),
-            remote @ Kind::Remote(_) => remote,
-        };
-        Self { kind, ..self }.commit(sink, descriptor)
-    }
-
     /// Makes the archive durable and visible: descriptor first, signature second, archive last. Gives its place, and the
     /// descriptor as it was written: that of an encrypted archive has the size and digest of the encrypted file.
     ///
@@ -173,6 +153,53 @@ impl Destination {
     /// Two exceptions. A local folder that cannot be flushed at the very end: archive and descriptor are there, but may
     /// not outlive a power cut. A store that falls silent at the commit: what is there is then unknown.
     pub fn commit(self, sink: Sink, descriptor: &Descriptor) -> Result<(Place, Descriptor), Error> {
+        let (way, descriptor) = self.seal(sink, descriptor)?;
+        let place = self.place();
+        let beside = Beside::of(&descriptor, &place, self.signing_key.as_ref())?;
+        match (self.kind, way) {
+            (Kind::Local(growing), Way::File(file)) => growing.commit(file, &beside),
+            (Kind::Remote(remote), Way::Parts(parts)) => remote.commit(parts, &beside),
+            (kind, _) => Err(kind.given_up()),
+        }?;
+        Ok((place, descriptor))
+    }
+
+    /// The same for an archive whose run ended early: it gets the name `X.partial.tar.zst`. In a store an upload has its
+    /// name from the beginning, so it is copied; `told` hears how many bytes of it so far.
+    ///
+    /// Gives with its place why the name that it was opened for is not free, if that is so: the store did not copy the
+    /// archive or remove the first one, which is there still.
+    ///
+    /// # Errors
+    /// Those of [`Self::commit`].
+    pub fn commit_partial(
+        self,
+        sink: Sink,
+        descriptor: &Descriptor,
+        told: &dyn Fn(u64),
+    ) -> Result<(Place, Descriptor, Option<Error>), Error> {
+        let (way, descriptor) = self.seal(sink, descriptor)?;
+        let key = self.signing_key.as_ref();
+        match (self.kind, way) {
+            (Kind::Local(growing), Way::File(file)) => {
+                let growing = growing.into_partial()?;
+                let place = Place::Local(growing.path().to_owned());
+                growing.commit(file, &Beside::of(&descriptor, &place, key)?)?;
+                Ok((place, descriptor, None))
+            }
+            (Kind::Remote(remote), Way::Parts(parts)) => {
+                let place = Place::Remote(remote.address().clone());
+                let beside = Beside::of(&descriptor, &place, key)?;
+                remote.commit(parts, &beside)?;
+                let (address, taken) = remote.rename_partial(&beside, &descriptor, key, told);
+                Ok((Place::Remote(address), descriptor, taken))
+            }
+            (kind, _) => Err(kind.given_up()),
+        }
+    }
+
+    /// Ends the encryption, if there is one.
+    fn seal(&self, sink: Sink, descriptor: &Descriptor) -> Result<(Way, Descriptor), Error> {
         let mut descriptor = descriptor.clone();
         let way = match sink.0 {
             Seal::Open(way) => way,
@@ -185,19 +212,7 @@ impl Destination {
                 way
             }
         };
-        let beside = Beside::of(&descriptor, &self)?;
-        let place = match (self.kind, way) {
-            (Kind::Local(growing), Way::File(file)) => {
-                growing.commit(file, &beside).map(Place::Local)
-            }
-            (Kind::Remote(remote), Way::Parts(parts)) => {
-                remote.commit(parts, &beside).map(Place::Remote)
-            }
-            (kind, _) => Err(Error::GivenUp {
-                url: kind.place().to_string(),
-            }),
-        };
-        Ok((place?, descriptor))
+        Ok((way, descriptor))
     }
 }
 
@@ -205,7 +220,14 @@ impl Kind {
     fn place(&self) -> Place {
         match self {
             Self::Local(growing) => Place::Local(growing.path().to_owned()),
-            Self::Remote(remote) => Place::Remote(remote.address.clone()),
+            Self::Remote(remote) => Place::Remote(remote.address().clone()),
+        }
+    }
+
+    /// A sink that belongs to another destination.
+    fn given_up(&self) -> Error {
+        Error::GivenUp {
+            url: self.place().to_string(),
         }
     }
 }
@@ -218,32 +240,25 @@ pub(crate) struct Beside {
 }
 
 impl Beside {
-    fn of(descriptor: &Descriptor, destination: &Destination) -> Result<Self, Error> {
+    /// The descriptor of the archive at `place`, and its signature where there is a key.
+    pub(crate) fn of(
+        descriptor: &Descriptor,
+        place: &Place,
+        key: Option<&SigningKey>,
+    ) -> Result<Self, Error> {
         let bytes = descriptor.to_bytes().map_err(Error::Descriptor)?;
-        let name = destination.place().to_string();
-        let name = Descriptor::path_for(Path::new(&name));
+        let name = Descriptor::path_for(Path::new(&place.to_string()));
         let name = name.file_name().unwrap_or_default().to_string_lossy();
         let comment = format!(
             "timestamp:{}\tfile:{name}\thashed",
             descriptor.finished.as_second()
         );
-        let key = destination.signing_key.as_ref();
         let signature = key.map(|key| key.sign(&bytes, &comment)).transpose()?;
         Ok(Self {
             descriptor: bytes,
             signature,
         })
     }
-}
-
-/// An archive on its way into a store.
-#[derive(Debug)]
-struct Remote {
-    store: Store,
-    address: Address,
-    transfer: Arc<Transfer>,
-    /// The versions of descriptor and signature without an archive, as a killed run may leave them; they alone may be replaced.
-    litter: Leftover<Version>,
 }
 
 /// What a run that was killed left beside the place of its archive.
@@ -253,110 +268,18 @@ pub(crate) struct Leftover<T> {
     pub(crate) signature: Option<T>,
 }
 
-impl Drop for Remote {
-    fn drop(&mut self) {
-        self.transfer.abandon();
+/// The `number`th name for `archive` when its run ended early: `X.partial.tar.zst`, `X-2.partial.tar.zst`, and so on.
+pub(crate) fn partial_name(archive: &Path, number: u32) -> PathBuf {
+    if number == 1 {
+        return Descriptor::partial_path_for(archive);
     }
-}
-
-impl Remote {
-    fn create(store: &Store, address: &Address, signed: bool) -> Result<Self, Error> {
-        refuse_existing(store, address)?;
-        let litter = Leftover {
-            descriptor: litter(store, &address.descriptor(), is_descriptor)?,
-            signature: litter(store, &address.signature(), |bytes| {
-                signed && is_signature(bytes)
-            })?,
-        };
-        Ok(Self {
-            store: store.clone(),
-            address: address.clone(),
-            transfer: Transfer::begin(store, address)?,
-            litter,
-        })
-    }
-
-    fn commit(self, parts: Parts, beside: &Beside) -> Result<Address, Error> {
-        // All bytes first: the descriptor is to be without its archive for a moment only.
-        parts.finish()?;
-        refuse_existing(&self.store, &self.address)?;
-        let descriptor = self.address.descriptor();
-        let signature = self.address.signature();
-        self.place(&descriptor, &beside.descriptor, &self.litter.descriptor)?;
-        let signed = match &beside.signature {
-            Some(text) => self.place(&signature, text, &self.litter.signature),
-            None => Ok(()),
-        };
-        let committed = match signed {
-            Ok(()) => self.transfer.commit(),
-            Err(error) => Err(NotCommitted {
-                error,
-                may_be_there: false,
-            }),
-        };
-        match committed {
-            Ok(()) => Ok(self.address.clone()),
-            Err(NotCommitted {
-                error,
-                may_be_there,
-            }) => {
-                if !may_be_there && self.is_ours(&descriptor, &beside.descriptor) {
-                    // What cannot be removed is litter, which the next run of this name clears away. The signature first:
-                    // one without its descriptor says nothing.
-                    if let Some(text) = &beside.signature
-                        && self.is_ours(&signature, text)
-                    {
-                        let _ = self.store.delete(&signature, None);
-                    }
-                    let _ = self.store.delete(&descriptor, None);
-                }
-                Err(error)
-            }
-        }
-    }
-
-    fn place(&self, beside: &Address, text: &[u8], litter: &Option<Version>) -> Result<(), Error> {
-        let placed = self.store.put(beside, text.to_vec(), litter.clone());
-        match placed {
-            Ok(()) => Ok(()),
-            // A lost answer makes a repeated request fail on what the first one has written.
-            Err(_) if self.is_ours(beside, text) => Ok(()),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Whether the file that is there now is the one of this run.
-    fn is_ours(&self, beside: &Address, text: &[u8]) -> bool {
-        matches!(self.store.get(beside), Ok(Some((bytes, _))) if bytes == text)
-    }
-}
-
-/// Refuses when the archive is there, or the one that would have the same descriptor.
-fn refuse_existing(store: &Store, address: &Address) -> Result<(), Error> {
-    for archive in std::iter::once(address.clone()).chain(address.twin()) {
-        if store.look(LOOK, &archive)?.is_some() {
-            return Err(Error::Exists {
-                place: archive.shown,
-            });
-        }
-    }
-    Ok(())
-}
-
-/// The version of what stands beside a place without an archive, when it is `expected`; any other object of that name is in
-/// the way.
-fn litter(
-    store: &Store,
-    beside: &Address,
-    expected: impl Fn(&[u8]) -> bool,
-) -> Result<Option<Version>, Error> {
-    match store.get(beside)? {
-        None => Ok(None),
-        Some((bytes, version)) if expected(&bytes) => Ok(Some(version)),
-        Some(_) => Err(Error::Exists {
-            place: beside.shown.clone(),
-        }),
-    }
+    let name = archive.file_name().unwrap_or_default().to_string_lossy();
+    let extension = [ENCRYPTED_EXTENSION, EXTENSION]
+        .into_iter()
+        .find(|extension| name.ends_with(extension))
+        .unwrap_or_default();
+    let stem = name.strip_suffix(extension).unwrap_or(&name);
+    Descriptor::partial_path_for(&archive.with_file_name(format!("{stem}-{number}{extension}")))
 }
 
 pub(crate) fn is_descriptor(bytes: &[u8]) -> bool {
@@ -413,7 +336,7 @@ pub(crate) mod tests {
     }
 
     fn memory() -> Store {
-        Store::of(Arc::new(object_store::memory::InMemory::new())).unwrap()
+        Store::of(std::sync::Arc::new(object_store::memory::InMemory::new())).unwrap()
     }
 
     #[test]
@@ -428,12 +351,12 @@ pub(crate) mod tests {
             panic!("no parts");
         };
         parts.finish().unwrap();
-        remote.transfer.abandon();
-        let sink = Sink(Seal::Open(Way::Parts(Parts::new(&remote.transfer))));
+        remote.abandon();
+        let sink = Sink(Seal::Open(Way::Parts(remote.parts())));
         let error = destination.commit(sink, &descriptor()).unwrap_err();
         assert!(matches!(error, Error::GivenUp { .. }), "{error:?}");
         assert!(store.get(&address.descriptor()).unwrap().is_none());
-        assert!(store.look(LOOK, &address).unwrap().is_none());
+        assert!(store.look("look at", &address).unwrap().is_none());
     }
 
     #[test]
@@ -463,6 +386,6 @@ pub(crate) mod tests {
         assert!(matches!(error, Error::Exists { .. }), "{error:?}");
         let (bytes, _) = store.get(&address.descriptor()).unwrap().unwrap();
         assert_eq!(bytes, "{}");
-        assert!(store.look(LOOK, &address).unwrap().is_none());
+        assert!(store.look("look at", &address).unwrap().is_none());
     }
 }

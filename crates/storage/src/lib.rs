@@ -19,6 +19,7 @@ mod local;
 mod protect;
 mod refusal;
 mod region;
+mod remote;
 mod removal;
 pub mod retention;
 mod settings;

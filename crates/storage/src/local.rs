@@ -9,10 +9,10 @@ use std::io::{self, Read as _, Write};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use lifeboat_archive::{Descriptor, ENCRYPTED_EXTENSION, EXTENSION};
+use lifeboat_archive::Descriptor;
 use tempfile::NamedTempFile;
 
-use crate::destination::{Beside, Leftover, is_descriptor, is_signature};
+use crate::destination::{Beside, Leftover, is_descriptor, is_signature, partial_name};
 use crate::error::Error;
 use crate::listing::{Identity, LIST, Object};
 use crate::removal::REMOVE;
@@ -79,7 +79,7 @@ impl Growing {
     }
 
     /// Makes the archive durable and visible: what stands beside it first, the archive last.
-    pub(crate) fn commit(self, sink: File, beside: &Beside) -> Result<PathBuf, Error> {
+    pub(crate) fn commit(self, sink: File, beside: &Beside) -> Result<(), Error> {
         self.commit_with(sink, beside, sync_folder)
     }
 
@@ -88,7 +88,7 @@ impl Growing {
         sink: File,
         beside: &Beside,
         sync_folder: impl Fn(&Path) -> Result<(), Error>,
-    ) -> Result<PathBuf, Error> {
+    ) -> Result<(), Error> {
         sink.sync_all()
             .map_err(io_error("flush", self.growing.path()))?;
         drop(sink);
@@ -112,8 +112,7 @@ impl Growing {
                 .map_err(|error| placing_error(&self.archive, error.error))
         });
         let Err(error) = placed else {
-            sync_folder(&self.folder)?;
-            return Ok(self.archive);
+            return sync_folder(&self.folder);
         };
         // What is ours without its archive is litter; if another run placed an archive of this name meanwhile, it is no
         // longer ours to judge.
@@ -258,27 +257,13 @@ fn refuse_existing(archive: &Path) -> Result<(), Error> {
 fn free_partial(archive: &Path) -> Result<PathBuf, Error> {
     let mut number = 1;
     loop {
-        let free = Descriptor::partial_path_for(&numbered(archive, number));
+        let free = partial_name(archive, number);
         match refuse_existing(&free) {
             Err(Error::Exists { .. }) => number += 1,
             Err(error) => return Err(error),
             Ok(()) => return Ok(free),
         }
     }
-}
-
-/// `X-2.tar.zst` for `X.tar.zst` and 2; 1 is the name itself.
-fn numbered(archive: &Path, number: u32) -> PathBuf {
-    if number == 1 {
-        return archive.to_owned();
-    }
-    let name = archive.file_name().unwrap_or_default().to_string_lossy();
-    let extension = [ENCRYPTED_EXTENSION, EXTENSION]
-        .into_iter()
-        .find(|extension| name.ends_with(extension))
-        .unwrap_or_default();
-    let stem = name.strip_suffix(extension).unwrap_or(&name);
-    archive.with_file_name(format!("{stem}-{number}{extension}"))
 }
 
 /// What a run that was killed left beside the place of its archive; a signature is none for a run that does not sign.

@@ -187,7 +187,8 @@ fn give_up(store: &Store, address: &Address, mut upload: Box<dyn MultipartUpload
     let _ = told.wait_for(FAREWELL);
 }
 
-fn mark() -> String {
+/// A name that nobody else has.
+pub(crate) fn mark() -> String {
     format!("{:032x}", fastrand::u128(..))
 }
 

@@ -10,7 +10,7 @@ use lifeboat_archive::{Descriptor, Fate, Inventory, Scope};
 use lifeboat_catalog::selection::Unmatched;
 use lifeboat_console::{Console, Verbosity, bytes, duration};
 use lifeboat_export::{Begin, Cancel, NotebookFormat, Options, Outcome, Stop, run_into};
-use lifeboat_storage::{Place, SigningKey};
+use lifeboat_storage::{Destination, Place, SigningKey, Sink};
 use serde_json::json;
 
 use crate::args::{ConnectionArgs, OutputArgs, ProtectionArgs, SelectionArgs, parse_size};
@@ -64,6 +64,9 @@ pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) output: OutputArgs,
 }
+
+/// The phase in which an archive in a store gets the name of one whose run ended early.
+const RENAMING: &str = "naming it partial";
 
 /// What is captured, and in which form.
 #[derive(Args, Debug, Clone)]
@@ -177,15 +180,8 @@ fn export(args: &RunArgs, console: &Arc<Console>, record: &mut Record) -> Result
         let destination = destination.ok_or_else(|| Failure::Panicked {
             what: "the archive has no destination".to_owned(),
         })?;
-        let descriptor = outcome.descriptor.clone();
-        let partial = outcome.stopped.is_some();
-        let (place, descriptor) = place::apart(move || match partial {
-            true => destination.commit_partial(sink, &descriptor),
-            false => destination.commit(sink, &descriptor),
-        })
-        .await?;
-        outcome.descriptor = descriptor;
-        Ok((place, outcome))
+        let placed = commit(destination, sink, &mut outcome, console).await?;
+        Ok((placed, outcome))
     });
     let begun = std::time::Instant::now();
     let on_signal = move || cancel.raise();
@@ -194,7 +190,7 @@ fn export(args: &RunArgs, console: &Arc<Console>, record: &mut Record) -> Result
         false => block_on(work, on_signal).map(|done| (done, None)),
     };
     record.calls(client.stats());
-    let ((place, outcome), signal) = ended?;
+    let (((place, remark), outcome), signal) = ended?;
     record.archive(&place, &outcome);
     observer.finish();
     console.end_phases();
@@ -202,6 +198,9 @@ fn export(args: &RunArgs, console: &Arc<Console>, record: &mut Record) -> Result
     let name = place.to_string();
     if to.is_folder() && console.settings().verbosity == Verbosity::Quiet {
         console.answer(&name);
+    }
+    if let Some(remark) = remark {
+        console.warning(&remark);
     }
     for what in &outcome.unmatched {
         let what = match what {
@@ -220,6 +219,40 @@ fn export(args: &RunArgs, console: &Arc<Console>, record: &mut Record) -> Result
         signal,
         protection.signing_key.is_some(),
     ))
+}
+
+/// Makes the archive visible. Gives its place, and what is to be said of its name.
+async fn commit(
+    destination: Destination,
+    sink: Sink,
+    outcome: &mut Outcome,
+    console: &Arc<Console>,
+) -> Result<(Place, Option<String>), Failure> {
+    let descriptor = outcome.descriptor.clone();
+    if outcome.stopped.is_none() {
+        let committed = place::apart(move || destination.commit(sink, &descriptor)).await?;
+        outcome.descriptor = committed.1;
+        return Ok((committed.0, None));
+    }
+    let first = destination.place().to_string();
+    let shown = Arc::clone(console);
+    shown.phase(RENAMING, None);
+    let committed = place::apart(move || {
+        let told = |copied| shown.progress(RENAMING, 0, None, copied);
+        destination.commit_partial(sink, &descriptor, &told)
+    });
+    let (place, descriptor, taken) = committed.await?;
+    console.end_phase(RENAMING);
+    outcome.descriptor = descriptor;
+    let remark = taken.map(|reason| {
+        let stays = if place.to_string() == first {
+            format!("the archive keeps the name {first}")
+        } else {
+            format!("{first} stays as well")
+        };
+        format!("{stays}, which another run cannot have: {reason}")
+    });
+    Ok((place, remark))
 }
 
 fn report(

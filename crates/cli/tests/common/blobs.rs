@@ -1,4 +1,4 @@
-//! A blob service with one container, over plain sockets: as much of it as those commands need that list, read and delete.
+//! A blob service with one container, over plain sockets: as much of it as the commands need that list, read, write and delete.
 //! It pages what it lists, and answers otherwise where a test says so.
 
 use std::collections::BTreeMap;
@@ -26,8 +26,20 @@ pub enum Fate {
 
 type Rule = dyn Fn(&str) -> Option<Fate> + Send;
 
+/// An object and its version.
+#[derive(Clone)]
+struct Blob {
+    content: Vec<u8>,
+    version: usize,
+    /// The metadata that it was written with.
+    meta: Vec<(String, String)>,
+}
+
 struct State {
-    objects: BTreeMap<String, Vec<u8>>,
+    objects: BTreeMap<String, Blob>,
+    /// Parts by the name of their object and their own; invisible.
+    blocks: BTreeMap<(String, String), Vec<u8>>,
+    versions: usize,
     rule: Box<Rule>,
     /// `GET /account/vault/nightly/x.json`
     seen: Vec<String>,
@@ -47,6 +59,8 @@ impl Blobs {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let state = Arc::new(Mutex::new(State {
             objects: BTreeMap::new(),
+            blocks: BTreeMap::new(),
+            versions: 0,
             rule: Box::new(rule),
             seen: Vec::new(),
             heads: Vec::new(),
@@ -69,8 +83,12 @@ impl Blobs {
             let path = entry.unwrap().path();
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
             let content = std::fs::read(path).unwrap();
-            state.objects.insert(format!("nightly/{name}"), content);
+            state.write(&format!("nightly/{name}"), content, Vec::new());
         }
+    }
+
+    pub fn content(&self, name: &str) -> Vec<u8> {
+        self.state.lock().unwrap().objects[name].content.clone()
     }
 
     pub fn names(&self) -> Vec<String> {
@@ -123,12 +141,39 @@ impl Blobs {
 
 struct Reply {
     status: u16,
-    headers: Vec<(&'static str, String)>,
+    headers: Vec<(String, String)>,
     body: Vec<u8>,
 }
 
+impl Reply {
+    fn empty(status: u16) -> Self {
+        Self {
+            status,
+            headers: Vec::new(),
+            body: Vec::new(),
+        }
+    }
+
+    fn refused(status: u16, code: &str) -> Self {
+        Self {
+            headers: vec![("x-ms-error-code".to_owned(), code.to_owned())],
+            ..Self::empty(status)
+        }
+    }
+}
+
+impl Blob {
+    fn e_tag(&self) -> String {
+        e_tag(self.version)
+    }
+}
+
+fn e_tag(version: usize) -> String {
+    format!("\"0x{version}\"")
+}
+
 fn serve(mut client: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
-    let head = read_head(&mut client)?;
+    let (head, body) = read_request(&mut client)?;
     let mut words = head.split(' ');
     let (method, target) = (words.next().unwrap(), words.next().unwrap());
     let request = format!("{method} {target}");
@@ -136,19 +181,14 @@ fn serve(mut client: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
     state.seen.push(request.clone());
     state.heads.push(head.clone());
     let fate = (state.rule)(&request);
-    let refused = |status, code: &str| Reply {
-        status,
-        headers: vec![("x-ms-error-code", code.to_owned())],
-        body: Vec::new(),
-    };
     let mut date = Timestamp::now();
     let reply = match fate {
-        Some(Fate::Refuse(status, code)) => refused(status, code),
+        Some(Fate::Refuse(status, code)) => Reply::refused(status, code),
         Some(Fate::RefuseAnHourAgo(status, code)) => {
             date -= SignedDuration::from_hours(1);
-            refused(status, code)
+            Reply::refused(status, code)
         }
-        Some(Fate::Cut) | None => state.answer(method, target, &head),
+        Some(Fate::Cut) | None => state.answer(method, target, &head, body),
     };
     drop(state);
     let mut text = format!("HTTP/1.1 {} Told\r\nconnection: close\r\n", reply.status);
@@ -156,7 +196,7 @@ fn serve(mut client: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
     if !reply
         .headers
         .iter()
-        .any(|(name, _)| *name == "content-length")
+        .any(|(name, _)| name == "content-length")
     {
         text.push_str(&format!("content-length: {}\r\n", reply.body.len()));
     }
@@ -174,33 +214,33 @@ fn serve(mut client: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
 }
 
 impl State {
-    fn answer(&mut self, method: &str, target: &str, head: &str) -> Reply {
+    fn answer(&mut self, method: &str, target: &str, head: &str, body: Vec<u8>) -> Reply {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let name = path.trim_start_matches("/account/vault").trim_matches('/');
         if query.contains("comp=list") {
             return self.list(query);
         }
-        let Some(content) = self.objects.get(name).cloned() else {
-            return Reply {
-                status: 404,
-                headers: vec![("x-ms-error-code", "BlobNotFound".to_owned())],
-                body: Vec::new(),
-            };
+        if method == "PUT" {
+            return self.put(name, query, head, body);
+        }
+        let Some(blob) = self.objects.get(name).cloned() else {
+            return Reply::refused(404, "BlobNotFound");
         };
-        let mut headers = vec![
-            ("etag", "\"0x1\"".to_owned()),
-            ("last-modified", http_date(written())),
-        ];
+        if header(head, "if-match").is_some_and(|tag| tag != blob.e_tag()) {
+            return Reply::refused(412, "ConditionNotMet");
+        }
         if method == "DELETE" {
             self.objects.remove(name);
-            return Reply {
-                status: 202,
-                headers: Vec::new(),
-                body: Vec::new(),
-            };
+            return Reply::empty(202);
         }
+        let mut headers = vec![
+            ("etag".to_owned(), blob.e_tag()),
+            ("last-modified".to_owned(), http_date(written())),
+        ];
+        headers.extend(blob.meta.clone());
+        let content = blob.content;
         if method == "HEAD" {
-            headers.push(("content-length", content.len().to_string()));
+            headers.push(("content-length".to_owned(), content.len().to_string()));
             return Reply {
                 status: 200,
                 headers,
@@ -215,7 +255,7 @@ impl State {
             };
         };
         let told = format!("bytes {from}-{}/{}", to - 1, content.len());
-        headers.push(("content-range", told));
+        headers.push(("content-range".to_owned(), told));
         Reply {
             status: 206,
             headers,
@@ -223,13 +263,62 @@ impl State {
         }
     }
 
-    fn list(&self, query: &str) -> Reply {
-        let of = |name: &str| {
-            let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-            pairs.find(|(key, _)| *key == name).map(|(_, value)| value)
+    fn put(&mut self, name: &str, query: &str, head: &str, body: Vec<u8>) -> Reply {
+        if query.contains("comp=block&") {
+            let block = (name.to_owned(), parameter(query, "blockid").unwrap());
+            self.blocks.insert(block, body);
+            return Reply::empty(201);
+        }
+        let there = self.objects.get(name);
+        if there.is_some() && header(head, "if-none-match") == Some("*") {
+            return Reply::refused(409, "BlobAlreadyExists");
+        }
+        if let Some(tag) = header(head, "if-match")
+            && there.is_none_or(|blob| blob.e_tag() != tag)
+        {
+            return Reply::refused(412, "ConditionNotMet");
+        }
+        let mut content = body;
+        if query.contains("comp=blocklist") {
+            let list = String::from_utf8(content).unwrap();
+            content = Vec::new();
+            for part in list.split("<Uncommitted>").skip(1) {
+                let (id, _) = part.split_once('<').unwrap();
+                let block = self.blocks.remove(&(name.to_owned(), id.to_owned()));
+                let Some(block) = block else {
+                    return Reply::refused(400, "InvalidBlockList");
+                };
+                content.extend(block);
+            }
+            self.blocks.retain(|(of, _), _| of != name);
+        }
+        let lines = head.lines().filter_map(|line| line.split_once(": "));
+        let meta = lines.filter(|(name, _)| name.to_lowercase().starts_with("x-ms-meta-"));
+        let meta = meta.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let version = self.write(name, content, meta.collect());
+        Reply {
+            headers: vec![
+                ("etag".to_owned(), e_tag(version)),
+                ("last-modified".to_owned(), http_date(written())),
+            ],
+            ..Reply::empty(201)
+        }
+    }
+
+    fn write(&mut self, name: &str, content: Vec<u8>, meta: Vec<(String, String)>) -> usize {
+        self.versions += 1;
+        let blob = Blob {
+            content,
+            version: self.versions,
+            meta,
         };
-        let prefix = of("prefix").unwrap_or_default().replace("%2F", "/");
-        let from: usize = of("marker").map_or(0, |marker| marker.parse().unwrap());
+        self.objects.insert(name.to_owned(), blob);
+        self.versions
+    }
+
+    fn list(&self, query: &str) -> Reply {
+        let prefix = parameter(query, "prefix").unwrap_or_default();
+        let from: usize = parameter(query, "marker").map_or(0, |marker| marker.parse().unwrap());
         let found = self
             .objects
             .iter()
@@ -237,10 +326,11 @@ impl State {
         let mut found = found.skip(from);
         let mut body =
             String::from(r#"<?xml version="1.0" encoding="utf-8"?><EnumerationResults><Blobs>"#);
-        for (name, content) in found.by_ref().take(PAGE) {
-            let (date, length) = (http_date(written()), content.len());
+        for (name, blob) in found.by_ref().take(PAGE) {
+            let (date, length) = (http_date(written()), blob.content.len());
+            let tag = format!("0x{}", blob.version);
             body.push_str(&format!(
-                "<Blob><Name>{name}</Name><Properties><Last-Modified>{date}</Last-Modified><Etag>0x1</Etag>\
+                "<Blob><Name>{name}</Name><Properties><Last-Modified>{date}</Last-Modified><Etag>{tag}</Etag>\
                  <Content-Length>{length}</Content-Length><Content-Type>application/octet-stream</Content-Type>\
                  </Properties></Blob>"
             ));
@@ -253,7 +343,7 @@ impl State {
         ));
         Reply {
             status: 200,
-            headers: vec![("content-type", "application/xml".to_owned())],
+            headers: vec![("content-type".to_owned(), "application/xml".to_owned())],
             body: body.into_bytes(),
         }
     }
@@ -270,21 +360,32 @@ fn http_date(time: Timestamp) -> String {
         .unwrap()
 }
 
+/// The parameter `name` of a query.
+fn parameter(query: &str, name: &str) -> Option<String> {
+    let mut pairs = url::form_urlencoded::parse(query.as_bytes());
+    pairs
+        .find(|(key, _)| key == name)
+        .map(|(_, value)| value.into_owned())
+}
+
+fn header<'h>(head: &'h str, name: &str) -> Option<&'h str> {
+    let mut lines = head.lines().filter_map(|line| line.split_once(": "));
+    let (_, value) = lines.find(|(key, _)| key.eq_ignore_ascii_case(name))?;
+    Some(value.trim())
+}
+
 /// The bytes that were asked for.
 fn range(head: &str, length: usize) -> Option<(usize, usize)> {
-    let lines = head.lines().filter_map(|line| line.split_once(": "));
-    let (_, value) = lines
-        .into_iter()
-        .find(|(name, _)| ["range", "x-ms-range"].contains(&name.to_lowercase().as_str()))?;
+    let value = header(head, "range").or_else(|| header(head, "x-ms-range"))?;
     let (from, to) = value.trim_start_matches("bytes=").split_once('-')?;
     let to: usize = to.parse().map_or(length, |last: usize| last + 1);
     Some((from.parse().ok()?, to.min(length)))
 }
 
-/// The head of a request; its body, if it has one, is read and forgotten.
-fn read_head(client: &mut TcpStream) -> std::io::Result<String> {
+/// A request: its head and its body.
+fn read_request(client: &mut TcpStream) -> std::io::Result<(String, Vec<u8>)> {
     let mut bytes = Vec::new();
-    let mut piece = [0; 4096];
+    let mut piece = [0; 1 << 16];
     let end = loop {
         if let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
             break end + 4;
@@ -296,12 +397,10 @@ fn read_head(client: &mut TcpStream) -> std::io::Result<String> {
         bytes.extend_from_slice(&piece[..count]);
     };
     let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
-    let length = head.lines().filter_map(|line| line.split_once(": "));
-    let length = length
-        .into_iter()
-        .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
-        .map_or(0, |(_, value)| value.trim().parse().unwrap());
-    let mut rest = vec![0; (end + length).saturating_sub(bytes.len())];
-    client.read_exact(&mut rest)?;
-    Ok(head)
+    let length = header(&head, "content-length").map_or(0, |value| value.parse().unwrap());
+    let mut body = bytes.split_off(end);
+    let read = body.len();
+    body.resize(length, 0);
+    client.read_exact(&mut body[read..])?;
+    Ok((head, body))
 }
