@@ -11,7 +11,8 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
-use common::{Room, binary, process, writes};
+use common::blobs::Blobs;
+use common::{Room, binary, nights, process, writes};
 use lifeboat_sim::{Fault, FaultKind};
 
 const TARGET: &str = "2222222222222222";
@@ -184,10 +185,14 @@ struct Terminal {
 }
 
 impl Terminal {
-    fn open(room: &Room, command: &str, arguments: &str) -> Self {
-        let program = binary("lifeboat-import");
-        let line = format!("echo $$; exec '{program}' {command} {arguments}");
-        let surroundings = process(room.dir.path(), "lifeboat-import", &[]);
+    fn import(room: &Room, command: &str, arguments: &str) -> Self {
+        Self::open(room, "lifeboat-import", &format!("{command} {arguments}"))
+    }
+
+    fn open(room: &Room, name: &str, arguments: &str) -> Self {
+        let program = binary(name);
+        let line = format!("echo $$; exec '{program}' {arguments}");
+        let surroundings = process(room.dir.path(), name, &[]);
         let variables = surroundings.get_envs();
         let mut child = Command::new("script")
             .args(["-q", "-e", "-c", &line, "/dev/null"])
@@ -258,7 +263,7 @@ fn a_signal_at_the_question_for_the_target_is_heard_before_a_line_is_typed() {
     room.export("a.tar.zst");
     let before = room.files(".");
     for (signal, code) in [("^C", 130), ("-TERM", 143)] {
-        let mut terminal = Terminal::open(&room, "apply", APPLY);
+        let mut terminal = Terminal::import(&room, "apply", APPLY);
         terminal.until("Type the host of the target to go on: ");
         match signal {
             "^C" => terminal.press("\u{3}"),
@@ -278,7 +283,7 @@ fn a_signal_at_the_question_for_the_target_is_heard_before_a_line_is_typed() {
 fn the_questions_are_answered_by_host_and_by_id() {
     let room = Room::filled();
     room.export("a.tar.zst");
-    let mut terminal = Terminal::open(&room, "apply", APPLY);
+    let mut terminal = Terminal::import(&room, "apply", APPLY);
     terminal.until("Type the host of the target to go on: ");
     terminal.press("elsewhere.example\n");
     let (code, shown) = terminal.end();
@@ -286,7 +291,7 @@ fn the_questions_are_answered_by_host_and_by_id() {
     assert!(shown.contains("hint: "), "{shown}");
     assert_eq!(writes(&room.secondary), [""; 0]);
 
-    let mut terminal = Terminal::open(&room, "apply", APPLY);
+    let mut terminal = Terminal::import(&room, "apply", APPLY);
     terminal.until("Type the host of the target to go on: ");
     terminal.press(&format!("{}\n", room.secondary.url()));
     let (code, shown) = terminal.end();
@@ -295,21 +300,88 @@ fn the_questions_are_answered_by_host_and_by_id() {
 
     let activate = "--profile secondary --limits off";
     let question = "Type the id of the workspace that runs nothing any more to go on: ";
-    let mut terminal = Terminal::open(&room, "activate", activate);
+    let mut terminal = Terminal::import(&room, "activate", activate);
     terminal.until(question);
     terminal.press("\u{3}");
     let (code, shown) = terminal.end();
     assert_eq!(code, Some(130), "{shown}");
-    let mut terminal = Terminal::open(&room, "activate", activate);
+    let mut terminal = Terminal::import(&room, "activate", activate);
     terminal.until(question);
     terminal.press("2222222222222222\n");
     let (code, shown) = terminal.end();
     assert_eq!(code, Some(14), "{shown}");
     assert_eq!(writes(&room.secondary).len(), done);
-    let mut terminal = Terminal::open(&room, "activate", activate);
+    let mut terminal = Terminal::import(&room, "activate", activate);
     terminal.until(question);
     terminal.press("1111111111111111\n");
     let (code, shown) = terminal.end();
     assert_eq!(code, Some(0), "{shown}");
     assert!(writes(&room.secondary).len() > done);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn prune_on_a_terminal_only_shows_what_it_would_delete() {
+    let room = Room::new();
+    std::fs::create_dir(room.path("vault")).unwrap();
+    nights(&room.path("vault"));
+    let before = room.files("vault");
+    assert_eq!(before.len(), 6);
+    let prune = |more: &str| {
+        let arguments = format!("prune vault --keep-last 1{more}");
+        Terminal::open(&room, "lifeboat-export", &arguments).end()
+    };
+    for (more, stay) in [("", 6), (" --dry-run", 6), (" --apply", 2)] {
+        let (code, shown) = prune(more);
+        assert_eq!(code, Some(0), "{shown}");
+        let dry = shown.contains("dry run: 2 would be deleted");
+        assert_eq!(dry, stay == 6, "{shown}");
+        assert_eq!(shown.contains("`--apply` deletes"), dry, "{shown}");
+        assert_eq!(room.files("vault").len(), stay, "{shown}");
+    }
+}
+
+/// The archive that is being deleted goes with all its files, those after it stay with all of theirs.
+#[test]
+fn a_signal_in_the_middle_of_a_prune_leaves_whole_archives() {
+    for (signal, code) in [("-INT", 130), ("-TERM", 143)] {
+        let room = Room::new();
+        std::fs::create_dir(room.path("vault")).unwrap();
+        nights(&room.path("vault"));
+        let (deleting, first) = channel();
+        let blobs = Blobs::start(move |request| {
+            if request.starts_with("DELETE") && deleting.send(()).is_ok() {
+                // Longer than a signal needs.
+                std::thread::sleep(Duration::from_millis(500));
+            }
+            None
+        });
+        blobs.take(&room.path("vault"));
+        let prune = [
+            "prune",
+            "az://vault/nightly/",
+            "--keep-last",
+            "1",
+            "--apply",
+        ];
+        let child = blobs
+            .process(room.dir.path(), "lifeboat-export", &prune)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        first.recv().unwrap();
+        drop(first);
+        kill(signal, &child.id().to_string());
+        let output = child.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{said}");
+        assert!(said.contains("deleted 1 ("), "{said}");
+        assert!(said.contains("2 archives stay"), "{said}");
+        let names = blobs.names();
+        assert_eq!(names.len(), 4, "{names:?}");
+        for pair in names.chunks(2) {
+            assert_eq!(pair[0].replace(".json", ".tar.zst"), pair[1]);
+        }
+    }
 }

@@ -4,24 +4,11 @@
 
 mod common;
 
-use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use common::blobs::{Blobs, Fate};
-use common::{small_archive, stderr, stdout};
+use common::{nights, small_archive, stderr, stdout};
 use serde_json::{Value, json};
-
-/// Fills the folder with the archives of three nights, the oldest first by name.
-fn nights(folder: &Path) {
-    let mut descriptor = common::small_descriptor();
-    for (name, hours) in [("1", 51), ("2", 27), ("3", 3)] {
-        let started = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(hours);
-        descriptor["started"] = json!(started.to_string());
-        descriptor["finished"] = json!(started.to_string());
-        std::fs::write(folder.join(format!("{name}.tar.zst")), small_archive()).unwrap();
-        std::fs::write(folder.join(format!("{name}.json")), descriptor.to_string()).unwrap();
-    }
-}
 
 const PRUNE: [&str; 5] = [
     "prune",

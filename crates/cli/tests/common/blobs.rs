@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
+use std::process::Command as Process;
 use std::sync::{Arc, Mutex};
 
 use assert_cmd::Command;
 use jiff::{SignedDuration, Timestamp};
 
+const KEY: (&str, &str) = ("AZURE_STORAGE_ACCOUNT_KEY", "a2V5IG9mIHRoZSBhY2NvdW50");
 /// Objects on a page of a listing.
 const PAGE: usize = 3;
 
@@ -123,19 +125,33 @@ impl Blobs {
         arguments: &[&str],
         credentials: (&str, &str),
     ) -> Command {
-        let mut command = super::tool(folder, name, arguments);
-        command
+        Command::from_std(self.process_with(folder, name, arguments, credentials))
+    }
+
+    fn process_with(
+        &self,
+        folder: &Path,
+        name: &str,
+        arguments: &[&str],
+        credentials: (&str, &str),
+    ) -> Process {
+        let mut process = super::process(folder, name, arguments);
+        process
             .env("AZURE_STORAGE_ENDPOINT", format!("{}/account", self.url))
             .env("AZURE_STORAGE_ACCOUNT_NAME", "account")
             .env("AZURE_ALLOW_HTTP", "true")
             .env(credentials.0, credentials.1);
-        command
+        process
     }
 
     /// The same with a key of the account.
     pub fn tool(&self, folder: &Path, name: &str, arguments: &[&str]) -> Command {
-        let key = ("AZURE_STORAGE_ACCOUNT_KEY", "a2V5IG9mIHRoZSBhY2NvdW50");
-        self.tool_with(folder, name, arguments, key)
+        self.tool_with(folder, name, arguments, KEY)
+    }
+
+    /// The same for tests that hold the process in their own hands.
+    pub fn process(&self, folder: &Path, name: &str, arguments: &[&str]) -> Process {
+        self.process_with(folder, name, arguments, KEY)
     }
 }
 

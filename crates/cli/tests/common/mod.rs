@@ -169,6 +169,18 @@ pub fn small_descriptor() -> Value {
     serde_json::from_slice(&small().1).unwrap()
 }
 
+/// Fills the folder with the archives of three nights, the oldest first by name.
+pub fn nights(folder: &Path) {
+    let mut descriptor = small_descriptor();
+    for (name, hours) in [("1", 51), ("2", 27), ("3", 3)] {
+        let started = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(hours);
+        descriptor["started"] = started.to_string().into();
+        descriptor["finished"] = started.to_string().into();
+        std::fs::write(folder.join(format!("{name}.tar.zst")), small_archive()).unwrap();
+        std::fs::write(folder.join(format!("{name}.json")), descriptor.to_string()).unwrap();
+    }
+}
+
 fn small() -> &'static (Vec<u8>, Vec<u8>) {
     static BYTES: OnceLock<(Vec<u8>, Vec<u8>)> = OnceLock::new();
     BYTES.get_or_init(|| {
