@@ -66,6 +66,8 @@ pub(crate) enum Failure {
     Unattended,
     #[error(transparent)]
     Storage(#[from] lifeboat_storage::Error),
+    #[error("a run that signs cannot take over from this base")]
+    BaseNotSigned { source: lifeboat_storage::Error },
     #[error(transparent)]
     Inspect(#[from] lifeboat_inspect::Error),
     #[error("the archive {archive} is damaged in {places} places, the first: {first}")]
@@ -139,7 +141,9 @@ impl Failure {
             | Self::KeepsNothing
             | Self::Unattended
             | Self::Fleet { .. } => Exit::Usage,
-            Self::Storage(error) => Exit::of(error.exit_code()),
+            Self::Storage(error) | Self::BaseNotSigned { source: error } => {
+                Exit::of(error.exit_code())
+            }
             Self::Open { source, .. } => of_read(source),
             Self::Read { source, .. } => of_storage(source),
             Self::Inspect(error) => of_inspect(error),

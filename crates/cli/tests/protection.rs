@@ -92,7 +92,7 @@ fn every_reading_command_takes_identities_and_says_what_is_missing() {
         );
         let wrong = run(&["--identity", "other.key"]).code(12);
         assert!(
-            stderr(&wrong).contains("none of the 1"),
+            stderr(&wrong).contains("to somebody else than the identity"),
             "{}",
             stderr(&wrong)
         );
@@ -484,6 +484,59 @@ fn an_encrypted_archive_is_a_base_for_whoever_has_its_key() {
         for file in ["two.tar.zst.age", "two.json"] {
             std::fs::remove_file(vault.path("vault").join(file)).unwrap();
         }
+    }
+}
+
+/// Nights that begin to sign, and those of another key: nobody has to be there for the first one.
+#[test]
+fn the_first_signed_night_reads_everything_and_says_so() {
+    if !stock() {
+        return;
+    }
+    let vault = Vault::new();
+    let advance = || {
+        vault
+            .room
+            .primary
+            .advance(std::time::Duration::from_secs(7200))
+    };
+    advance();
+    std::fs::create_dir(vault.path("vault")).unwrap();
+    vault.export("vault/plain.tar.zst", &[]).success();
+    let mut before = "vault/plain.tar.zst";
+    for (key, name) in [
+        ("sign.sec", "vault/a.tar.zst"),
+        ("other.sec", "vault/b.tar.zst"),
+    ] {
+        advance();
+        let named = ["--sign", key, "--base", before];
+        let refused = vault.export(name, &named).code(11);
+        let said = stderr(&refused);
+        assert!(said.contains("cannot take over from this base"), "{said}");
+        assert!(
+            said.contains("hint: it takes over only what the same key signed"),
+            "{said}"
+        );
+        let first = vault
+            .export(name, &["--sign", key, "--base", "latest"])
+            .success();
+        let said = stderr(&first);
+        assert!(
+            said.contains(&format!("{before} cannot be the base")),
+            "{said}"
+        );
+        assert!(said.contains("so everything is read"), "{said}");
+        advance();
+        let next = name.replace(".tar", "-2.tar");
+        let second = vault
+            .export(&next, &["--sign", key, "--base", "latest"])
+            .success();
+        assert!(
+            stdout(&second).contains(&format!("base {name} of ")),
+            "{}",
+            stdout(&second)
+        );
+        before = name;
     }
 }
 

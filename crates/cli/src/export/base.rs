@@ -5,7 +5,7 @@ use std::sync::Arc;
 use clap::{Args, ValueEnum};
 use lifeboat_console::Console;
 use lifeboat_export::{AclReading, Base, Begin, Options};
-use lifeboat_storage::{Identities, Place, PublicKey};
+use lifeboat_storage::{Error, Identities, Place, ProtectError, PublicKey};
 use serde_json::json;
 
 use crate::args::{IdentityArgs, parse_share};
@@ -16,6 +16,10 @@ use crate::show::chain;
 
 /// What `--base` says for the newest archive in the folder of `--to`.
 const LATEST: &str = "latest";
+
+/// So many archives of a folder are tried as a base: each costs some requests, and when the newest ones are all unusable
+/// something is wrong with all of them, such as another signing key.
+const MOST_CANDIDATES: usize = 10;
 
 /// What of the workspace need not be read again.
 #[derive(Args, Debug, Clone)]
@@ -116,13 +120,21 @@ impl Find {
     fn at(&self, place: &Place) -> Result<Base, Failure> {
         let archive = place::open_at(place, &self.identities, &self.console)?;
         if let Some(signer) = &self.signer {
-            place::prove(place, &archive, signer, &self.console)?;
+            place::prove(place, &archive, signer, &self.console).map_err(
+                |failure| match failure {
+                    Failure::Storage(
+                        source @ Error::Protect(ProtectError::NotAuthentic { .. }),
+                    ) => Failure::BaseNotSigned { source },
+                    other => other,
+                },
+            )?;
         }
         Ok(Base::read(archive, &self.workspace_id, &self.options)?)
     }
 
-    /// The best base in a folder. One that is damaged stands back for the next, so that it does not keep all later runs
-    /// from being made; anything else that is wrong with one ends the command.
+    /// The best base in a folder. One that is damaged, or not signed by who signs now, stands back for the next; when
+    /// none is left everything is read, so that it does not keep all later nights from being made. Anything else that is
+    /// wrong with one ends the command.
     fn latest(&self, folder: &Place) -> Result<Option<Base>, Failure> {
         if let Place::Local(path) = folder {
             // A folder that cannot be looked at is not one that is missing.
@@ -136,28 +148,30 @@ impl Find {
             }
         }
         let listing = place::list(folder, &self.console)?;
-        let mut damaged = None;
-        for candidate in listing.bases(&self.workspace_id, self.options.started) {
+        let candidates = listing.bases(&self.workspace_id, self.options.started);
+        let mut unusable = 0;
+        for candidate in candidates.into_iter().take(MOST_CANDIDATES) {
             match self.at(&candidate.place) {
                 Err(failure) if failure.exit() == Exit::Damaged => {
+                    unusable += 1;
                     let text = format!(
-                        "{} cannot be the base, an older archive is taken: {}",
+                        "{} cannot be the base: {}",
                         candidate.place,
                         chain(&failure)
                     );
                     self.console.warning(&text);
-                    damaged.get_or_insert(failure);
                 }
                 result => return result.map(Some),
             }
         }
-        match damaged {
-            Some(failure) => Err(failure),
-            None => {
-                self.tell_none(folder);
-                Ok(None)
-            }
+        match unusable {
+            0 => self.tell_none(folder),
+            _ => self.console.warning(&format!(
+                "no base: no archive of workspace {} that was tried in {folder} can be one, so everything is read",
+                self.workspace_id
+            )),
         }
+        Ok(None)
     }
 
     fn tell_none(&self, folder: &Place) {

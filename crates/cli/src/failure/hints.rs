@@ -26,6 +26,7 @@ pub(super) fn of(failure: &Failure) -> Vec<String> {
             Some("keys are the options of `lifeboat-export run` without their dashes; examples/fleet.toml shows a file".to_owned())
         }
         Failure::Storage(error) => storage(error),
+        Failure::BaseNotSigned { .. } => Some("it takes over only what the same key signed: name such an archive, or leave `--base` out of this run alone".to_owned()),
         Failure::Open { archive, source } => match bag_below(Path::new(archive)) {
             Some(bag) if source.is_not_archive() => Some(format!("the archive is in {}: name that folder", bag.display())),
             _ => read(source),

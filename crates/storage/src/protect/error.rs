@@ -79,7 +79,7 @@ pub enum ProtectError {
         place: String,
     },
     /// The archive is encrypted to somebody else.
-    #[error("{place} is encrypted {}", if *passphrase { "with a passphrase, not to a recipient".to_owned() } else { format!("to none of the {tried} identities that were given") })]
+    #[error("{place} is encrypted {}", if *passphrase { "with a passphrase, not to a recipient".to_owned() } else { not_to(*tried) })]
     NoFittingIdentity {
         /// The path or URL.
         place: String,
@@ -137,5 +137,12 @@ impl ProtectError {
             Self::Locked { .. } | Self::NoFittingIdentity { .. } => 12,
             Self::Encrypt { .. } | Self::Sign { .. } => 1,
         }
+    }
+}
+
+fn not_to(tried: usize) -> String {
+    match tried {
+        1 => "to somebody else than the identity that was given".to_owned(),
+        _ => format!("to none of the {tried} identities that were given"),
     }
 }
