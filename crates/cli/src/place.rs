@@ -17,24 +17,25 @@ use crate::failure::Failure;
 /// Opens the archive at a path or URL.
 pub(crate) fn open(archive: &ArchiveArgs, console: &Arc<Console>) -> Result<Archive, Failure> {
     let place = named(&archive.place)?;
-    let place = latest(archive, place, archive.region(), console)?;
-    open_one(archive, &place, console)
+    let (place, region) = latest(archive, place, console)?;
+    open_one(archive, &place, region, console)
 }
 
-/// Opens the archive at `place` as the arguments say, whatever place they name: with their identities, and with a proof of the
-/// signature that they require.
+/// Opens the archive at `place` in `region` as the arguments say, whatever place they name: with their identities, and with a
+/// proof of the signature that they require.
 pub(crate) fn open_one(
     archive: &ArchiveArgs,
     place: &Place,
+    region: Region,
     console: &Arc<Console>,
 ) -> Result<Archive, Failure> {
     let (identities, key) = (archive.identity.load()?, archive.signature.load()?);
-    let opened = open_in(place, archive.region(), &identities, console)?;
+    let opened = open_in(place, region, &identities, console)?;
     if let Some(key) = key {
         let id = opened.archive_id().map_err(unopened(place))?;
         let settings = Settings::from_env();
         let notice = notice(console);
-        let descriptor = authenticate(place, id, &key, &settings, archive.region(), notice)?;
+        let descriptor = authenticate(place, id, &key, &settings, region, notice)?;
         let text = format!("signed by {key}, finished {}", descriptor.finished);
         console.aside("authentic", json!({"key": key.to_string()}), &text);
     }
@@ -84,16 +85,17 @@ pub(crate) fn stored(
     }
 }
 
-/// The newest complete archive of the folder, where the place says `latest`; the place itself everywhere else.
+/// The newest complete archive of the folder, where the place says `latest`; the place itself everywhere else. With the
+/// region in which it is to be read.
 fn latest(
     archive: &ArchiveArgs,
     place: Place,
-    region: Region,
     console: &Arc<Console>,
-) -> Result<Place, Failure> {
+) -> Result<(Place, Region), Failure> {
+    let region = archive.region();
     if place.folder_of_latest().is_none() {
         return match &archive.workspace {
-            None => Ok(place),
+            None => Ok((place, region)),
             Some(_) => Err(Failure::NotLatest {
                 archive: place.to_string(),
             }),
@@ -101,10 +103,10 @@ fn latest(
     }
     let workspace = archive.workspace.as_deref();
     let settings = Settings::from_env();
-    let found = resolve(&place, workspace, &settings, region, &notice(console))?;
+    let (found, region) = resolve(&place, workspace, &settings, region, &notice(console))?;
     let fields = json!({"archive": found.to_string()});
     console.aside("latest", fields, &format!("latest is {found}"));
-    Ok(found)
+    Ok((found, region))
 }
 
 /// What is in a folder of archives.

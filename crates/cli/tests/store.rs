@@ -296,6 +296,38 @@ fn the_region_that_serves_is_told_once_in_a_command() {
     assert_eq!(told.matches("the primary region").count(), 1, "{told}");
 }
 
+/// The primary region is waited for once in a command, not once more for each archive of the folder.
+#[test]
+fn a_folder_that_the_copy_lists_is_read_there() {
+    let folder = tempfile::tempdir().unwrap();
+    nights(folder.path());
+    let look = |command: &[&str], intact: &str| {
+        let primary = Blobs::start(|_| Some(Fate::Refuse(503, "ServerBusy")));
+        let secondary = Blobs::start(|_| None);
+        secondary.take(folder.path());
+        let endpoint = format!("{}/account", secondary.url);
+        let assert = primary
+            .tool(folder.path(), "lifeboat-inspect", command)
+            .env("AZURE_STORAGE_SECONDARY_ENDPOINT", endpoint)
+            .assert()
+            .success();
+        let (text, told) = (stdout(&assert), stderr(&assert));
+        assert!(text.contains(intact), "{text}");
+        let notices = told.matches("reading from the secondary region").count();
+        assert_eq!(notices, 1, "{told}");
+        let lists = primary.count("GET /account/vault?");
+        assert!(lists > 0, "it is asked first");
+        let of_archives = primary.count("HEAD") + primary.count("GET /account/vault/");
+        assert_eq!(of_archives, 0, "{told}");
+    };
+    // At the same time: each waits half a minute.
+    std::thread::scope(|scope| {
+        let all = ["verify", "--all", "az://vault/nightly/"];
+        scope.spawn(move || look(&all, "3 intact, 0 damaged"));
+        look(&["verify", "az://vault/nightly/latest"], "intact");
+    });
+}
+
 #[test]
 fn a_token_that_ended_is_the_hint_of_its_refusal_and_is_not_told() {
     let folder = tempfile::tempdir().unwrap();

@@ -40,6 +40,8 @@ pub struct Listing {
     pub growing: Vec<Growing>,
     /// Objects that are neither archives nor beside one.
     pub foreign: u64,
+    /// The region that served it: whoever reads on in the folder need not find out again that the primary one is away.
+    pub region: Region,
 }
 
 /// An archive in a folder.
@@ -230,7 +232,7 @@ impl Listing {
             (Region::Secondary, Some(copy)) => {
                 let listing = Self::in_store(&copy, &address)?;
                 notice(&served_by_copy(&address, &copy, None));
-                Ok(listing)
+                Ok(Self { region, ..listing })
             }
             (Region::Primary, copy) => {
                 let store = Store::open_with_copy(&address, settings, copy.is_some())?;
@@ -241,7 +243,8 @@ impl Listing {
                             return Err(error);
                         };
                         notice(&served_by_copy(&address, &copy, Some(error)));
-                        Ok(listing)
+                        let region = Region::Secondary;
+                        Ok(Self { region, ..listing })
                     }
                     (result, _) => {
                         let listing = result?;
@@ -429,7 +432,7 @@ fn newest<'l>(archives: impl Iterator<Item = &'l Listed>, now: Timestamp) -> Opt
 }
 
 /// `place` itself or, when its last part is `latest`, the newest counting archive of its folder (of `workspace_id`,
-/// where several have archives there). A local file of that name wins.
+/// where several have archives there), and the region in which it is to be read. A local file of that name wins.
 ///
 /// # Errors
 /// Those of [`Listing::read`] and [`Listing::latest`].
@@ -439,13 +442,13 @@ pub fn resolve(
     settings: &Settings,
     region: Region,
     notice: &dyn Fn(&Served),
-) -> Result<Place, Error> {
+) -> Result<(Place, Region), Error> {
     let Some(folder) = place.folder_of_latest() else {
-        return Ok(place.clone());
+        return Ok((place.clone(), region));
     };
     let listing = Listing::read(&folder, settings, region, notice)?;
     let latest = listing.latest(workspace_id, Timestamp::now())?;
-    Ok(latest.place.clone())
+    Ok((latest.place.clone(), listing.region))
 }
 
 /// The verb of listing, as [`Error::Refused`] has it: a right of its own.
@@ -530,6 +533,7 @@ impl Names {
             litter: Vec::new(),
             growing: Vec::new(),
             foreign: self.foreign,
+            region: Region::Primary,
         };
         let mut taken = BTreeSet::new();
         for object in std::mem::take(&mut self.archives) {

@@ -60,7 +60,8 @@ pub(super) fn run(
         tally.exit = Exit::Differences;
     }
     for archive in listing.archives.iter().filter(wanted) {
-        let found = scrub(folder, archive, part, console).unwrap_or_else(Found::Unreadable);
+        let found = scrub(folder, archive, listing.region, part, console);
+        let found = found.unwrap_or_else(Found::Unreadable);
         console.end_phases();
         tally.add(archive, found, console);
     }
@@ -73,6 +74,7 @@ pub(super) fn run(
 fn scrub(
     folder: &ArchiveArgs,
     archive: &Listed,
+    region: Region,
     part: Part,
     console: &Arc<Console>,
 ) -> Result<Found, Failure> {
@@ -80,10 +82,10 @@ fn scrub(
         return Ok(damaged(archive, what.clone()));
     }
     let stored = match part.is_all() {
-        true => stored_damage(archive, folder.region(), console)?,
+        true => stored_damage(archive, region, console)?,
         false => None,
     };
-    let found = contents(folder, archive, part, console);
+    let found = contents(folder, archive, region, part, console);
     let Some(stored) = stored else {
         return found;
     };
@@ -103,10 +105,11 @@ fn scrub(
 fn contents(
     folder: &ArchiveArgs,
     archive: &Listed,
+    region: Region,
     part: Part,
     console: &Arc<Console>,
 ) -> Result<Found, Failure> {
-    let opened = match open_one(folder, &archive.place, console) {
+    let opened = match open_one(folder, &archive.place, region, console) {
         Ok(opened) => opened,
         Err(failure) => return not_opened(archive, failure),
     };

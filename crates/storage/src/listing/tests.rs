@@ -281,8 +281,11 @@ fn a_local_folder_is_listed_and_its_latest_resolved() {
     );
     std::fs::create_dir(folder.path().join("below.tar.zst")).unwrap();
     let latest = Place::Local(folder.path().join(LATEST));
-    let resolve =
-        |place: &Place| resolve(place, None, &Settings::new(), Region::Primary, &|_| {}).unwrap();
+    let resolve = |place: &Place| {
+        resolve(place, None, &Settings::new(), Region::Primary, &|_| {})
+            .unwrap()
+            .0
+    };
     assert_eq!(
         resolve(&latest),
         Place::Local(folder.path().join("x.tar.zst"))

@@ -80,6 +80,7 @@ pub(crate) fn folder(archives: Vec<Listed>) -> Listing {
         litter: Vec::new(),
         growing: Vec::new(),
         foreign: 0,
+        region: crate::region::Region::Primary,
     }
 }
 
