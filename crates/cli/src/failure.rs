@@ -70,7 +70,7 @@ pub(crate) enum Failure {
     BaseNotSigned { source: lifeboat_storage::Error },
     #[error(transparent)]
     Inspect(#[from] lifeboat_inspect::Error),
-    #[error("the archive {archive} is damaged in {places} places, the first: {first}")]
+    #[error("the archive {archive} is damaged in {}, the first: {first}", lifeboat_console::counted(*places, "place"))]
     Damaged {
         archive: String,
         places: u64,

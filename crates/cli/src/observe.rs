@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use lifeboat_console::Console;
+use lifeboat_console::{Console, counted};
 use lifeboat_databricks::{Client, Stats};
 use lifeboat_import::ObjectResult;
 use serde_json::{Value, json};
@@ -62,7 +62,8 @@ impl<'c> Observer<'c> {
         let not_attempted = self.not_attempted.load(Ordering::Relaxed);
         if not_attempted > 0 && !self.console.is_json() {
             self.console.warning(&format!(
-                "{not_attempted} objects were not attempted: the run stopped"
+                "{} not attempted: the run stopped",
+                counted(not_attempted, "object")
             ));
         }
         let silent = self.gaps.load(Ordering::Relaxed).saturating_sub(MOST_GAPS);
@@ -122,7 +123,10 @@ impl lifeboat_export::Observer for Observer<'_> {
             } => console.event(
                 "base",
                 json!({"archive": archive, "started": started.to_string(), "reusable": reusable}),
-                &format!("base {archive} of {started:.0}: {reusable} contents can be taken over if they have not changed"),
+                &format!(
+                    "base {archive} of {started:.0}: {} can be taken over where nothing changed",
+                    counted(reusable, "content")
+                ),
             ),
             Event::Phase { name, total } => console.phase(name, total),
             Event::Progress {
@@ -221,11 +225,11 @@ impl Observer<'_> {
             }
             let lately = |at: Option<Instant>, span| at.is_some_and(|at| at.elapsed() < span);
             let state = if lately(running.asked, SLOW) {
-                format!("throttled, {} times so far", stats.throttled)
+                format!("throttled, {} so far", counted(stats.throttled, "time"))
             } else if lately(running.repeated, REPEATING) {
                 format!(
-                    "the service fails or does not answer, {} calls repeated so far",
-                    stats.retries
+                    "the service fails or does not answer, {} repeated so far",
+                    counted(stats.retries, "call")
                 )
             } else {
                 String::new()

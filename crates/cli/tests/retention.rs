@@ -104,7 +104,7 @@ fn a_folder_is_listed_with_what_each_archive_is_good_for() {
         "selection",
         "2 d 2 h",
         "4 archives (1 complete, 1 unknown)",
-        "1 other files",
+        "1 other file",
     ] {
         assert!(text.contains(expected), "{expected}: {text}");
     }

@@ -1,7 +1,7 @@
 //! Text that is safe to print: names from a workspace may hold control characters, and a terminal obeys them.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 use std::time::Duration;
 
 /// Replaces control characters (line ends too), separators and invisible format characters, which can reorder or hide
@@ -73,6 +73,12 @@ pub fn bytes(count: u64) -> String {
     format!("{value:.1} {unit}")
 }
 
+/// A number of things for people: `1 archive`, `2 archives`.
+pub fn counted<N: Display + PartialEq + From<u8>>(count: N, noun: &str) -> String {
+    let s = if count == N::from(1) { "" } else { "s" };
+    format!("{count} {noun}{s}")
+}
+
 /// A duration for people: `0.4 s`, `12 s`, `3 min 5 s`, `2 h 7 min`, `3 d 4 h`.
 pub fn duration(length: Duration) -> String {
     let seconds = length.as_secs();
@@ -102,6 +108,13 @@ mod tests {
         assert_eq!(escape_text("a\n\tb\u{1b}c\n"), "a\n\tb\\u{1b}c\n");
         assert_eq!(escape_text("no end"), "no end");
         assert_eq!(escape_text(""), "");
+    }
+
+    #[test]
+    fn one_thing_is_no_plural() {
+        assert_eq!(counted(1_u64, "archive"), "1 archive");
+        assert_eq!(counted(0_usize, "archive"), "0 archives");
+        assert_eq!(counted(2_u64, "other file"), "2 other files");
     }
 
     #[test]

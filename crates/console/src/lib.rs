@@ -23,7 +23,7 @@ mod table;
 
 pub use crate::capture::Capture;
 pub use crate::console::Console;
-pub use crate::escape::{bytes, duration, escape};
+pub use crate::escape::{bytes, counted, duration, escape};
 pub use crate::report::Report;
 pub use crate::settings::{Form, Settings, Verbosity};
 pub use crate::table::{Align, Table};

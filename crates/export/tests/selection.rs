@@ -145,12 +145,14 @@ async fn dbfs_paths_can_be_asked_for_and_mounts_never() {
             .iter()
             .any(|line| line.name == "/mnt/raw" && line.kind == "dbfs")
     );
-    assert!(
-        written
-            .ledger(Fate::Vanished)
-            .iter()
-            .any(|line| line.name == "/FileStore/none")
+    let failed = written.ledger(Fate::Failed);
+    let missing = failed.iter().find(|line| line.name == "/FileStore/none");
+    let missing = missing.unwrap();
+    assert_eq!(
+        missing.message,
+        "the options ask for it, and it does not exist"
     );
+    assert_eq!(written.outcome.exit_code(), 3);
     assert!(sim.calls().iter().all(|call| !call.path.contains("mnt")));
 }
 

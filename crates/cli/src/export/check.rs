@@ -2,7 +2,7 @@
 
 use clap::Args;
 use lifeboat_archive::Inventory;
-use lifeboat_console::{Align, Console, Table, duration};
+use lifeboat_console::{Align, Console, Table, counted, duration};
 use lifeboat_export::{CheckReport, check};
 use serde_json::{Value, json};
 
@@ -78,8 +78,8 @@ fn show(console: &Console, report: &CheckReport) -> Exit {
     let time = std::time::Duration::try_from_secs_f64(report.seconds).unwrap_or_default();
     console.line("");
     console.line(&format!(
-        "a run would take about {} calls and at least {}",
-        report.calls,
+        "a run would take about {} and at least {}",
+        counted(report.calls, "call"),
         duration(time)
     ));
     let mut fields = to_json(report);

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use lifeboat_console::{Align, Console, Table, bytes, duration};
+use lifeboat_console::{Align, Console, Table, bytes, counted, duration};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -98,8 +98,8 @@ pub(crate) fn run(args: &FleetArgs, console: &Arc<Console>) -> Result<Exit, Fail
         .collect();
     let Shard { index, of } = args.shard;
     console.line(&format!(
-        "{} of {all} workspaces are in shard {index} of {of}",
-        mine.len()
+        "shard {index} of {of} has {} of {all}",
+        counted(mine.len(), "workspace")
     ));
     console.phase("workspaces", Some(mine.len() as u64));
     let (outcomes, signal) = block_on_alone(every(mine, usize::from(args.jobs), console))?;
@@ -279,8 +279,8 @@ fn show(console: &Console, outcomes: &[Outcome], exit: Exit) {
     let failed = outcomes.len() - done - gaps - not_begun;
     console.line("");
     console.line(&format!(
-        "{} workspaces: {done} done, {gaps} with gaps, {failed} failed, {not_begun} not begun",
-        outcomes.len()
+        "{}: {done} done, {gaps} with gaps, {failed} failed, {not_begun} not begun",
+        counted(outcomes.len(), "workspace")
     ));
     console.summary(json!({
         "command": "lifeboat-export fleet",

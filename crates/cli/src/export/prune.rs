@@ -1,5 +1,6 @@
 //! `lifeboat-export prune`.
 
+use std::fmt::Display;
 use std::io::ErrorKind::PermissionDenied;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -7,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Args;
 use jiff::Timestamp;
-use lifeboat_console::{Align, Console, Table, bytes};
+use lifeboat_console::{Align, Console, Table, bytes, counted};
 use lifeboat_storage::retention::{Judged, Policy, Verdict, judge, judge_growing, judge_litter};
 use lifeboat_storage::{
     Error, Growing, Listed, Listing, Litter, Place, Removed, Remover, Settings,
@@ -345,12 +346,19 @@ impl Doomed {
     }
 }
 
+/// `1 archive stays`, `2 archives stay`
+fn stay<N: Copy + Display + PartialEq + From<u8>>(count: N) -> String {
+    let stay = if count == N::from(1) { "stays" } else { "stay" };
+    format!("{} {stay}", counted(count, "archive"))
+}
+
 fn dry(console: &Console, place: &Place, kept: usize, doomed: &[Doomed]) -> Exit {
     let size: u64 = doomed.iter().map(Doomed::size).sum();
     console.line(&format!(
-        "dry run: {} would be deleted ({}), {kept} archives stay; `--apply` deletes",
+        "dry run: {} would be deleted ({}), {}; `--apply` deletes",
         doomed.len(),
-        bytes(size)
+        bytes(size),
+        stay(kept)
     ));
     console.summary(json!({
         "command": "lifeboat-export prune",
@@ -454,10 +462,10 @@ impl Outcome {
 
     fn words(&self) -> String {
         let mut text = format!(
-            "deleted {} ({}), {} archives stay",
+            "deleted {} ({}), {}",
             self.deleted,
             bytes(self.bytes),
-            self.kept + self.held
+            stay(self.kept + self.held)
         );
         for (count, what) in [
             (self.refused, "could not be deleted"),

@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use lifeboat_archive::{Descriptor, Fate, Inventory, Scope};
 use lifeboat_catalog::selection::Unmatched;
-use lifeboat_console::{Console, Verbosity, bytes, duration};
+use lifeboat_console::{Console, Verbosity, bytes, counted, duration};
 use lifeboat_export::{Begin, Cancel, NotebookFormat, Options, Outcome, Stop, run_into};
 use lifeboat_storage::{Destination, Place, SigningKey, Sink};
 use serde_json::json;
@@ -275,9 +275,9 @@ fn report(
         _ => format!(", {reused} of them taken over from the base"),
     };
     let pace = format!(
-        "{} objects{taken_over}, {} calls, {}",
-        stored + reused,
-        outcome.calls,
+        "{}{taken_over}, {}, {}",
+        counted(stored + reused, "object"),
+        counted(outcome.calls, "call"),
         duration(took)
     );
     let encrypted = if outcome.descriptor.encrypted {
@@ -309,8 +309,8 @@ fn report(
     }
     if exit == Exit::Gaps && outcome.gaps_total > 0 {
         console.warning(&format!(
-            "finished with gaps: {} objects are not in the archive; `lifeboat-inspect ls {name} ledger` names each",
-            outcome.gaps_total
+            "finished with gaps: {} not in the archive; `lifeboat-inspect ls {name} ledger` names each",
+            counted(outcome.gaps_total, "object")
         ));
     }
     if !outcome.unmatched.is_empty() {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use clap::Args;
-use lifeboat_console::{Align, Console, Table};
+use lifeboat_console::{Align, Console, Table, counted};
 use lifeboat_databricks::Client;
 use lifeboat_import::{
     Choice, Direction, Error, Move, SwitchOptions, Switched, Turn, read_back_word, switch,
@@ -210,7 +210,11 @@ fn show(console: &Console, switched: &Switched) -> Exit {
     let after = if switched.dry_run {
         "nothing was written".to_owned()
     } else {
-        format!("now {}, {} writes", word(switched.after), switched.writes)
+        format!(
+            "now {}, {}",
+            word(switched.after),
+            counted(switched.writes, "write")
+        )
     };
     console.line(&format!(
         "workspace {} at {}: was {}, {after}",

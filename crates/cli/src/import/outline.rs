@@ -220,6 +220,15 @@ pub(crate) fn finding_text(finding: &Finding) -> String {
     text
 }
 
+fn writing(writes: u64) -> String {
+    let writing = if writes == 1 {
+        "call that writes"
+    } else {
+        "calls that write"
+    };
+    format!("{writes} {writing}")
+}
+
 /// Calls per family with the limit and the time at it, and what that adds up to.
 pub(crate) fn cost(console: &Console, plan: &Plan) {
     let cost = &plan.cost;
@@ -256,13 +265,13 @@ pub(crate) fn cost(console: &Console, plan: &Plan) {
             format!(" ({family} is the slowest)")
         });
     if limits_are_off(cost) {
-        console.line(&format!("{} calls that write, without limits", cost.writes));
+        console.line(&format!("{}, without limits", writing(cost.writes)));
         return;
     }
     console.line(&format!(
-        "an apply takes at least {}: {} calls that write in {}{slowest}, then reading back in {}",
+        "an apply takes at least {}: {} in {}{slowest}, then reading back in {}",
         seconds(cost.floor + cost.read_back),
-        cost.writes,
+        writing(cost.writes),
         seconds(cost.floor),
         seconds(cost.read_back),
     ));

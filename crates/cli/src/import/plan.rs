@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use clap::Args;
-use lifeboat_console::{Align, Console, Table};
+use lifeboat_console::{Align, Console, Table, counted};
 use lifeboat_import::{Counts, MapEntry, Options, Plan, What, plan};
 use serde_json::{Value, json};
 
@@ -83,8 +83,8 @@ pub(crate) fn show(console: &Console, plan: &Plan, exit: Exit) {
         .filter(|action| action.removed && action.what == What::Skip);
     removed(console, kept.count());
     console.line(&format!(
-        "{changes} of {} objects would be written into workspace {} at {}",
-        plan.actions.len(),
+        "{changes} of {} would be written into workspace {} at {}",
+        counted(plan.actions.len(), "object"),
         plan.target,
         plan.host
     ));
@@ -114,8 +114,11 @@ fn mapped(entry: &MapEntry) -> String {
         ", which nobody could check in the target"
     };
     format!(
-        "map [{}] {} = {}: {} places{unchecked}",
-        entry.section, entry.from, entry.to, entry.matches
+        "map [{}] {} = {}: {}{unchecked}",
+        entry.section,
+        entry.from,
+        entry.to,
+        counted(entry.matches, "place")
     )
 }
 
@@ -123,7 +126,8 @@ fn mapped(entry: &MapEntry) -> String {
 pub(crate) fn removed(console: &Console, kept: usize) {
     if kept > 0 {
         console.line(&format!(
-            "{kept} objects were removed at the source and are kept; `-v` names them, `--delete-removed` deletes those that an import made"
+            "removed at the source and kept here: {}; `-v` names them, `--delete-removed` deletes those that an import made",
+            counted(kept, "object")
         ));
     }
 }

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use lifeboat_console::{Console, duration};
+use lifeboat_console::{Console, counted, duration};
 use lifeboat_import::{Effect, Report};
 use serde_json::Value;
 
@@ -96,16 +96,19 @@ pub(crate) fn figures(console: &Console, report: &Report) {
         ));
     }
     let mut line = format!(
-        "workspace {} at {}: {} writes, {} calls",
-        report.target, report.host, report.writes, report.calls
+        "workspace {} at {}: {}, {}",
+        report.target,
+        report.host,
+        counted(report.writes, "write"),
+        counted(report.calls, "call")
     );
     if report.retries > 0 {
         line.push_str(&format!(", {} of them repeated", report.retries));
     }
     if report.throttled > 0 {
         line.push_str(&format!(
-            "; the service asked {} times to slow down",
-            report.throttled
+            "; the service asked {} to slow down",
+            counted(report.throttled, "time")
         ));
     }
     console.line(&line);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Args;
-use lifeboat_console::{Console, Report, bytes};
+use lifeboat_console::{Console, Report, bytes, counted};
 use lifeboat_inspect::{Extracted, extract};
 use serde_json::json;
 
@@ -94,8 +94,8 @@ fn show(console: &Console, extracted: &Extracted) -> Exit {
         );
     }
     console.line(&format!(
-        "{} files, {}, {} skipped",
-        extracted.files,
+        "{}, {}, {} skipped",
+        counted(extracted.files, "file"),
         bytes(extracted.bytes),
         extracted.skipped.len()
     ));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use jiff::Timestamp;
-use lifeboat_console::{Align, Console, Table, bytes};
+use lifeboat_console::{Align, Console, Table, bytes, counted};
 use lifeboat_storage::{Listed, Listing, Standing};
 use serde_json::json;
 
@@ -104,11 +104,11 @@ fn finish(console: &Console, listing: &Listing, archives: &[&Listed]) {
     };
     let (complete, unknown) = (of(Standing::Counting), of(Standing::Unknown));
     let mut text = format!(
-        "{} archives ({complete} complete, {unknown} unknown), {}; {} descriptors without an archive, {} other files",
-        archives.len(),
+        "{} ({complete} complete, {unknown} unknown), {}; {} without an archive, {}",
+        counted(archives.len(), "archive"),
         bytes(size),
-        listing.litter.len(),
-        listing.foreign,
+        counted(listing.litter.len(), "descriptor"),
+        counted(listing.foreign, "other file"),
     );
     if !listing.growing.is_empty() {
         let size = listing.growing.iter().map(|growing| growing.size).sum();

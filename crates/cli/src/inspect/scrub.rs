@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use lifeboat_archive::{Damage, Digest, Hasher};
-use lifeboat_console::{Align, Console, Table, bytes};
+use lifeboat_console::{Align, Console, Table, bytes, counted};
 use lifeboat_inspect::{Part, Sampled, verify, verify_part};
 use lifeboat_storage::{Error, Listed, ProtectError, Region, State};
 use serde_json::json;
@@ -269,7 +269,7 @@ impl Tally {
                     &damage.iter().collect::<Vec<_>>(),
                     console.is_verbose(),
                 ));
-                result = format!("damaged in {places} places");
+                result = format!("damaged in {}", counted(places, "place"));
                 if let Some(failure) = failure {
                     result.push_str(&format!("; unreadable: {}", chain(&failure)));
                 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use jiff::{SignedDuration, Timestamp};
-use lifeboat_console::Console;
+use lifeboat_console::{Console, counted};
 use lifeboat_storage::watch::{Expected, Health, Trouble, check};
 use serde_json::{Value, json};
 
@@ -180,9 +180,9 @@ fn verdict(health: &Health<'_>, expected: &Expected) -> String {
         text.push_str(&format!(", newest {} old ({})", age_text(age), newest.name));
     }
     if let Some(failed) = failed(health).filter(|failed| *failed > 0) {
-        text.push_str(&format!(", {failed} objects failed in it"));
+        text.push_str(&format!(", {} failed in it", counted(failed, "object")));
     }
-    text.push_str(&format!(", {} complete archives", health.count));
+    text.push_str(&format!(", {}", counted(health.count, "complete archive")));
     for (count, what) in [
         (health.others, "that do not count"),
         (health.future, "dated in the future"),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use lifeboat_archive::Damage;
-use lifeboat_console::{Align, Console, Table, bytes};
+use lifeboat_console::{Align, Console, Table, bytes, counted};
 use lifeboat_inspect::verify;
 use serde_json::{Value, json};
 
@@ -68,8 +68,8 @@ fn check(archive: &ArchiveArgs, console: &Arc<Console>) -> Result<Exit, Failure>
             })?
             .to_string();
         console.line(&format!(
-            "intact: {} members, {}, archive id {id}",
-            report.members,
+            "intact: {}, {}, archive id {id}",
+            counted(report.members, "member"),
             bytes(report.bytes)
         ));
         console.summary(json!({
@@ -86,7 +86,7 @@ fn check(archive: &ArchiveArgs, console: &Arc<Console>) -> Result<Exit, Failure>
         console.result("damage", to_fields(one), "");
     }
     console.answer_table(&table(&damage, console.is_verbose()));
-    console.line(&format!("{} members are intact", report.intact));
+    console.line(&format!("intact: {}", counted(report.intact, "member")));
     let first = damage.first().map_or_else(String::new, ToString::to_string);
     Err(Failure::Damaged {
         archive: archive.name(),
@@ -131,7 +131,7 @@ pub(super) fn table(damage: &[&Damage], all: bool) -> Table {
         let path = first.path.clone().unwrap_or_default();
         table.row([
             if count > 1 {
-                format!("{path} and {} more places", count - 1)
+                format!("{path} and {} more", counted(count - 1, "place"))
             } else {
                 path
             },
