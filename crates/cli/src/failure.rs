@@ -246,7 +246,7 @@ fn of_import(error: &lifeboat_import::Error) -> Exit {
     use lifeboat_import::Error;
     match error {
         Error::Refused { .. } | Error::Map { .. } => Exit::Safety,
-        Error::Selection { .. } => Exit::Usage,
+        Error::Selection { .. } | Error::MapFile { .. } => Exit::Usage,
         Error::Stopped {
             credentials: true, ..
         }

@@ -222,6 +222,15 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// The map file cannot be read.
+    #[error("cannot read the map file {path}", path = path.display())]
+    MapFile {
+        /// The file.
+        path: PathBuf,
+        /// The system's error.
+        #[source]
+        source: std::io::Error,
+    },
     /// A pattern or kind of the selection is wrong.
     #[error("selection {pattern:?}: {what}")]
     Selection {

@@ -187,6 +187,9 @@ fn storage(error: &lifeboat_storage::Error) -> Option<String> {
         Error::NoAccount { .. } => {
             "set AZURE_STORAGE_ACCOUNT_NAME, or write abfss://<container>@<account>.dfs.core.windows.net/...".to_owned()
         }
+        Error::Settings { url, .. } | Error::Credentials { url, .. } if url.starts_with("s3") => {
+            "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run where the machine has a role: spec/storage.md, \"Credentials\"".to_owned()
+        }
         Error::Settings { .. } | Error::Credentials { .. } => {
             "set the credentials of one method: spec/storage.md, \"Credentials\", lists them; AZURE_USE_AZURE_CLI=true takes those of `az login`".to_owned()
         }
@@ -334,7 +337,10 @@ fn import(error: &lifeboat_import::Error) -> Option<String> {
         Error::Service { source, .. } => {
             service(source).map(|hint| hint.replace("a backup needs", "an import needs"))
         }
-        Error::Io { source, .. } => disk(source),
+        Error::Io { source, .. } | Error::MapFile { source, .. } => disk(source),
+        Error::Selection { .. } => {
+            Some("`lifeboat-inspect ls ARCHIVE` shows what is in it".to_owned())
+        }
         Error::Record { .. } => Some("take another archive".to_owned()),
         _ => None,
     }

@@ -45,12 +45,16 @@ impl Reverse {
         let path = journal_path(&there, target, source);
         let known = Journal::read(&path, target, source)?;
         if known.is_empty() {
+            let journal = path.display();
+            let detail = match path.try_exists() {
+                Ok(false) => format!("--failback, but there is no journal {journal}"),
+                _ => format!(
+                    "--failback, but {journal} knows no import from workspace {target} into {source}"
+                ),
+            };
             return Err(Error::Refused {
                 rule: Rule::NoLedger,
-                detail: format!(
-                    "--failback, but {} knows no import from workspace {target} into {source}",
-                    path.display()
-                ),
+                detail,
                 hint:
                     "name the journal of the imports that made the secondary with --failback=FILE"
                         .to_owned(),

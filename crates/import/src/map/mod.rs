@@ -79,11 +79,10 @@ pub struct Translation {
 /// Translates the records as the options say.
 ///
 /// # Errors
-/// [`Error::Map`], [`Error::Io`], [`Error::Selection`] for a folder that is none.
+/// [`Error::Map`], [`Error::MapFile`], [`Error::Selection`] for a folder that is none.
 pub(crate) fn apply(options: &Options, state: &mut ArchiveState) -> Result<(), Error> {
     if let Some(path) = &options.map {
-        let text = fs_err::read_to_string(path).map_err(|source| Error::Io {
-            doing: "reading the map file",
+        let text = fs_err::read_to_string(path).map_err(|source| Error::MapFile {
             path: path.clone(),
             source,
         })?;
