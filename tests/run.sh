@@ -130,7 +130,10 @@ storage_chain() { with_stores "$LIFEBOAT_STORAGE_PYTHON" tests/py/storage_chain.
 demo() {
   local root="$PWD" where
   where=$(mktemp -d)
-  (cd "$where" && cargo run --release --locked --manifest-path "$root/Cargo.toml" --bin lifeboat-demo)
+  local run=(cargo run --release --locked --manifest-path "$root/Cargo.toml" --bin lifeboat-demo)
+  # Once as a person sees it, once as a stream of JSON lines.
+  (cd "$where" && "${run[@]}" && rm -rf lifeboat-demo &&
+    "${run[@]}" -- --json | python3 -c 'import json, sys; lines = [json.loads(line) for line in sys.stdin]; assert lines[-1]["event"] == "summary"')
   local status=$?
   rm -rf "$where"
   return $status

@@ -85,12 +85,15 @@ impl<'c> Stage<'c> {
         let archive = self.archive();
         self.lifeboat_inspect(&["verify", &archive])?;
         self.lifeboat_inspect(&["ls", &archive, "/"])?;
-        match self.smallest_notebook()? {
-            Some(notebook) => self.lifeboat_inspect(&["cat", &archive, &notebook])?,
-            None => return Ok(()),
+        // Its content is no event.
+        if self.console.is_json() {
+            return Ok(());
         }
-        // A notebook need not end in a line end.
-        self.console.line("");
+        if let Some(notebook) = self.smallest_notebook()? {
+            self.lifeboat_inspect(&["cat", &archive, &notebook])?;
+            // A notebook need not end in a line end.
+            self.console.line("");
+        }
         Ok(())
     }
 
