@@ -106,9 +106,24 @@ fn reference(
         _ => without_subject(&what, found),
     };
     findings.add((effect, check, name), Some(by(action)), || {
-        (what, hint(to, effect))
+        let kind = match to {
+            Target::Job => "jobs",
+            Target::InstancePool => "instance-pools",
+            Target::ClusterPolicy => "cluster-policies",
+            _ => return (what, hint(to, effect)),
+        };
+        let archived = seen.archive.of_kind(kind);
+        let hint = if archived.iter().any(|record| record.id == found.value) {
+            hint(to, effect)
+        } else {
+            map_hint(to, GONE)
+        };
+        (what, hint)
     });
 }
+
+/// What can be done about an object that the archive does not hold.
+const GONE: &str = "the source had forgotten it or it was not exported: change what names it there, and export again";
 
 /// What a principal is whose kind the place does not tell.
 fn principal_kind(seen: &Seen<'_>, name: &str) -> Target {
@@ -150,10 +165,7 @@ fn hint(target: Target, effect: Effect) -> String {
         Target::SecretScope => {
             "make it: databricks secrets create-scope SCOPE, then put its values".to_owned()
         }
-        Target::Cluster => {
-            "the source had forgotten it or it was not exported: change the job there, and export again"
-                .to_owned()
-        }
+        Target::Cluster => GONE.to_owned(),
         Target::Job => "import it in the same run".to_owned(),
         _ => map_hint(target, "make one in the target"),
     }

@@ -297,3 +297,22 @@ fn git_folders_need_credentials_of_the_caller_and_jobs_those_of_others() {
     let found = findings(&archive, &with(&["azureDevOpsServicesAad"]));
     assert_eq!(found.len(), 1, "{found:?}");
 }
+
+/// What the source itself no longer has cannot be imported along.
+#[test]
+fn a_job_that_the_archive_lacks_is_not_asked_for_in_the_same_run() {
+    let runs = |id: &str, other: u64| {
+        let task = json!({"task_key": "t", "run_job_task": {"job_id": other}});
+        (
+            "jobs",
+            id.to_owned(),
+            json!({"settings": {"name": id, "tasks": [task]}}),
+        )
+    };
+    let (kind, id, body) = runs("1", 99);
+    let archive = archive(vec![(kind, id.as_str(), body)]);
+    let found = findings(&archive, &target(true, offer()));
+    let finding = found.iter().find(|one| one.name == "99").unwrap();
+    assert!(finding.hint.contains("export again"), "{finding:?}");
+    assert!(!finding.hint.contains("same run"), "{finding:?}");
+}
