@@ -11,7 +11,7 @@ use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
-use lifeboat_archive::{Archive, Content, Header, Member, ReadError};
+use lifeboat_archive::{Archive, Content, Header, Inventory, Member, ReadError};
 use lifeboat_catalog::tree as rules;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -73,6 +73,9 @@ struct Trouble {
 pub(crate) struct Held {
     /// Facts that must be the same now.
     state: String,
+    /// The path that must be the same now too, where the base did not list everything a second time: a content is read by
+    /// path, and only that listing shows that the object was still there.
+    path: Option<String>,
     pub(crate) member: Member,
     pub(crate) format: NamedFormat,
     pub(crate) file_type: Option<String>,
@@ -140,9 +143,11 @@ impl Base {
             Some(_) => archive.document("run.json").map_err(unusable)?,
             None => RunRecord::default(),
         };
+        let summary = archive.summary().map_err(unusable)?;
         let reader = Reader {
             archive: &archive,
             name: &name,
+            confirmed: summary.inventory == Inventory::Complete,
             settled_before: settled_before(&header, &run).as_millisecond(),
         };
         let format = options.notebook_format.name();
@@ -205,10 +210,11 @@ impl Base {
     pub(crate) fn content(
         &self,
         object_id: &str,
-        name: &str,
+        path: &str,
         facts: &Value,
     ) -> Result<Option<Held>, Error> {
-        self.find(&self.contents, object_id, &tree_state(name, facts))
+        let held = self.find(&self.contents, object_id, &tree_state(path, facts))?;
+        Ok(held.filter(|held| held.path.as_deref().is_none_or(|known| known == path)))
     }
 
     /// The content of a DBFS file, if it is the one that the file has by these facts.
@@ -327,8 +333,9 @@ fn is_young(options: &Options, read: Timestamp) -> bool {
 
 /// The facts of an object of the tree that must be the same for its content to be the same. The service derives the
 /// type of a file from its name.
-fn tree_state(name: &str, facts: &Value) -> String {
+pub(crate) fn tree_state(path: &str, facts: &Value) -> String {
     let mut state = rules::deciding(facts);
+    let name = path.rsplit('/').next().unwrap_or_default();
     if facts.get("object_type").and_then(Value::as_str) == Some("FILE") {
         let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension);
         state.push(',');

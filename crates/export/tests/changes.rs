@@ -6,9 +6,14 @@
 
 mod common;
 
-use common::{SOURCE, client, export, notebook, options, put, seed, sim, slow_client};
+use std::time::Duration;
+
+use common::{
+    SOURCE, client, export, export_from, notebook, options, put, seed, sim, slow_client, try_export,
+};
 use lifeboat_archive::{Fate, Inventory};
 use lifeboat_sim::{Action, Fault, Script, Sim};
+use serde_json::json;
 
 fn after(sim: &Sim, path: &str, query: &str, action: Action) {
     sim.script(Script {
@@ -193,6 +198,98 @@ async fn what_takes_the_place_of_an_object_is_never_taken_for_it() {
         for fate in [Fate::Failed, Fate::Vanished] {
             assert_eq!(written.ledger(fate), [], "{way}");
         }
+    }
+}
+
+/// After the listing, `etl` moves and something else takes its place before its content is read.
+fn swap(sim: &Sim) {
+    let to = "/Shared/team/etl_old".to_owned();
+    let from = "/Shared/team/etl".to_owned();
+    after_list(sim, "/Shared/team", Action::Move { from, to });
+    let path = "/Shared/team/etl".to_owned();
+    let text = "print('new')\n".to_owned();
+    after_list(sim, "/Shared/team", Action::Write { path, text });
+}
+
+/// Without its second listing a run does not know whose content it read: the night after does not believe it elsewhere.
+#[tokio::test]
+async fn a_base_without_a_second_listing_gives_nothing_to_another_path() {
+    let mut swapped = 0;
+    for skip in 1..60 {
+        let sim = sim();
+        let client = slow_client(&sim);
+        sim.with(|world| {
+            put(world, "/Shared/team/etl", notebook(SOURCE));
+            for number in 0..10 {
+                put(world, &format!("/Shared/z/n{number}"), notebook(SOURCE));
+            }
+        });
+        sim.advance(Duration::from_secs(7200));
+        swap(&sim);
+        let mut fault = Fault::status("GET", "/api/*", 403);
+        fault.body = Some(r#"{"error_code":403,"message":"Invalid access token."}"#.to_owned());
+        fault.skip = skip;
+        sim.fault(fault);
+        let mut options = options();
+        options.reread = 0.0;
+        let Ok(partial) = try_export(&client, &options).await else {
+            continue;
+        };
+        sim.clear_faults();
+        if partial.outcome.stopped.is_none() {
+            break;
+        }
+        let held = partial.record("/Shared/team/etl");
+        swapped += usize::from(held.is_some_and(|record| !record["content"].is_null()));
+        let next = export_from(&client, &options, &partial).await;
+        assert_eq!(next.content("/Shared/team/etl_old"), SOURCE, "{skip}");
+    }
+    assert!(swapped > 0, "no run read what took the place");
+}
+
+#[tokio::test]
+async fn a_folder_that_was_listed_once_gives_nothing_to_another_path() {
+    let sim = sim();
+    let client = client(&sim);
+    sim.with(|world| put(world, "/Shared/team/etl", notebook(SOURCE)));
+    sim.advance(Duration::from_secs(7200));
+    swap(&sim);
+    let mut fault = Fault::status("GET", "/api/2.0/workspace/list", 403);
+    fault.query = "path=/Shared/team".to_owned();
+    fault.body = Some(r#"{"error_code":"PERMISSION_DENIED","message":"no"}"#.to_owned());
+    fault.skip = 1;
+    sim.fault(fault);
+    let mut options = options();
+    options.reread = 0.0;
+    let first = export(&client, &options).await;
+    assert_eq!(first.outcome.summary.inventory, Inventory::Incomplete);
+    sim.clear_faults();
+    let next = export_from(&client, &options, &first).await;
+    assert_eq!(next.content("/Shared/team/etl_old"), SOURCE);
+}
+
+#[tokio::test]
+async fn objects_without_ids_are_read_every_night() {
+    let sim = sim();
+    let client = client(&sim);
+    sim.with(|world| {
+        put(world, "/Shared/team/a", notebook("# a\n"));
+        put(world, "/Shared/team/b", notebook("# b\n"));
+    });
+    sim.advance(Duration::from_secs(7200));
+    let facts = |name: &str| json!({ "path": format!("/Shared/team/{name}"), "object_type": "NOTEBOOK", "language": "PYTHON", "modified_at": 5 });
+    let mut fault = Fault::status("GET", "/api/2.0/workspace/list", 200);
+    fault.query = "path=/Shared/team".to_owned();
+    fault.body = Some(json!({ "objects": [facts("a"), facts("b")] }).to_string());
+    sim.fault(fault);
+    let mut options = options();
+    options.reread = 0.0;
+    let first = export(&client, &options).await;
+    let next = export_from(&client, &options, &first).await;
+    for written in [&first, &next] {
+        let content = |name: &str| written.content(&format!("/Shared/team/{name}"));
+        assert!(content("a").contains("# a"), "{}", content("a"));
+        assert!(content("b").contains("# b"), "{}", content("b"));
     }
 }
 

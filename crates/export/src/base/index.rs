@@ -78,6 +78,8 @@ struct AclRow {
 pub(super) struct Reader<'a> {
     pub(super) archive: &'a Archive,
     pub(super) name: &'a str,
+    /// All of the workspace was listed a second time, after its contents were read.
+    pub(super) confirmed: bool,
     /// Contents of objects that were modified at this moment or later are not taken over, in epoch milliseconds.
     pub(super) settled_before: i64,
 }
@@ -89,14 +91,18 @@ impl Reader<'_> {
         let mut index = Index::default();
         self.each(WORKSPACE_TABLE, |line: WorkspaceLine| {
             let settled = self.is_settled(&line.facts, "modified_at");
-            let name = line.path.rsplit('/').next().unwrap_or_default();
-            let state = tree_state(name, &line.facts);
+            let state = tree_state(&line.path, &line.facts);
             let held = line
                 .content
                 .and_then(|content| held(&mut members, content, state, None))
                 .filter(|held| settled && fits(held));
             match held {
-                Some(held) => index.put(&line.object_id, &held),
+                // Objects without an id cannot be told apart.
+                Some(_) if line.object_id.is_empty() => Ok(()),
+                Some(held) => {
+                    let path = (!self.confirmed).then_some(line.path);
+                    index.put(&line.object_id, &Held { path, ..held })
+                }
                 None => Ok(()),
             }
         })?;
@@ -190,6 +196,7 @@ fn held(
     let member = members.take(&content)?;
     Some(Held {
         state,
+        path: None,
         member,
         format,
         file_type: content.file_type,

@@ -20,6 +20,7 @@ use super::table::give_up;
 use super::tree::{Folder, NodeId, State, Tree};
 use super::walk::{self, Pace, lock};
 use crate::access_control::AclRequest;
+use crate::base::tree_state;
 use crate::context::{Context, Phase};
 use crate::gate::Failure;
 use crate::ledger::Source;
@@ -417,6 +418,12 @@ fn resolve_moved(tree: &mut Tree, pass: &Pass) -> Vec<NodeId> {
 fn hand_over(tree: &mut Tree, earlier: NodeId, later: NodeId) {
     let (before, after) = (tree.facts(earlier), tree.facts(later));
     let unchanged = !facts_changed(before.as_deref(), after.as_deref());
+    // The type of a file goes with its extension.
+    let state = |id, facts: Option<String>| {
+        let facts = serde_json::from_str(facts.as_deref()?).ok()?;
+        Some(tree_state(&tree.path(id), &facts))
+    };
+    let unchanged = unchanged && state(earlier, before) == state(later, after);
     tree.hand_over(earlier, later, unchanged);
 }
 

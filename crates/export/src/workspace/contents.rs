@@ -130,16 +130,17 @@ impl Request {
         };
         // Facts were parsed when they were listed; without them nothing is known of size and base.
         let facts: Option<Value> = facts.and_then(|facts| serde_json::from_str(&facts).ok());
+        let path = tree.path(id);
         let node = tree.node(id);
         let held = match (&ctx.base, &facts) {
-            (Some(base), Some(facts)) => base.content(&node.object_id, &node.name, facts)?,
+            (Some(base), Some(facts)) => base.content(&node.object_id, &path, facts)?,
             _ => None,
         };
         let kind = node.kind.name;
         let held = held.filter(|held| kind != "files" || held.member.size <= ctx.options.max_file);
         Ok(Self {
             node: id,
-            path: tree.path(id),
+            path,
             id: node.object_id.clone(),
             kind,
             size: facts.as_ref().and_then(size_of).filter(|_| kind == "files"),
