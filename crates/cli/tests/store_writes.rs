@@ -8,7 +8,7 @@ use std::time::Duration;
 use assert_cmd::assert::Assert;
 use common::blobs::{Blobs, Fate};
 use common::vault::{Vault, must, stock};
-use common::{Room, stderr, stdout};
+use common::{Room, nights, stderr, stdout};
 use lifeboat_sim::Fault;
 
 /// Signatures as they are given; the first may also delete.
@@ -227,6 +227,26 @@ fn a_store_that_is_busy_for_a_while_is_waited_for() {
     let verify = ["verify", "az://vault/nightly/x.tar.zst"];
     let verify = blobs.tool(room.dir.path(), "lifeboat-inspect", &verify);
     { verify }.assert().success();
+}
+
+/// An archive that is pruned, or renamed, between the listing and its opening costs no night.
+#[test]
+fn a_base_that_is_gone_since_it_was_listed_stands_back() {
+    let room = Room::filled();
+    std::fs::create_dir(room.path("before")).unwrap();
+    nights(&room.path("before"));
+    let blobs = Blobs::start(|request| {
+        let newest = request.starts_with("HEAD") && request.contains("3.tar.zst");
+        newest.then_some(Fate::Refuse(404, "BlobNotFound"))
+    });
+    blobs.take(&room.path("before"));
+    let run = export(&room, &blobs, "az://vault/nightly/", &["--base", "latest"]);
+    let told = told(&run.success());
+    assert!(told.contains("3.tar.zst cannot be the base: "), "{told}");
+    assert!(
+        told.contains("base az://vault/nightly/2.tar.zst of "),
+        "{told}"
+    );
 }
 
 /// A refusal, what a command says of it and its exit code.

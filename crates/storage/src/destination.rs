@@ -167,8 +167,8 @@ impl Destination {
     /// The same for an archive whose run ended early: it gets the name `X.partial.tar.zst`. In a store an upload has its
     /// name from the beginning, so it is copied; `told` hears how many bytes of it so far.
     ///
-    /// Gives with its place why the name that it was opened for is not free, if that is so: the store did not copy the
-    /// archive or remove the first one, which is there still.
+    /// Gives with its place why the name that it was opened for is not free, if that is so: there is no name of that kind,
+    /// or the store did not copy the archive or remove the first one, which is there still.
     ///
     /// # Errors
     /// Those of [`Self::commit`].
@@ -182,10 +182,10 @@ impl Destination {
         let key = self.signing_key.as_ref();
         match (self.kind, way) {
             (Kind::Local(growing), Way::File(file)) => {
-                let growing = growing.into_partial()?;
+                let (growing, taken) = growing.into_partial();
                 let place = Place::Local(growing.path().to_owned());
                 growing.commit(file, &Beside::of(&descriptor, &place, key)?)?;
-                Ok((place, descriptor, None))
+                Ok((place, descriptor, taken))
             }
             (Kind::Remote(remote), Way::Parts(parts)) => {
                 let place = Place::Remote(remote.address().clone());

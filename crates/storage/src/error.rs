@@ -230,6 +230,15 @@ impl Error {
         }
     }
 
+    /// Whether the store has refused, so that it does not do later what it was asked for.
+    pub(crate) fn is_answer(&self) -> bool {
+        match self {
+            Self::Service { refusal, .. } => refusal.status < 500,
+            Self::Unreachable { .. } | Self::Throttled { .. } | Self::Unexpected { .. } => false,
+            _ => true,
+        }
+    }
+
     /// The storage error inside an error of the system, as the archive's reader and writer hand it on.
     #[must_use]
     pub fn inside(error: &io::Error) -> Option<&Self> {

@@ -14,7 +14,7 @@ use tempfile::NamedTempFile;
 
 use crate::destination::{Beside, Leftover, is_descriptor, is_signature, partial_name};
 use crate::error::Error;
-use crate::listing::{Identity, LIST, Object};
+use crate::listing::{Identity, LIST, MOST_BYTES, Object};
 use crate::removal::REMOVE;
 
 /// An archive file on its way.
@@ -67,15 +67,19 @@ impl Growing {
         &self.archive
     }
 
-    /// The same file for the name of an archive whose run ended early.
-    pub(crate) fn into_partial(self) -> Result<Self, Error> {
-        let archive = free_partial(&self.archive)?;
-        let litter = leftovers(&archive, self.signed)?;
-        Ok(Self {
-            archive,
-            litter,
-            ..self
-        })
+    /// The same file for the name of an archive whose run ended early. Without such a name it keeps its own: why, is told.
+    pub(crate) fn into_partial(self) -> (Self, Option<Error>) {
+        match free_partial(&self.archive, self.signed) {
+            Err(error) => (self, Some(error)),
+            Ok((archive, litter)) => {
+                let partial = Self {
+                    archive,
+                    litter,
+                    ..self
+                };
+                (partial, None)
+            }
+        }
     }
 
     /// Makes the archive durable and visible: what stands beside it first, the archive last.
@@ -254,14 +258,14 @@ fn refuse_existing(archive: &Path) -> Result<(), Error> {
 
 /// A free name for an archive whose run ended early. `X.partial.tar.zst` may be there as the base that this run went on
 /// from; then it is `X-2.partial.tar.zst`, and so on, so that nothing that was read is lost for want of a name.
-fn free_partial(archive: &Path) -> Result<PathBuf, Error> {
+fn free_partial(archive: &Path, signed: bool) -> Result<(PathBuf, Leftover<Vec<u8>>), Error> {
     let mut number = 1;
     loop {
         let free = partial_name(archive, number);
-        match refuse_existing(&free) {
+        match refuse_existing(&free).and_then(|()| leftovers(&free, signed)) {
             Err(Error::Exists { .. }) => number += 1,
             Err(error) => return Err(error),
-            Ok(()) => return Ok(free),
+            Ok(litter) => return Ok((free, litter)),
         }
     }
 }
@@ -281,11 +285,10 @@ fn litter(beside: &Path, expected: impl Fn(&[u8]) -> bool) -> Result<Option<Vec<
     if !exists(beside)? {
         return Ok(None);
     }
-    let bytes = std::fs::read(beside).map_err(io_error("read", beside))?;
-    if expected(&bytes) {
-        Ok(Some(bytes))
-    } else {
-        Err(existing(beside))
+    match read_at_most(beside, MOST_BYTES + 1)? {
+        None => Ok(None),
+        Some(bytes) if bytes.len() as u64 <= MOST_BYTES && expected(&bytes) => Ok(Some(bytes)),
+        Some(_) => Err(existing(beside)),
     }
 }
 
@@ -380,8 +383,26 @@ mod tests {
             ("z", "z.partial", "z-2.partial"),
         ] {
             std::fs::write(folder.path().join(taken), "").unwrap();
-            let found = free_partial(&folder.path().join(name)).unwrap();
+            let found = free_partial(&folder.path().join(name), false).unwrap().0;
             assert_eq!(found, folder.path().join(free));
+        }
+    }
+
+    /// What was read for hours is not lost for want of a name.
+    #[test]
+    fn whatever_is_in_the_way_of_a_partial_archive_it_is_kept() {
+        let long = format!("{}.tar.zst", "x".repeat(240));
+        for (name, in_the_way, expected) in [
+            ("x.tar.zst", "x.partial.json", "x-2.partial.tar.zst"),
+            ("x.tar.zst", "x.partial.json.minisig", "x-2.partial.tar.zst"),
+            (long.as_str(), "other", long.as_str()),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            std::fs::write(folder.path().join(in_the_way), "untrusted comment: x").unwrap();
+            let (growing, _) = Growing::create(&folder.path().join(name), "", false).unwrap();
+            let (partial, taken) = growing.into_partial();
+            assert_eq!(partial.path(), folder.path().join(expected));
+            assert_eq!(taken.is_some(), name == expected, "{taken:?}");
         }
     }
 

@@ -4,13 +4,15 @@
 use std::io::Write as _;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use lifeboat_archive::{Descriptor, Hasher, ReadAt as _};
 
 use crate::address::{Address, Place};
 use crate::destination::{Beside, Leftover, is_descriptor, is_signature, partial_name};
 use crate::error::{Error, READ};
-use crate::listing::Identity;
+use crate::listing::{Identity, MOST_BYTES};
 use crate::protect::SigningKey;
+use crate::removal::Remover;
 use crate::source::Source;
 use crate::store::{Store, Version};
 use crate::upload::{NotCommitted, Parts, Transfer, mark};
@@ -24,9 +26,36 @@ pub(crate) struct Remote {
     store: Store,
     address: Address,
     transfer: Arc<Transfer>,
-    /// The versions of descriptor and signature without an archive, as a killed run may leave them; they alone may be replaced.
-    litter: Leftover<Version>,
+    /// Descriptor and signature without an archive, as a killed run may leave them; they alone may be replaced.
+    litter: Leftover<Litter>,
 }
+
+/// A file without its archive, as it was found.
+#[derive(Debug)]
+struct Litter {
+    bytes: Bytes,
+    version: Version,
+}
+
+/// A file that stands beside the archive.
+struct BesideFile<'b> {
+    place: Address,
+    text: &'b [u8],
+    litter: Option<&'b Litter>,
+}
+
+/// How a file came to be there as this run wants it.
+#[derive(Debug, Clone, Copy)]
+enum How {
+    Created,
+    /// In the place of litter.
+    Replaced,
+    /// The store refused, and it was there: written by this run, or the same by another one.
+    Found,
+}
+
+/// So often what stands beside an archive is written again before that is an error.
+const TRIES: usize = 3;
 
 impl Drop for Remote {
     fn drop(&mut self) {
@@ -69,14 +98,18 @@ impl Remote {
         // All bytes first: the descriptor is to be without its archive for a moment only.
         parts.finish()?;
         refuse_existing(&self.store, &self.address)?;
-        let descriptor = self.address.descriptor();
-        let signature = self.address.signature();
-        self.place(&descriptor, &beside.descriptor, &self.litter.descriptor)?;
-        let signed = match &beside.signature {
-            Some(text) => self.place(&signature, text, &self.litter.signature),
-            None => Ok(()),
-        };
-        let committed = match signed {
+        let mut placed = Vec::new();
+        let mut all_placed = Ok(());
+        for file in self.files(beside) {
+            match self.place(&file) {
+                Ok(how) => placed.push((file, how)),
+                Err(error) => {
+                    all_placed = Err(error);
+                    break;
+                }
+            }
+        }
+        let committed = match all_placed {
             Ok(()) => self.transfer.commit(),
             Err(error) => Err(NotCommitted {
                 error,
@@ -88,29 +121,108 @@ impl Remote {
             may_be_there,
         }) = committed
         else {
-            return Ok(());
+            return self.confirm(beside);
         };
         if !may_be_there {
-            // What cannot be removed is litter, which the next run of this name clears away.
-            let _ = self.take_back(beside);
+            // The signature first: one without its descriptor says nothing.
+            for (file, how) in placed.iter().rev() {
+                // What cannot be removed is litter, which the next run of this name clears away.
+                let _ = self.take_back(file, *how);
+            }
         }
         Err(error)
     }
 
-    /// Removes what this run placed beside an archive that is not there. The signature first: one without its descriptor
-    /// says nothing.
-    fn take_back(&self, beside: &Beside) -> Result<(), Error> {
-        let descriptor = self.address.descriptor();
-        if !self.is_ours(&descriptor, &beside.descriptor) {
+    /// Another run of this name may have taken what this one placed for litter before the archive appeared, and have
+    /// replaced or removed it. The archive is this run's, so what stands beside it has to be, too.
+    fn confirm(&self, beside: &Beside) -> Result<(), Error> {
+        self.files(beside)
+            .iter()
+            .try_for_each(|file| self.confirm_one(file))
+    }
+
+    fn confirm_one(&self, file: &BesideFile<'_>) -> Result<(), Error> {
+        let mut refused = None;
+        for _ in 0..TRIES {
+            let found = match self.store.get(&file.place) {
+                Ok(found) => found,
+                // It was placed, and this is a second look.
+                Err(error) if error.is_outage() => return Ok(()),
+                Err(error) => return Err(error),
+            };
+            let version = match found {
+                Some((bytes, _)) if bytes == file.text => return Ok(()),
+                found => found.map(|(_, version)| version),
+            };
+            let placed = self.store.put(&file.place, file.text.to_vec(), version);
+            refused = placed.err();
+        }
+        match refused {
+            None => Ok(()),
+            Some(error) => Err(error),
+        }
+    }
+
+    /// What is to stand beside the archive, in the order in which it is placed.
+    fn files<'b>(&'b self, beside: &'b Beside) -> Vec<BesideFile<'b>> {
+        let descriptor = BesideFile {
+            place: self.address.descriptor(),
+            text: &beside.descriptor,
+            litter: self.litter.descriptor.as_ref(),
+        };
+        let signature = beside.signature.as_ref().map(|text| BesideFile {
+            place: self.address.signature(),
+            text,
+            litter: self.litter.signature.as_ref(),
+        });
+        std::iter::once(descriptor).chain(signature).collect()
+    }
+
+    fn place(&self, file: &BesideFile<'_>) -> Result<How, Error> {
+        let put = |version| self.store.put(&file.place, file.text.to_vec(), version);
+        let version = file.litter.map(|litter| litter.version.clone());
+        let error = match (put(version), file.litter) {
+            (Ok(()), None) => return Ok(How::Created),
+            (Ok(()), Some(_)) => return Ok(How::Replaced),
+            (Err(error), _) => error,
+        };
+        match self.store.get(&file.place) {
+            // A lost answer makes a repeated request fail on what the first one has written.
+            Ok(Some((bytes, _))) if bytes == file.text => Ok(How::Found),
+            // Somebody cleared the litter away meanwhile.
+            Ok(None) if file.litter.is_some() => put(None).map(|()| How::Created),
+            _ => Err(error),
+        }
+    }
+
+    /// Undoes what this run placed beside an archive that did not appear, if it is there still.
+    fn take_back(&self, file: &BesideFile<'_>, how: How) -> Result<(), Error> {
+        match (how, file.litter) {
+            // It may be what another run waits for, for all that is known.
+            (How::Replaced, Some(litter)) => match self.store.get(&file.place)? {
+                Some((bytes, version)) if bytes == file.text => {
+                    let text = litter.bytes.to_vec();
+                    self.store.put(&file.place, text, Some(version))
+                }
+                _ => Ok(()),
+            },
+            // Two runs may have written the same bytes; the one whose archive is there needs them.
+            (How::Found, _) if refuse_existing(&self.store, &self.address).is_err() => Ok(()),
+            _ => self.remove_ours(file),
+        }
+    }
+
+    fn remove_ours(&self, file: &BesideFile<'_>) -> Result<(), Error> {
+        let Some(identity) = self.store.identity(&file.place)? else {
             return Ok(());
+        };
+        match self.store.get(&file.place)? {
+            Some((bytes, _)) if bytes == file.text => {
+                let place = Place::Remote(file.place.clone());
+                Remover::in_store(&self.store).exactly(&place, &identity)
+            }
+            _ => Ok(()),
         }
-        let signature = self.address.signature();
-        if let Some(text) = &beside.signature
-            && self.is_ours(&signature, text)
-        {
-            self.store.delete(&signature, None)?;
-        }
-        self.store.delete(&descriptor, None)
     }
 
     /// Gives the archive that was committed with `beside` the name of one whose run ended early, and frees its own. `told`
@@ -131,8 +243,14 @@ impl Remote {
             Err(error) => (self.address.clone(), Some(error)),
             Ok((to, first)) => {
                 // The archive goes before what is beside it, as everywhere.
-                let removed = self.store.delete(&self.address, Some(&first));
-                (to, removed.and_then(|()| self.take_back(beside)).err())
+                let place = Place::Remote(self.address.clone());
+                let remover = Remover::in_store(&self.store);
+                let removed = remover.exactly(&place, &first).and_then(|()| {
+                    let mut files = self.files(beside);
+                    files.reverse();
+                    files.iter().try_for_each(|file| self.remove_ours(file))
+                });
+                (to, removed.err())
             }
         }
     }
@@ -164,8 +282,7 @@ impl Remote {
         };
         let first = self.store.identity(&self.address)?.ok_or_else(changed)?;
         let source = Source::in_store(&self.store, &self.address)?;
-        let to = self.free_partial()?;
-        let remote = Self::create(&self.store, &to, key.is_some())?;
+        let remote = self.open_partial(key.is_some())?;
         let mut parts = remote.parts();
         let mut digest = Hasher::new();
         let mut piece = vec![0; PIECE];
@@ -188,38 +305,22 @@ impl Remote {
         }
         remote.commit(
             parts,
-            &Beside::of(descriptor, &Place::Remote(to.clone()), key)?,
+            &Beside::of(descriptor, &Place::Remote(remote.address.clone()), key)?,
         )?;
-        Ok((to, first))
+        Ok((remote.address.clone(), first))
     }
 
-    /// A free name for an archive whose run ended early. The first one may be taken by the base that this run went on
-    /// from.
-    fn free_partial(&self) -> Result<Address, Error> {
+    /// The way to a free name for an archive whose run ended early. The first one may be taken by the base that this run
+    /// went on from.
+    fn open_partial(&self, signed: bool) -> Result<Self, Error> {
         let mut number = 1;
         loop {
             let free = self.address.renamed(|name| partial_name(name, number));
-            match refuse_existing(&self.store, &free) {
+            match Self::create(&self.store, &free, signed) {
                 Err(Error::Exists { .. }) => number += 1,
-                Err(error) => return Err(error),
-                Ok(()) => return Ok(free),
+                opened => return opened,
             }
         }
-    }
-
-    fn place(&self, beside: &Address, text: &[u8], litter: &Option<Version>) -> Result<(), Error> {
-        let placed = self.store.put(beside, text.to_vec(), litter.clone());
-        match placed {
-            Ok(()) => Ok(()),
-            // A lost answer makes a repeated request fail on what the first one has written.
-            Err(_) if self.is_ours(beside, text) => Ok(()),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Whether the file that is there now is the one of this run.
-    fn is_ours(&self, beside: &Address, text: &[u8]) -> bool {
-        matches!(self.store.get(beside), Ok(Some((bytes, _))) if bytes == text)
     }
 }
 
@@ -238,18 +339,26 @@ fn refuse_existing(store: &Store, address: &Address) -> Result<(), Error> {
 /// The verb of what is asked before anything is written.
 const LOOK: &str = "look at";
 
-/// The version of what stands beside a place without an archive, when it is `expected`; any other object of that name is in
-/// the way.
+/// What stands beside a place without an archive, when it is `expected`; any other object of that name is in the way.
 fn litter(
     store: &Store,
     beside: &Address,
     expected: impl Fn(&[u8]) -> bool,
-) -> Result<Option<Version>, Error> {
+) -> Result<Option<Litter>, Error> {
+    let in_the_way = || Error::Exists {
+        place: beside.shown.clone(),
+    };
+    match store.look(LOOK, beside)? {
+        None => return Ok(None),
+        Some(facts) if facts.size > MOST_BYTES => return Err(in_the_way()),
+        Some(_) => {}
+    }
     match store.get(beside)? {
         None => Ok(None),
-        Some((bytes, version)) if expected(&bytes) => Ok(Some(version)),
-        Some(_) => Err(Error::Exists {
-            place: beside.shown.clone(),
-        }),
+        Some((bytes, version)) if expected(&bytes) => Ok(Some(Litter { bytes, version })),
+        Some(_) => Err(in_the_way()),
     }
 }
+
+#[cfg(test)]
+mod tests;

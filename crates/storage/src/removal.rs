@@ -100,12 +100,15 @@ impl Remover {
                     url: place.to_string(),
                 });
             }
-            self.delete(signature, None)?;
+            if let Some(found) = self.look(signature)? {
+                self.delete(signature, Some(&found))?;
+            }
         }
         self.exactly(place, identity)
     }
 
-    fn exactly(&self, place: &Place, identity: &Identity) -> Result<(), Error> {
+    /// Removes an object or file in this state, and no other.
+    pub(crate) fn exactly(&self, place: &Place, identity: &Identity) -> Result<(), Error> {
         match self.look(place)? {
             None => Ok(()),
             Some(found) if found == *identity => self.delete(place, Some(identity)),

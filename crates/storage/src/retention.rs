@@ -43,6 +43,8 @@ impl Policy {
     }
 }
 
+/// A descriptor without an archive stays so many days at least: the archive may be about to appear.
+const LITTER_DAYS: u32 = 1;
 /// Days after which a growing file is one of a run that was killed: no run goes on for so long without writing.
 const GROWING_DAYS: u32 = 7;
 
@@ -221,6 +223,7 @@ pub fn judge_litter<'l>(
     listing.litter.iter().filter(of_wanted).map(move |litter| {
         // A copy of an old descriptor is new: its archive may be on its way.
         let written = litter.modified.max(litter.descriptor.finished);
+        let days = days.max(LITTER_DAYS);
         (litter, for_days(written, days, now, Why::Alone(days)))
     })
 }
@@ -272,6 +275,20 @@ fn judge_workspace<'l>(
         .collect();
     let mut kept = kept(&counting, policy).into_iter();
     let mut seen = Vec::new();
+    // A run that ended early at once must not displace the one that holds the most.
+    let fullest = |standing: Standing| {
+        let of_standing = archives
+            .iter()
+            .rev()
+            .filter(|archive| archive.standing() == standing)
+            .filter(|archive| certain(archive));
+        let members = |archive: &&&Listed| {
+            archive
+                .descriptor()
+                .map(|descriptor| descriptor.counts.payload_members)
+        };
+        of_standing.max_by_key(members).map(|archive| &archive.name)
+    };
     let verdict = |archive: &'l Listed| match archive.standing() {
         _ if archive.is_of_the_future(now) => Verdict::Keep(vec![Reason::Future]),
         Standing::Unknown => Verdict::Keep(vec![Reason::Unknown]),
@@ -281,7 +298,8 @@ fn judge_workspace<'l>(
             _ => Verdict::Delete(Why::Outlived),
         },
         standing => {
-            let best = counting.is_empty() && !seen.contains(&standing);
+            let newest = !seen.contains(&standing);
+            let best = counting.is_empty() && (newest || fullest(standing) == Some(&archive.name));
             seen.push(standing);
             other(archive, best, policy, now)
         }

@@ -142,8 +142,11 @@ impl Transfer {
         // The store may have done it and the answer been lost; a repeated request then says that the object exists.
         match self.store.mark(&self.address, MARK) {
             Ok(Some(mark)) if mark.as_deref() == Some(&self.mark) => Ok(()),
-            Ok(_) => Err(known_absent(error)),
-            Err(_) => Err(NotCommitted {
+            // Another object is there, which a commit does not replace; or the store has said why it refuses.
+            Ok(Some(_)) => Err(known_absent(error)),
+            Ok(None) if error.is_answer() => Err(known_absent(error)),
+            // It may be about to do it.
+            Ok(None) | Err(_) => Err(NotCommitted {
                 error,
                 may_be_there: true,
             }),
@@ -166,7 +169,7 @@ impl Transfer {
 #[derive(Debug)]
 pub(crate) struct NotCommitted {
     pub(crate) error: Error,
-    /// The store could not be asked whether the object is there.
+    /// The store could not be asked whether the object is there, or may still make it.
     pub(crate) may_be_there: bool,
 }
 

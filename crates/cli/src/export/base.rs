@@ -1,8 +1,10 @@
 //! The earlier archive from which `lifeboat-export run` takes over what did not change.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
+use lifeboat_archive::ReadError;
 use lifeboat_console::Console;
 use lifeboat_export::{AclReading, Base, Begin, Options};
 use lifeboat_storage::{Error, Identities, Place, ProtectError, PublicKey};
@@ -116,6 +118,16 @@ struct Find {
     console: Arc<Console>,
 }
 
+/// There is no archive any more.
+fn is_gone(failure: &Failure) -> bool {
+    match failure {
+        Failure::Storage(Error::NotFound { .. }) => true,
+        Failure::Open { source, .. } => matches!(source, ReadError::Io { source, .. }
+            if source.kind() == ErrorKind::NotFound),
+        _ => false,
+    }
+}
+
 impl Find {
     fn at(&self, place: &Place) -> Result<Base, Failure> {
         let archive = place::open_at(place, &self.identities, &self.console)?;
@@ -152,7 +164,8 @@ impl Find {
         let mut unusable = 0;
         for candidate in candidates.into_iter().take(MOST_CANDIDATES) {
             match self.at(&candidate.place) {
-                Err(failure) if failure.exit() == Exit::Damaged => {
+                // One that was just listed may have been pruned, or renamed, since.
+                Err(failure) if failure.exit() == Exit::Damaged || is_gone(&failure) => {
                     unusable += 1;
                     let text = format!(
                         "{} cannot be the base: {}",

@@ -293,6 +293,26 @@ fn where_nothing_counts_the_newest_of_each_sort_stays() {
     assert!(gone.contains(&listing.archives[0].name), "{gone:?}");
 }
 
+/// Where no night is complete, one that ended early at once does not displace the one that holds the most.
+#[test]
+fn the_fullest_of_those_that_do_not_count_stays_where_none_counts() {
+    for standing in [Standing::Incomplete, Standing::Partial, Standing::Selection] {
+        let mut short = archive("1", at("2026-11-25T01:00:00Z"), standing);
+        let full = archive("1", at("2026-11-01T01:00:00Z"), standing);
+        let older = archive("1", at("2026-10-01T01:00:00Z"), standing);
+        if let State::Described(descriptor) = &mut short.state {
+            descriptor.counts.payload_members = 0;
+        }
+        let listing = folder(vec![short.clone(), full.clone(), older.clone()]);
+        let judged = judge(&listing, None, &NONE, at("2026-11-25T02:00:00Z"));
+        assert_eq!(
+            names(&judged, false),
+            BTreeSet::from([short.name, full.name])
+        );
+        assert_eq!(names(&judged, true), BTreeSet::from([older.name]));
+    }
+}
+
 #[test]
 fn an_archive_of_tomorrow_stays_and_displaces_nothing() {
     let listing = nights(&["2026-11-20", "2026-11-21", "2031-01-01"]);
