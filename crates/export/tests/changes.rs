@@ -397,7 +397,7 @@ async fn a_quiet_workspace_has_the_same_content_id_every_night() {
     let client = client(&sim);
     seed(&sim, &client).await;
     let first = export(&client, &options()).await;
-    sim.advance(std::time::Duration::from_secs(7200));
+    sim.advance(Duration::from_secs(7200));
     let mut later = options();
     later.started = "2026-11-23T01:00:00Z".parse().unwrap();
     later.concurrency = 3;
