@@ -221,7 +221,7 @@ fn a_map_with_a_typo_and_one_that_names_nobody() {
         refused(&room, assert, 14, said);
     }
     let absent = apply(&room, &archive, &["--map", "no/such.toml"]);
-    refused(&room, absent, 1, "no/such.toml");
+    refused(&room, absent, 2, "no/such.toml");
 }
 
 /// Modes of files and folders, whatever the surroundings would allow.
