@@ -30,7 +30,7 @@ use crate::seal::{self, Sealing};
 use crate::window::{WINDOW, Window};
 use crate::workspace::again::Reading;
 use crate::workspace::walk::{self, Outlets, lock};
-use crate::workspace::{NodeId, Tree, again, contents, table};
+use crate::workspace::{NodeId, Tree, again, confirm, contents, table};
 use crate::writer::ArchiveWriter;
 
 /// Contents that wait for the writer at most; the window bounds their bytes.
@@ -340,7 +340,7 @@ impl Reader<'_, '_> {
                 &phase,
             )
             .await?;
-            again::confirm(ctx, tree, &again).await;
+            confirm::confirm(ctx, tree, &again).await;
             again::settle_missing(ctx, tree, &again).await;
         }
         phase.end();
