@@ -120,7 +120,7 @@ fn one_that_ended_early_leaves_its_name_free(yard: &dyn Yard, under: &str) {
         sink.write_all(&bytes).unwrap();
         let told = std::cell::Cell::new(0);
         let hear = |copied| {
-            assert!(copied > told.replace(copied));
+            assert!(copied == 0 || copied > told.replace(copied));
         };
         let (place, written, taken) = destination
             .commit_partial(sink, &descriptor, &hear)

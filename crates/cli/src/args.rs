@@ -17,7 +17,7 @@ pub(crate) use keys::{IdentityArgs, ProtectionArgs};
 pub(crate) use names::{parse_folder, parse_workspace_id};
 pub(crate) use output::{Narration, OutputArgs};
 pub(crate) use selection::SelectionArgs;
-pub(crate) use share::parse_share;
+pub(crate) use share::{parse_sample, parse_share};
 pub(crate) use size::parse_size;
 
 /// The width of help texts where no terminal says otherwise, as in spec/cli.md.

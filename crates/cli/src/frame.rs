@@ -150,7 +150,10 @@ pub(crate) fn block_on_keeping<T>(
         console.warning(KEEPING);
         tokio::select! {
             result = &mut work => match result {
-                Err(Failure::Export(lifeboat_export::Error::Stopped { .. } | lifeboat_export::Error::Cancelled)) => Err(signal),
+                Err(Failure::Export(lifeboat_export::Error::Stopped { .. } | lifeboat_export::Error::Cancelled)) => {
+                    console.warning("nothing had been read yet, so there is no archive");
+                    Err(signal)
+                }
                 result => Ok((result?, Some(signal.exit()))),
             },
             _ = signals.next() => Err(signal),
@@ -159,7 +162,7 @@ pub(crate) fn block_on_keeping<T>(
 }
 
 /// What the first signal is answered with by a run that keeps what it has.
-const KEEPING: &str = "stopping: nothing more is asked for, what was read is put into the archive; a second signal ends at once and keeps nothing";
+const KEEPING: &str = "stopping: nothing more is asked for, what was read is put into the archive; a second signal ends at once and keeps only what is there by then";
 
 /// Runs work that writes nothing, so that nothing is lost when a signal drops it at once.
 pub(crate) fn block_on_reading<T>(

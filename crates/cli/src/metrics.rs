@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use lifeboat_console::Console;
+use lifeboat_storage::Place;
 use tempfile::NamedTempFile;
 
 use crate::exit::Exit;
@@ -56,6 +57,16 @@ impl MetricsArgs {
             path: path.clone(),
             previous,
         }))
+    }
+}
+
+/// How a folder is called in a label: the same with and without a slash at its end.
+pub(crate) fn place(folder: &Place) -> String {
+    let name = folder.to_string();
+    match name.trim_end_matches('/') {
+        // The root of the disk.
+        "" => name,
+        plain => plain.to_owned(),
     }
 }
 

@@ -18,6 +18,15 @@ use crate::failure::Failure;
 pub(crate) fn open(archive: &ArchiveArgs, console: &Arc<Console>) -> Result<Archive, Failure> {
     let place = named(&archive.place)?;
     let (place, region) = latest(archive, place, console)?;
+    if let Place::Remote(_) = &place
+        && place.is_folder()
+    {
+        return Err(lifeboat_storage::Error::Address {
+            url: place.to_string(),
+            what: "it is a folder: name an archive in it, or FOLDER/latest",
+        }
+        .into());
+    }
     open_one(archive, &place, region, console)
 }
 

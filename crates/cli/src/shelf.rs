@@ -49,6 +49,24 @@ fn listing(
     Ok(listing)
 }
 
+/// Warns where a folder has no archive (of `workspace`), which may be another one than is meant. True when it has none.
+pub(crate) fn warn_of_nothing(
+    listing: &Listing,
+    workspace: Option<&str>,
+    console: &Console,
+) -> bool {
+    let folder = &listing.folder;
+    let none = match workspace {
+        _ if listing.archives.is_empty() => format!("{folder} has no archive"),
+        Some(id) if !listing.workspaces().contains(id) => {
+            format!("{folder} has no archive of workspace {id}")
+        }
+        _ => return false,
+    };
+    console.warning(&format!("{none}; folders below it are not looked into"));
+    true
+}
+
 /// Why it is not known what an archive is.
 fn unclear(archive: &Listed) -> Option<&str> {
     match &archive.state {

@@ -227,6 +227,12 @@ fn a_hollow_night_is_told() {
         text.contains("(7-00003.tar.zst), 360 objects failed in it, 2 complete"),
         "{text}"
     );
+    let strict = stdout(&status(&["--max-failed", "359"]).code(13));
+    assert!(
+        strict.contains("TROUBLE: too many objects failed, at most 359 allowed"),
+        "{strict}"
+    );
+    status(&["--max-failed", "360"]).success();
     let fields = stdout(&status(&["--json"]).success());
     assert!(fields.contains(r#""failed":360"#), "{fields}");
     let text = std::fs::read_to_string(shelf.dir.path().join("s.prom")).unwrap();
@@ -378,7 +384,7 @@ fn prune_of_one_workspace_leaves_the_others_alone() {
     }
     let assert = shelf
         .prune(&["--keep-last", "1", "--workspace", "9", "--apply"])
-        .success();
+        .code(13);
     let told = stderr(&assert);
     assert!(told.contains("has no archive of workspace 9"), "{told}");
     shelf
@@ -498,9 +504,15 @@ fn a_folder_without_archives_is_no_success_to_be_silent_about() {
             "{told}"
         );
     }
-    let assert = shelf.prune(&["--keep-last", "3", "--apply"]).success();
+    let assert = shelf.prune(&["--keep-last", "3", "--apply"]).code(13);
     let told = stderr(&assert);
     assert!(told.contains("backups/ has no archive"), "{told}");
+    let told = stderr(&shelf.inspect(&["list", "backups"]).success());
+    assert!(told.contains("backups has no archive"), "{told}");
+    // A sample of nothing would be a success without a look.
+    shelf
+        .inspect(&["verify", "--all", "backups", "--sample", "0%"])
+        .code(2);
     shelf.complete("7", 3);
     let assert = shelf
         .inspect(&["verify", "--all", "backups", "--workspace", "8"])

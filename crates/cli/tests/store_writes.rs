@@ -65,7 +65,7 @@ fn a_run_that_ended_early_leaves_its_name_free_and_is_the_base_of_the_next_one()
     let status = blobs.tool(room.dir.path(), "lifeboat-inspect", &status);
     let status = told(&{ status }.assert().code(13));
     assert!(
-        status.contains("no complete archive, 0 complete archives, 1 that do"),
+        status.contains("no complete archive, 1 that do"),
         "{status}"
     );
     let verify = ["verify", "az://vault/nightly/x.partial.tar.zst"];
@@ -164,7 +164,7 @@ fn who_may_not_delete_keeps_the_name_and_is_told_so() {
     let status = blobs.tool(room.dir.path(), "lifeboat-inspect", &status);
     let status = told(&{ status }.assert().code(13));
     assert!(
-        status.contains("no complete archive, 0 complete archives, 1 that do"),
+        status.contains("no complete archive, 1 that do"),
         "{status}"
     );
     room.primary.clear_faults();
@@ -227,6 +227,83 @@ fn a_store_that_is_busy_for_a_while_is_waited_for() {
     let verify = ["verify", "az://vault/nightly/x.tar.zst"];
     let verify = blobs.tool(room.dir.path(), "lifeboat-inspect", &verify);
     { verify }.assert().success();
+}
+
+/// A second signal while the archive gets its name: it is there under the first one, and that is said.
+#[cfg(unix)]
+#[test]
+fn a_second_signal_while_it_gets_its_name_says_where_the_archive_is() {
+    let room = Room::filled();
+    let (copying, copied) = std::sync::mpsc::channel();
+    let blobs = Blobs::start(move |request| {
+        if request.starts_with("PUT") && request.contains("x.partial.tar.zst") {
+            // Longer than a signal needs; nobody waits for it afterwards.
+            let _ = copying.send(());
+            std::thread::sleep(Duration::from_secs(2));
+        }
+        None
+    });
+    expire(&room, LATE);
+    let run = [
+        "run",
+        "--profile",
+        "primary",
+        "--limits",
+        "off",
+        "--keep-partial",
+        "--to",
+        "az://vault/nightly/x.tar.zst",
+    ];
+    let child = blobs
+        .process(room.dir.path(), "lifeboat-export", &run)
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    copied.recv().unwrap();
+    for _ in 0..2 {
+        let killed = std::process::Command::new("kill")
+            .args(["-TERM", &child.id().to_string()])
+            .status()
+            .unwrap();
+        assert!(killed.success());
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(143), "{said}");
+    assert!(
+        said.contains(
+            "what was read is at az://vault/nightly/x.tar.zst, with an incomplete inventory"
+        ),
+        "{said}"
+    );
+    assert!(
+        said.contains("`--base az://vault/nightly/x.tar.zst`"),
+        "{said}"
+    );
+    let names = blobs.names();
+    assert!(names.contains(&"nightly/x.tar.zst".to_owned()), "{names:?}");
+    assert!(names.contains(&"nightly/x.json".to_owned()), "{names:?}");
+}
+
+/// A complete run under such a name would be taken for something else, and pruned.
+#[test]
+fn a_name_that_a_listing_takes_for_something_else_is_refused() {
+    let room = Room::filled();
+    let blobs = Blobs::start(|_| None);
+    for (name, code) in [
+        ("az://vault/nightly/x.partial.tar.zst", 2),
+        ("az://vault/nightly/x.json", 2),
+        ("az://vault/nightly/x.json.minisig", 2),
+        ("az://Vault/nightly/", 2),
+        ("az://v/nightly/", 2),
+        ("x.partial.tar.zst", 2),
+    ] {
+        told(&export(&room, &blobs, name, &[]).code(code));
+    }
+    assert!(room.primary.calls().is_empty());
+    assert_eq!(blobs.names(), [""; 0]);
 }
 
 /// An archive that is pruned, or renamed, between the listing and its opening costs no night.

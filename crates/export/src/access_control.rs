@@ -132,13 +132,15 @@ impl Acls {
                         let Some((kind, id)) = target(tree, &request) else { continue };
                         let Some(request) = self.unless_held(ctx, tree, kind, &id, request)? else { continue };
                         if let Some(request) = self.unless_off(kind, request) {
-                            phase.expect(1);
                             running.push(async move { (read(ctx, kind, &id).await, kind, request) });
                         }
                     }
                     None => open = false,
                 },
                 Some((reply, kind, request)) = running.next(), if !running.is_empty() => {
+                    if ctx.walked.get().is_some() {
+                        phase.left((running.len() + requests.len()) as u64 + 1);
+                    }
                     phase.step(0);
                     self.keep(ctx, reply, kind, request).await?;
                 }

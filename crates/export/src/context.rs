@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use lifeboat_archive::Scope;
 use lifeboat_catalog::Kind;
@@ -48,6 +48,8 @@ pub(crate) struct Context<'a> {
     pub(crate) options: &'a Options,
     pub(crate) observer: &'a dyn Observer,
     pub(crate) named: Mutex<Named>,
+    /// How many contents the first listing of the tree showed, once it is over.
+    pub(crate) walked: OnceLock<usize>,
     /// Values of secrets, on their way from reading to writing.
     pub(crate) secret_values: SecretValues,
     /// Turns of the JSON replies that take much memory.
@@ -93,6 +95,7 @@ impl<'a> Context<'a> {
             options,
             observer,
             named: Mutex::default(),
+            walked: OnceLock::new(),
             secret_values: SecretValues::default(),
             large_replies: Semaphore::new(LARGE_REPLIES),
             content_calls: Semaphore::new(content_calls(options)),
@@ -199,6 +202,17 @@ impl Phase<'_> {
     /// More steps are known.
     pub(crate) fn expect(&self, steps: u64) {
         self.total.fetch_add(steps, Ordering::Relaxed);
+    }
+
+    /// There are at least so many steps.
+    pub(crate) fn at_least(&self, steps: u64) {
+        self.total.fetch_max(steps, Ordering::Relaxed);
+    }
+
+    /// So many steps are left.
+    pub(crate) fn left(&self, steps: u64) {
+        let total = self.done.load(Ordering::Relaxed) + steps;
+        self.total.store(total, Ordering::Relaxed);
     }
 
     /// A step is done.

@@ -260,6 +260,7 @@ async fn capture<W: Write + Send + 'static>(
                 )
                 .await;
                 phase.end();
+                ctx.walked.get_or_init(|| contents);
                 // Nobody listens in a run that failed.
                 let _ = walk_done.send(contents);
             }
@@ -330,6 +331,7 @@ impl Reader<'_, '_> {
             }
         )?;
         if let Some(again) = again {
+            phase.expect(again.wanted.len() as u64);
             contents::fetch_all(
                 ctx,
                 tree,

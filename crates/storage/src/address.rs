@@ -193,6 +193,9 @@ impl Address {
         if signature.is_some() && service == Service::S3 {
             return Err("a query is not supported here");
         }
+        if matches!(service, Service::Azure { .. }) {
+            check_container(&container)?;
+        }
         check_key(&key)?;
         Ok(Self {
             service,
@@ -313,6 +316,23 @@ fn account(host: &str) -> Option<Service> {
         suffix: Some(suffix.to_owned()),
     };
     (!account.is_empty()).then_some(service)
+}
+
+/// What Azure takes as the name of a container (Microsoft Learn, "Naming and referencing containers, blobs, and metadata"); of
+/// another one it says only that the request is invalid.
+fn check_container(name: &str) -> Result<(), &'static str> {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let own = ["$root", "$web", "$logs"].contains(&name);
+    let fits = (3..=63).contains(&name.len())
+        && name.chars().all(plain)
+        && !name.starts_with('-')
+        && !name.ends_with('-')
+        && !name.contains("--");
+    if own || fits {
+        Ok(())
+    } else {
+        Err("a container is named by 3 to 63 lower-case letters, digits and single hyphens")
+    }
 }
 
 /// Names that a store would take and that no path could name again.

@@ -165,7 +165,8 @@ impl Destination {
     }
 
     /// The same for an archive whose run ended early: it gets the name `X.partial.tar.zst`. In a store an upload has its
-    /// name from the beginning, so it is copied; `told` hears how many bytes of it so far.
+    /// name from the beginning, so it is copied; `told` hears how many bytes of it so far,
+    /// first 0 when the archive is there under the first name.
     ///
     /// Gives with its place why the name that it was opened for is not free, if that is so: there is no name of that kind,
     /// or the store did not copy the archive or remove the first one, which is there still.
@@ -191,6 +192,7 @@ impl Destination {
                 let place = Place::Remote(remote.address().clone());
                 let beside = Beside::of(&descriptor, &place, key)?;
                 remote.commit(parts, &beside)?;
+                told(0);
                 let (address, taken) = remote.rename_partial(&beside, &descriptor, key, told);
                 Ok((Place::Remote(address), descriptor, taken))
             }

@@ -44,6 +44,14 @@ pub enum Error {
         /// The path or URL.
         place: String,
     },
+    /// A new archive would not be found again under that name.
+    #[error("{place} is no name for a new archive: {what}")]
+    NewName {
+        /// The path or URL.
+        place: String,
+        /// What a listing takes it for.
+        what: &'static str,
+    },
     /// The place names no file, where a file is needed.
     #[error("{to:?} does not name a file, nor a folder ending in a slash")]
     NoName {
@@ -206,6 +214,7 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Address { .. }
+            | Self::NewName { .. }
             | Self::NoName { .. }
             | Self::NoAccount { .. }
             | Self::NoSecondary { .. }

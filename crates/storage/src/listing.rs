@@ -197,6 +197,19 @@ fn is_partial(name: &str) -> bool {
         .ends_with(PARTIAL)
 }
 
+/// What an archive of such a name would be taken for, if not for a complete one.
+pub(crate) fn other_than_complete(name: &str) -> Option<&'static str> {
+    if is_partial(name) {
+        Some("`.partial` is for what a run left that ended early")
+    } else if name.ends_with(".json") {
+        Some("`.json` is for what describes an archive")
+    } else if name.ends_with(".json.minisig") {
+        Some("`.json.minisig` is for signatures")
+    } else {
+        None
+    }
+}
+
 /// The name alone says that it is an archive's.
 fn is_archive_name(name: &str) -> bool {
     Descriptor::twin_of(Path::new(name)).is_some()
@@ -414,13 +427,13 @@ impl Listing {
         let counting = || self.counting(workspace_id);
         newest(counting(), now).ok_or_else(|| Error::NoLatest {
             place: place(),
-            what: format!(
-                "of workspace {workspace_id} there are {} archives, of which {} are complete and {} of these are dated in \
-                 the future",
-                self.of_workspace(workspace_id).count(),
-                counting().count(),
-                counting().filter(|listed| listed.is_of_the_future(now)).count()
-            ),
+            what: match (self.of_workspace(workspace_id).count(), counting().count()) {
+                (0, _) => format!("there is no archive of workspace {workspace_id} in it"),
+                (_, 0) => format!("none of workspace {workspace_id} is complete"),
+                _ => {
+                    format!("all complete ones of workspace {workspace_id} are dated in the future")
+                }
+            },
         })
     }
 }

@@ -22,6 +22,7 @@ pub use signing::{PublicKey, SigningKey};
 pub(crate) use encrypted::Encrypted;
 
 use crate::address::Place;
+use crate::error::Error;
 
 /// How a new archive is protected.
 #[derive(Debug, Clone, Default)]
@@ -33,19 +34,27 @@ pub struct Protection {
 }
 
 impl Protection {
-    /// Refuses a name that says something else of the archive than this; a folder has none yet.
+    /// Refuses a name that says something else of the archive than this, and one that a listing takes for something else;
+    /// a folder has none yet.
     ///
     /// # Errors
-    /// [`ProtectError::Name`].
-    pub fn check(&self, place: &Place) -> Result<(), ProtectError> {
+    /// [`ProtectError::Name`], [`Error::NewName`].
+    pub fn check(&self, place: &Place) -> Result<(), Error> {
+        if place.is_folder() {
+            return Ok(());
+        }
         let name = place.to_string();
+        if let Some(what) = crate::listing::other_than_complete(&name) {
+            return Err(Error::NewName { place: name, what });
+        }
         let encrypted = self.recipients.is_some();
-        if place.is_folder() || name.ends_with(".age") == encrypted {
+        if name.ends_with(".age") == encrypted {
             return Ok(());
         }
         Err(ProtectError::Name {
             place: name,
             encrypted,
-        })
+        }
+        .into())
     }
 }

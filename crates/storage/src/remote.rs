@@ -265,6 +265,18 @@ impl Remote {
         });
         match self.store.delete(&nobodys, None) {
             Ok(()) | Err(Error::NotFound { .. }) => Ok(()),
+            // Nobody knows the other name.
+            Err(Error::Refused {
+                doing,
+                refusal,
+                signature_until,
+                ..
+            }) => Err(Error::Refused {
+                doing,
+                url: self.address.shown.clone(),
+                refusal,
+                signature_until,
+            }),
             Err(error) => Err(error),
         }
     }

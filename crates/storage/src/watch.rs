@@ -13,6 +13,8 @@ pub struct Expected {
     pub max_age: SignedDuration,
     /// At least so many archives count.
     pub min_count: u64,
+    /// At most so many objects failed in the newest one; any number when absent.
+    pub max_failed: Option<u64>,
 }
 
 /// How one workspace does.
@@ -43,6 +45,8 @@ pub enum Trouble {
     TooOld,
     /// There are too few.
     TooFew,
+    /// Too many objects failed in the newest one.
+    TooManyFailed,
 }
 
 impl Trouble {
@@ -53,6 +57,7 @@ impl Trouble {
             Self::Nothing => "no complete archive",
             Self::TooOld => "too old",
             Self::TooFew => "too few",
+            Self::TooManyFailed => "too many objects failed",
         }
     }
 }
@@ -99,6 +104,12 @@ fn health<'l>(
     if age.is_some() && count < expected.min_count {
         troubles.push(Trouble::TooFew);
     }
+    let failed = newest
+        .and_then(|archive| archive.descriptor())
+        .map_or(0, |descriptor| descriptor.counts.failed);
+    if expected.max_failed.is_some_and(|most| failed > most) {
+        troubles.push(Trouble::TooManyFailed);
+    }
     Health {
         workspace_id: workspace_id.to_owned(),
         newest,
@@ -121,6 +132,7 @@ mod tests {
         let expected = Expected {
             max_age: HOURS * 26,
             min_count: 2,
+            max_failed: None,
         };
         let listing = folder(archives);
         check(&listing, workspace, &expected, now())

@@ -13,6 +13,14 @@ pub(crate) fn parse_share(text: &str) -> Result<f64, String> {
     }
 }
 
+/// The same where nothing at all is no share.
+pub(crate) fn parse_sample(text: &str) -> Result<f64, String> {
+    match parse_share(text)? {
+        0.0 => Err("a sample of nothing proves nothing".to_owned()),
+        share => Ok(share),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -23,6 +31,8 @@ mod tests {
         assert_eq!(parse_share("0.5 %"), Ok(0.005));
         assert_eq!(parse_share("100"), Ok(1.0));
         assert_eq!(parse_share("0%"), Ok(0.0));
+        assert!(parse_sample("0%").is_err());
+        assert_eq!(parse_sample("5%"), Ok(0.05));
         for wrong in ["", "%", "-1%", "101%", "NaN", "inf", "one"] {
             assert!(parse_share(wrong).is_err(), "{wrong}");
         }

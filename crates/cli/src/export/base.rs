@@ -7,7 +7,9 @@ use clap::{Args, ValueEnum};
 use lifeboat_archive::ReadError;
 use lifeboat_console::Console;
 use lifeboat_export::{AclReading, Base, Begin, Options};
-use lifeboat_storage::{Error, Identities, Place, ProtectError, PublicKey};
+use lifeboat_storage::{
+    Error, Identities, Listed, Listing, Place, ProtectError, PublicKey, Standing,
+};
 use serde_json::json;
 
 use crate::args::{IdentityArgs, parse_share};
@@ -40,7 +42,7 @@ pub(crate) struct BaseArgs {
     #[arg(long, value_enum, value_name = "WHEN", default_value_t = Acls::Nightly, requires = "base", help_heading = "Incremental")]
     pub(crate) acls: Acls,
     /// When a signal ends the run, keep what was read as X.partial.tar.zst: the next run goes on from there with
-    /// --base. A second signal keeps nothing
+    /// --base. A second signal ends at once
     #[arg(long, help_heading = "Incremental")]
     pub(crate) keep_partial: bool,
     #[command(flatten)]
@@ -161,7 +163,7 @@ impl Find {
         }
         let listing = place::list(folder, &self.console)?;
         let candidates = listing.bases(&self.workspace_id, self.options.started);
-        let mut unusable = 0;
+        let mut unusable = self.pass_over(&listing, candidates.first().copied());
         for candidate in candidates.into_iter().take(MOST_CANDIDATES) {
             match self.at(&candidate.place) {
                 // One that was just listed may have been pruned, or renamed, since.
@@ -185,6 +187,30 @@ impl Find {
             )),
         }
         Ok(None)
+    }
+
+    /// Warns of archives that may be newer than the best base and cannot be one; gives how many.
+    fn pass_over(&self, listing: &Listing, best: Option<&Listed>) -> u64 {
+        let mut passed = 0;
+        for archive in &listing.archives {
+            let why = match archive.standing() {
+                Standing::Unknown if best.is_none_or(|best| best.modified < archive.modified) => {
+                    "what it is, its descriptor does not say"
+                }
+                _ if archive.is_of_the_future(self.options.started)
+                    && archive
+                        .descriptor()
+                        .is_some_and(|one| one.workspace_id == self.workspace_id) =>
+                {
+                    "it is dated in the future"
+                }
+                _ => continue,
+            };
+            passed += 1;
+            let text = format!("{} cannot be the base: {why}", archive.place);
+            self.console.warning(&text);
+        }
+        passed
     }
 
     fn tell_none(&self, folder: &Place) {

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Args;
 use jiff::Timestamp;
-use lifeboat_console::{Align, Console, Table, bytes, counted};
+use lifeboat_console::{Align, Console, Table, Verbosity, bytes, counted};
 use lifeboat_storage::retention::{Judged, Policy, Verdict, judge, judge_growing, judge_litter};
 use lifeboat_storage::{
     Error, Growing, Listed, Listing, Litter, Place, Removed, Remover, Settings,
@@ -107,7 +107,7 @@ pub(crate) fn run(args: &PruneArgs, console: &Arc<Console>) -> Result<Exit, Fail
     let mut outcome = None;
     let result = prune(args, &place, console, &mut outcome);
     metrics::finish(metrics, result, console, |file, exit| {
-        page(&place.to_string(), outcome.as_ref(), exit, file)
+        page(&metrics::place(&place), outcome.as_ref(), exit, file)
     })
 }
 
@@ -178,11 +178,7 @@ fn prune(
     let listing = Arc::new(shelf::list_of_primary(place, console)?);
     let now = Timestamp::now();
     let workspace = args.workspace.as_deref();
-    if listing.archives.is_empty() {
-        console.warning(&format!("{place} has no archive"));
-    } else if let Some(id) = workspace.filter(|id| !listing.workspaces().contains(id)) {
-        console.warning(&format!("{place} has no archive of workspace {id}"));
-    }
+    let nothing = shelf::warn_of_nothing(&listing, workspace, console);
     let judged = judge(&listing, workspace, &policy, now);
     let litter: Vec<(&Litter, Verdict)> = judge_litter(&listing, workspace, &policy, now).collect();
     // Whose it is cannot be told, so who prunes one workspace leaves it alone.
@@ -201,11 +197,17 @@ fn prune(
         .iter()
         .filter(|judged| !judged.verdict.is_delete())
         .count();
+    // A nightly prune of the wrong folder would keep everything for years.
+    let exit = match nothing {
+        true => Exit::Differences,
+        false => Exit::Done,
+    };
     if !args.apply {
-        return Ok(dry(console, place, kept, &doomed));
+        return Ok(dry(console, place, kept, &doomed, exit));
     }
     let outcome = remove(&listing, kept as u64, doomed, console)?;
-    let exit = outcome.tell(console, place);
+    let exit = exit.and(outcome.exit.unwrap_or(Exit::Done));
+    outcome.tell(console, place, exit);
     *removed = Some(outcome);
     Ok(exit)
 }
@@ -243,6 +245,13 @@ fn show(
         ("because", Align::Left),
         ("archive", Align::Left),
     ]);
+    // A job that is to be quiet says what it deletes, and why.
+    let all = console.settings().verbosity != Verbosity::Quiet;
+    let mut shown = |verdict: &Verdict, row: Vec<String>| {
+        if all || verdict.is_delete() {
+            table.row(row);
+        }
+    };
     for Judged { archive, verdict } in judged {
         let action = action(verdict);
         let mut fields = shelf::fields(archive, now);
@@ -259,7 +268,7 @@ fn show(
             verdict.reasons().join(", "),
             archive.name.clone(),
         ]);
-        table.row(row);
+        shown(verdict, row);
     }
     for (litter, verdict) in litter {
         let fields = json!({
@@ -279,7 +288,7 @@ fn show(
             &because,
             &litter.name,
         ];
-        table.row(row.map(str::to_owned));
+        shown(verdict, row.map(str::to_owned).to_vec());
     }
     for (growing, verdict) in growing {
         let fields = json!({
@@ -301,11 +310,11 @@ fn show(
             &because,
             &growing.name,
         ];
-        table.row(row.map(str::to_owned));
+        shown(verdict, row.map(str::to_owned).to_vec());
     }
     if !table.is_empty() {
-        console.table(&table);
-        console.line("");
+        console.answer_table(&table);
+        console.answer("");
     }
 }
 
@@ -352,7 +361,7 @@ fn stay<N: Copy + Display + PartialEq + From<u8>>(count: N) -> String {
     format!("{} {stay}", counted(count, "archive"))
 }
 
-fn dry(console: &Console, place: &Place, kept: usize, doomed: &[Doomed]) -> Exit {
+fn dry(console: &Console, place: &Place, kept: usize, doomed: &[Doomed], exit: Exit) -> Exit {
     let size: u64 = doomed.iter().map(Doomed::size).sum();
     console.line(&format!(
         "dry run: {} would be deleted ({}), {}; `--apply` deletes",
@@ -362,14 +371,14 @@ fn dry(console: &Console, place: &Place, kept: usize, doomed: &[Doomed]) -> Exit
     ));
     console.summary(json!({
         "command": "lifeboat-export prune",
-        "exit_code": Exit::Done.code(),
+        "exit_code": exit.code(),
         "place": place.to_string(),
         "applied": false,
         "kept": kept,
         "would_delete": doomed.len(),
         "bytes": size,
     }));
-    Exit::Done
+    exit
 }
 
 #[derive(Default)]
@@ -436,6 +445,7 @@ impl Outcome {
                 self.bytes += one.size();
                 let fields = json!({"place": place});
                 console.detail("deleted", fields, &format!("deleted {place}"));
+                self.refused += u64::from(removed.left.is_some());
                 removed.left
             }
             Err(error) => {
@@ -478,8 +488,12 @@ impl Outcome {
         text
     }
 
-    fn tell(&self, console: &Console, place: &Place) -> Exit {
-        let exit = self.exit.unwrap_or(Exit::Done);
+    fn tell(&self, console: &Console, place: &Place, exit: Exit) {
+        if exit == Exit::Refused {
+            console.warning(
+                "a prune needs the right to delete: spec/least-privilege.md has the list for each command",
+            );
+        }
         console.line(&self.words());
         console.summary(json!({
             "command": "lifeboat-export prune",
@@ -492,6 +506,5 @@ impl Outcome {
             "refused": self.refused,
             "not_tried": self.not_tried,
         }));
-        exit
     }
 }

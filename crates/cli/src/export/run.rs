@@ -1,7 +1,7 @@
 //! `lifeboat-export run`.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
@@ -66,7 +66,7 @@ pub(crate) struct RunArgs {
 }
 
 /// The phase in which an archive in a store gets the name of one whose run ended early.
-const RENAMING: &str = "naming it partial";
+const RENAMING: &str = "renaming";
 
 /// What is captured, and in which form.
 #[derive(Args, Debug, Clone)]
@@ -165,6 +165,7 @@ fn export(args: &RunArgs, console: &Arc<Console>, record: &mut Record) -> Result
     };
     let cancel: Cancel = options.cancel.clone();
     let observer = Observer::new(console);
+    let unnamed = Arc::new(OnceLock::new());
     let work = observer.watching(&client, async {
         let mut destination = None;
         let open = async |begin: &Begin<'_>| {
@@ -180,7 +181,7 @@ fn export(args: &RunArgs, console: &Arc<Console>, record: &mut Record) -> Result
         let destination = destination.ok_or_else(|| Failure::Panicked {
             what: "the archive has no destination".to_owned(),
         })?;
-        let placed = commit(destination, sink, &mut outcome, console).await?;
+        let placed = commit(destination, sink, &mut outcome, &unnamed, console).await?;
         Ok((placed, outcome))
     });
     let begun = std::time::Instant::now();
@@ -190,6 +191,12 @@ fn export(args: &RunArgs, console: &Arc<Console>, record: &mut Record) -> Result
         false => block_on(work, on_signal).map(|done| (done, None)),
     };
     record.calls(client.stats());
+    if let (Err(_), Some(first)) = (&ended, unnamed.get()) {
+        console.warning(&format!(
+            "what was read is at {first}, with an incomplete inventory: it counts for nothing, another run cannot have \
+             that name, and `--base {first}` takes it over"
+        ));
+    }
     let (((place, remark), outcome), signal) = ended?;
     record.archive(&place, &outcome);
     observer.finish();
@@ -202,15 +209,7 @@ fn export(args: &RunArgs, console: &Arc<Console>, record: &mut Record) -> Result
     if let Some(remark) = remark {
         console.warning(&remark);
     }
-    for what in &outcome.unmatched {
-        let what = match what {
-            Unmatched::Include(pattern) => format!("--include {pattern}"),
-            Unmatched::User(user) => format!("--users {user}"),
-        };
-        console.warning(&format!(
-            "{what} matches nothing: no object of it is in the archive"
-        ));
-    }
+    warn_of_unmatched(&outcome, console);
     Ok(report(
         console,
         &name,
@@ -221,11 +220,25 @@ fn export(args: &RunArgs, console: &Arc<Console>, record: &mut Record) -> Result
     ))
 }
 
-/// Makes the archive visible. Gives its place, and what is to be said of its name.
+fn warn_of_unmatched(outcome: &Outcome, console: &Console) {
+    for what in &outcome.unmatched {
+        let what = match what {
+            Unmatched::Include(pattern) => format!("--include {pattern}"),
+            Unmatched::User(user) => format!("--users {user}"),
+        };
+        console.warning(&format!(
+            "{what} matches nothing: no object of it is in the archive"
+        ));
+    }
+}
+
+/// Makes the archive visible. Gives its place, and what is to be said of its name. `unnamed` hears where it is while it gets
+/// the name of one whose run ended early: whatever ends the command then, that is where it stays.
 async fn commit(
     destination: Destination,
     sink: Sink,
     outcome: &mut Outcome,
+    unnamed: &Arc<OnceLock<String>>,
     console: &Arc<Console>,
 ) -> Result<(Place, Option<String>), Failure> {
     let descriptor = outcome.descriptor.clone();
@@ -237,8 +250,12 @@ async fn commit(
     let first = destination.place().to_string();
     let shown = Arc::clone(console);
     shown.phase(RENAMING, None);
+    let (name, unnamed) = (first.clone(), Arc::clone(unnamed));
     let committed = place::apart(move || {
-        let told = |copied| shown.progress(RENAMING, 0, None, copied);
+        let told = |copied| {
+            unnamed.get_or_init(|| name.clone());
+            shown.progress(RENAMING, 0, None, copied);
+        };
         destination.commit_partial(sink, &descriptor, &told)
     });
     let (place, descriptor, taken) = committed.await?;
@@ -306,6 +323,9 @@ fn report(
         console.warning(&format!(
             "the run ended early ({stop}): the archive holds what was read until then; `--base {name}` takes it over into the next one"
         ));
+        if matches!(stop, Stop::CredentialsLost { .. }) {
+            console.warning("before that, renew the credentials: a token that was given expires, those of the other methods are renewed (spec/credentials.md)");
+        }
     }
     if exit == Exit::Gaps && outcome.gaps_total > 0 {
         console.warning(&format!(

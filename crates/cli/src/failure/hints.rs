@@ -193,7 +193,7 @@ fn storage(error: &lifeboat_storage::Error) -> Option<String> {
         Error::Settings { .. } | Error::Credentials { .. } => {
             "set the credentials of one method: spec/storage.md, \"Credentials\", lists them; AZURE_USE_AZURE_CLI=true takes those of `az login`".to_owned()
         }
-        Error::NotFound { .. } => "check the name; `lifeboat-export run` says it at its end".to_owned(),
+        Error::NotFound { .. } => "check the name; `lifeboat-export run` says it at its end, and FOLDER/latest is the newest one of a folder".to_owned(),
         Error::NotInSecondary { .. } => {
             "take an archive that was written before, or try again when the copy is up to date".to_owned()
         }
@@ -201,6 +201,9 @@ fn storage(error: &lifeboat_storage::Error) -> Option<String> {
             "`lifeboat-inspect list PLACE` says what is there; name the archive itself to take one that is not complete".to_owned()
         }
         Error::ManyWorkspaces { .. } => "name one of them with `--workspace`".to_owned(),
+        Error::NoSecondary { url } if url.starts_with("s3") => {
+            "leave out `--secondary`, and name the bucket that holds the copy".to_owned()
+        }
         Error::NoSecondary { .. } => {
             "leave out `--secondary`; of an endpoint of your own set AZURE_STORAGE_SECONDARY_ENDPOINT too".to_owned()
         }

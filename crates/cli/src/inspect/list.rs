@@ -48,6 +48,7 @@ pub(crate) fn run(args: &ListArgs, console: &Arc<Console>) -> Result<Exit, Failu
         console.answer_table(&table(&archives, now));
         console.answer("");
     }
+    shelf::warn_of_nothing(&listing, args.folder.workspace.as_deref(), console);
     finish(console, &listing, &archives);
     Ok(Exit::Done)
 }

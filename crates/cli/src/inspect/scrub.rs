@@ -223,6 +223,8 @@ fn damage(name: &str, what: String) -> Damage {
 struct Tally {
     table: Table,
     counts: [u64; 4],
+    /// An archive was encrypted to nobody who is here.
+    sealed: bool,
     exit: Exit,
 }
 
@@ -236,6 +238,7 @@ impl Default for Tally {
                 ("", Align::Right),
                 ("result", Align::Left),
             ]),
+            sealed: false,
             counts: [0; 4],
             exit: Exit::Done,
         }
@@ -274,7 +277,10 @@ impl Tally {
                     result.push_str(&format!("; unreadable: {}", chain(&failure)));
                 }
             }
-            Found::Sealed => result.push_str(": encrypted, and no identity fits"),
+            Found::Sealed => {
+                self.sealed = true;
+                result.push_str(": encrypted, and no identity fits");
+            }
             Found::Unreadable(failure) => result = format!("{word}: {}", chain(&failure)),
         }
         let fields = json!({
@@ -311,8 +317,17 @@ impl Tally {
 
     fn finish(&self, console: &Console, place: &str, part: Part) -> Exit {
         let [intact, damaged, unknown, unreadable] = self.counts;
+        if self.sealed {
+            console.warning(
+                "encrypted archives are proved with `--identity FILE`, or LIFEBOAT_IDENTITY_FILE",
+            );
+        }
+        let read = match intact + damaged {
+            0 => "nothing".to_owned(),
+            _ => part.to_string(),
+        };
         console.line(&format!(
-            "{intact} intact, {damaged} damaged, {unknown} unknown, {unreadable} unreadable; read: {part}"
+            "{intact} intact, {damaged} damaged, {unknown} unknown, {unreadable} unreadable; read: {read}"
         ));
         console.summary(json!({
             "command": "lifeboat-inspect verify --all",

@@ -34,6 +34,10 @@ pub(crate) struct StatusArgs {
     /// Each workspace has at least so many archives
     #[arg(long, value_name = "COUNT", default_value_t = 1)]
     min_count: u64,
+    /// At most so many objects failed in the newest archive: one in which everything was refused counts too, because
+    /// everything was listed
+    #[arg(long, value_name = "COUNT")]
+    max_failed: Option<u64>,
     #[command(flatten)]
     metrics: MetricsArgs,
     #[command(flatten)]
@@ -44,7 +48,7 @@ pub(crate) fn run(args: &StatusArgs, console: &Arc<Console>) -> Result<Exit, Fai
     let metrics = args.metrics.open()?;
     let mut seen = Vec::new();
     let result = watch(args, console, &mut seen);
-    let place = named(&args.folder.place)?.to_string();
+    let place = metrics::place(&named(&args.folder.place)?);
     metrics::finish(metrics, result, console, |_, exit| {
         page(&place, &seen, exit)
     })
@@ -110,6 +114,7 @@ fn watch(args: &StatusArgs, console: &Arc<Console>, seen: &mut Vec<Seen>) -> Res
     let expected = Expected {
         max_age: args.max_age,
         min_count: args.min_count,
+        max_failed: args.max_failed,
     };
     let workspace = args.folder.workspace.as_deref();
     let healths = check(&listing, workspace, &expected, Timestamp::now());
@@ -139,6 +144,7 @@ fn watch(args: &StatusArgs, console: &Arc<Console>, seen: &mut Vec<Seen>) -> Res
         "in_trouble": healths.iter().filter(|health| !health.troubles.is_empty()).count(),
         "max_age_seconds": expected.max_age.as_secs(),
         "min_count": expected.min_count,
+        "max_failed": expected.max_failed,
     }));
     Ok(exit)
 }
@@ -169,6 +175,10 @@ fn verdict(health: &Health<'_>, expected: &Expected) -> String {
     let word = |trouble: &Trouble| match trouble {
         Trouble::TooOld => format!("too old, at most {} allowed", age_text(expected.max_age)),
         Trouble::TooFew => format!("too few, at least {} wanted", expected.min_count),
+        Trouble::TooManyFailed => format!(
+            "too many objects failed, at most {} allowed",
+            expected.max_failed.unwrap_or_default()
+        ),
         other => other.words().to_owned(),
     };
     let troubles: Vec<String> = health.troubles.iter().map(word).collect();
@@ -182,7 +192,9 @@ fn verdict(health: &Health<'_>, expected: &Expected) -> String {
     if let Some(failed) = failed(health).filter(|failed| *failed > 0) {
         text.push_str(&format!(", {} failed in it", counted(failed, "object")));
     }
-    text.push_str(&format!(", {}", counted(health.count, "complete archive")));
+    if health.count > 0 {
+        text.push_str(&format!(", {}", counted(health.count, "complete archive")));
+    }
     for (count, what) in [
         (health.others, "that do not count"),
         (health.future, "dated in the future"),

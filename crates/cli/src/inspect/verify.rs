@@ -8,7 +8,7 @@ use lifeboat_console::{Align, Console, Table, bytes, counted};
 use lifeboat_inspect::verify;
 use serde_json::{Value, json};
 
-use crate::args::{ArchiveArgs, OutputArgs, parse_share};
+use crate::args::{ArchiveArgs, OutputArgs, parse_sample};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::frame::in_thread;
@@ -33,7 +33,7 @@ pub(crate) struct VerifyArgs {
     all: bool,
     /// Of each archive read about this share, another one each day, until all of it had its turn: for a job that runs
     /// every day or every week
-    #[arg(long, value_name = "PERCENT", default_value = "100%", value_parser = parse_share, requires = "all")]
+    #[arg(long, value_name = "PERCENT", default_value = "100%", value_parser = parse_sample, requires = "all")]
     sample: f64,
     #[command(flatten)]
     pub(crate) output: OutputArgs,

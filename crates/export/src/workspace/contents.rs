@@ -46,7 +46,6 @@ pub(crate) async fn fetch_all(
     let sizes = Sizes::new();
     let fetched = nodes
         .then(|node| {
-            phase.expect(1);
             let request = Request::of(ctx, &mut lock(tree), node);
             let sizes = &sizes;
             async move {
@@ -73,6 +72,10 @@ pub(crate) async fn fetch_all(
     while let Some(step) = fetched.next().await {
         let (request, mut share, read) = step?;
         let node = request.node;
+        // Before the walk is over nobody knows how many there are, and how long they take.
+        if let Some(all) = ctx.walked.get() {
+            phase.at_least(*all as u64);
+        }
         match read {
             Ok(read) => {
                 phase.step(read.size);

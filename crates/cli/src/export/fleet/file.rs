@@ -68,6 +68,7 @@ impl Fleet {
         let mut problems = Vec::new();
         let mut names = BTreeSet::new();
         let mut pages = BTreeSet::new();
+        let mut archives = BTreeSet::new();
         let mut workspaces = Vec::new();
         for (place, table) in file.workspaces.iter().enumerate() {
             match workspace(&file.defaults, table) {
@@ -83,6 +84,17 @@ impl Fleet {
                     let name = workspace.name;
                     problems.push(format!(
                         "workspace {name}: another one has the same file of metrics"
+                    ));
+                }
+                // Only one of them could have it.
+                Ok(workspace)
+                    if workspace
+                        .archive()
+                        .is_some_and(|archive| !archives.insert(archive)) =>
+                {
+                    let name = workspace.name;
+                    problems.push(format!(
+                        "workspace {name}: another one has the same archive; a folder in `to` ends in a slash"
                     ));
                 }
                 Ok(workspace) => workspaces.push(workspace),
@@ -110,8 +122,18 @@ impl Fleet {
 impl Workspace {
     /// Its file of metrics.
     fn page(&self) -> Option<&str> {
+        self.option("--metrics=")
+    }
+
+    /// Its archive, where it has the name from the file.
+    fn archive(&self) -> Option<String> {
+        let to = lifeboat_storage::Place::parse(self.option("--to=")?).ok()?;
+        (!to.is_folder()).then(|| to.to_string())
+    }
+
+    fn option(&self, name: &str) -> Option<&str> {
         let mut arguments = self.arguments.iter();
-        arguments.find_map(|argument| argument.strip_prefix("--metrics="))
+        arguments.find_map(|argument| argument.strip_prefix(name))
     }
 }
 
