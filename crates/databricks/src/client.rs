@@ -276,6 +276,7 @@ impl Client {
         let (bytes, reply) = self.get_json_bytes(path, query).await?;
         let value =
             serde_json::from_slice(&bytes).map_err(|_| not_json("GET", path, &bytes, &reply))?;
+        self.no_error_instead("GET", path, &value, &bytes)?;
         Ok((value, reply))
     }
 
@@ -344,7 +345,10 @@ impl Client {
         if bytes.is_empty() {
             return Ok(Value::Object(serde_json::Map::new()));
         }
-        serde_json::from_slice(&bytes).map_err(|_| not_json(method, path, &bytes, &reply))
+        let value =
+            serde_json::from_slice(&bytes).map_err(|_| not_json(method, path, &bytes, &reply))?;
+        self.no_error_instead(method, path, &value, &bytes)?;
+        Ok(value)
     }
 
     fn request(

@@ -362,8 +362,21 @@ impl Error {
         match self.problem() {
             Problem::Network { what, .. } => *what != CONNECT,
             Problem::Refused {
-                status, throttled, ..
-            } => *status >= 500 && *status != 501 && !throttled,
+                throttled: true, ..
+            } => false,
+            // What the service says when its own parts waited for each other, whatever the status.
+            Problem::Refused {
+                status,
+                code,
+                message,
+                ..
+            } => {
+                (*status >= 500 && *status != 501)
+                    || *status == 408
+                    || code.as_deref() == Some("ABORTED")
+                    || crate::retry::is_transient(message)
+            }
+            Problem::LoginPage { .. } => true,
             Problem::Unexpected { .. } | Problem::OverCap { .. } => true,
             _ => false,
         }

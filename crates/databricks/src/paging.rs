@@ -245,14 +245,35 @@ impl Client {
         if !(has("error_code") || has("error") || (has("detail") && has("schemas"))) {
             return Ok(());
         }
+        Err(self.error_within("GET", path, body))
+    }
+
+    /// For a good reply to a call that gives one object or none: an error in it is not that object, nor a success.
+    pub(crate) fn no_error_instead(
+        &self,
+        method: &str,
+        path: &str,
+        reply: &Value,
+        body: &[u8],
+    ) -> Result<(), Error> {
+        let has = |name: &str| reply.get(name).is_some();
+        // A resource of SCIM has schemas too, and none of them is that of its errors.
+        let scim = has("detail") && has("status") && has("schemas");
+        if has("error_code") || scim {
+            return Err(self.error_within(method, path, body));
+        }
+        Ok(())
+    }
+
+    fn error_within(&self, method: &str, path: &str, body: &[u8]) -> Error {
         let refusal = refusal::parse(200, body);
         let code = refusal.code.map(|code| format!("{code}: "));
         let text = format!("{}{}", code.unwrap_or_default(), refusal.message);
-        Err(unexpected(
-            path,
-            "the data asked for",
-            &format!("an error with status 200: {}", self.clean(&text)),
-        ))
+        let problem = Problem::Unexpected {
+            expected: "the data asked for".to_owned(),
+            actual: format!("an error with status 200: {}", self.clean(&text)),
+        };
+        Error::new(method, path, 1, problem)
     }
 }
 

@@ -44,8 +44,9 @@ pub(crate) fn judge(refusal: &Refusal, safety: Safety, tries: u32) -> Verdict {
         return Verdict::Final;
     }
     let aborted = refusal.status == 409 && refusal.code.as_deref() == Some("ABORTED");
-    let few =
-        matches!(refusal.status, 408 | 500 | 502 | 504) || aborted || transient(&refusal.message);
+    let few = matches!(refusal.status, 408 | 500 | 502 | 504)
+        || aborted
+        || is_transient(&refusal.message);
     match refusal.status {
         503 => Verdict::Again(refusal.wait),
         _ if few && tries <= FEW => Verdict::Again(refusal.wait),
@@ -78,7 +79,8 @@ pub(crate) fn throttled(refusal: &Refusal) -> Option<Option<Duration>> {
     (refusal.status == 400 && jobs).then(|| Some(refusal.wait.unwrap_or(JOBS_CREATED_PAUSE)))
 }
 
-fn transient(message: &str) -> bool {
+/// A fault of the service by its message, whatever the status.
+pub(crate) fn is_transient(message: &str) -> bool {
     let worker = message
         .find("worker env ")
         .is_some_and(|at| message[at..].contains(" not found"));

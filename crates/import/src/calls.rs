@@ -55,7 +55,7 @@ impl Stopped {
 }
 
 /// A call that writes, until its result stands in the journal.
-struct UnderWay<'a>(&'a watch::Sender<usize>);
+pub(crate) struct UnderWay<'a>(&'a watch::Sender<usize>);
 
 impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
@@ -114,6 +114,8 @@ pub(crate) struct Step<'a> {
     pub lacks: Option<String>,
     /// The intent and the result are synced to the disk: their loss could cost a duplicate.
     pub sync: bool,
+    /// It takes several calls: that the last one was refused says nothing of those before it.
+    pub several: bool,
 }
 
 impl<'a> Step<'a> {
@@ -128,7 +130,14 @@ impl<'a> Step<'a> {
             token: None,
             lacks: None,
             sync: false,
+            several: false,
         }
+    }
+
+    /// The same as one that takes several calls.
+    pub fn of_several_calls(mut self, several: bool) -> Self {
+        self.several = several;
+        self
     }
 
     /// The same with what is written.
@@ -216,7 +225,7 @@ impl<'a> Calls<'a> {
         Fail::Service(Box::new(error))
     }
 
-    fn enter(&self) -> UnderWay<'_> {
+    pub(crate) fn enter(&self) -> UnderWay<'_> {
         self.under_way.send_modify(|calls| *calls += 1);
         UnderWay(&self.under_way)
     }
@@ -325,7 +334,7 @@ impl<'a> Calls<'a> {
             Err(error) => {
                 line.ok = Some(false);
                 // The error is that of the last try; an earlier one may have taken effect.
-                line.certain = Some(!error.is_uncertain() && error.tries() <= 1);
+                line.certain = Some(!error.is_uncertain() && error.tries() <= 1 && !step.several);
                 line.off = error.is_feature_off().then_some(true);
                 line.passing = says_nothing_of_the_object(error).then_some(true);
                 line.error = Some(error.to_string());

@@ -283,7 +283,8 @@ fn open_journal(start: &Start, lock: Lock, options: &Options) -> Result<Journal,
     for line in &start.links {
         journal.append(line, false)?;
     }
-    // The links stand before anything builds on them.
+    activation::expect(&journal, &covered(start, options, false))?;
+    // All of this stands before anything builds on it.
     journal.sync()?;
     Ok(journal)
 }
@@ -296,6 +297,16 @@ fn planned(plan: &Plan) -> Event<'static> {
     }
 }
 
+/// What this import can speak of.
+fn covered<'s>(start: &'s Start, options: &Options, finished: bool) -> Covered<'s> {
+    Covered {
+        state: &start.state,
+        filter: &start.filter,
+        into_source: options.into_source,
+        finished,
+    }
+}
+
 /// Records for an activation what became of everything that waits.
 fn keep_ledger(
     journal: &Journal,
@@ -303,12 +314,7 @@ fn keep_ledger(
     options: &Options,
     outcome: &Result<Report, Error>,
 ) -> Result<(), Error> {
-    let covered = Covered {
-        state: &start.state,
-        filter: &start.filter,
-        into_source: options.into_source,
-        finished: outcome.is_ok(),
-    };
+    let covered = covered(start, options, outcome.is_ok());
     let report = match outcome {
         Ok(report) => report,
         // A journal that could not be written may be why the run stopped.

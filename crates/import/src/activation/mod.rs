@@ -26,7 +26,7 @@ use crate::report::Verdict;
 use crate::stop::Stop;
 
 pub use plan::plan;
-pub(crate) use record::{Covered, record};
+pub(crate) use record::{Covered, expect, record};
 pub use run::{SwitchContact, contact, switch};
 
 /// Kinds that can wait, in the order in which they are activated: what clusters start with first, jobs last.

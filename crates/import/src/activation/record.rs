@@ -87,6 +87,36 @@ pub(crate) fn record(
     Ok(())
 }
 
+/// The state of an object that changed in the source stands in the ledger before anything is written: an import that is
+/// killed must not leave the new object with the old state, by which a job that was paused on purpose would run.
+pub(crate) fn expect(journal: &Journal, covered: &Covered<'_>) -> Result<(), Error> {
+    let knowledge = journal.knowledge();
+    for kind in kinds().filter(|kind| covered.filter.kind(kind.name)) {
+        for object in covered.state.of_kind(kind.name) {
+            let known = knowledge.standing(kind.name, &object.id);
+            let active = state_of(kind, &object.body);
+            let Some(known) = known.filter(|known| known.active != active) else {
+                continue;
+            };
+            if !covered.filter.wants(kind.name, &object.id) {
+                continue;
+            }
+            let standing = Standing {
+                active,
+                bars: vec![
+                    "its state changed in the source, and the import that brings it did not come to its end: run it again"
+                        .to_owned(),
+                ],
+                ..known.clone()
+            };
+            let entry = knowledge.entry(kind.name, &object.id);
+            let name = entry.map_or("", |entry| entry.name.as_str());
+            tell(journal, kind, &object.id, name, standing)?;
+        }
+    }
+    Ok(())
+}
+
 /// What the journal knows and the archive does not name any more.
 fn gone(journal: &Journal, covered: &Covered<'_>, kind: &'static Kind) -> Result<(), Error> {
     let knowledge = journal.knowledge();

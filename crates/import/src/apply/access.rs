@@ -83,8 +83,14 @@ pub(super) async fn put(
         }
         // The service names a grantee that it does not know: the others are granted.
         let before = access.grants.len();
+        // Of two names of which one is part of the other the longer one is meant; the other one has its turn.
+        let named = |grant: &&acl::Grant| {
+            does_not_know(error, &grant.principal.name) && grant.level != acl::OWNER
+        };
+        let longest = access.grants.iter().filter(named);
+        let longest = longest.map(|grant| grant.principal.name.len()).max();
         access.grants.retain(|grant| {
-            let unknown = does_not_know(error, &grant.principal.name) && grant.level != acl::OWNER;
+            let unknown = named(&grant) && Some(grant.principal.name.len()) == longest;
             if unknown {
                 left_out.push(grant.principal.name.clone());
                 done.notes

@@ -46,6 +46,8 @@ async fn cluster(run: &Run<'_>, action: &Action) -> Result<Done, Fail> {
         remarks: wanted.remarks.clone(),
         ..Done::default()
     };
+    // A run that stops waits for what is under way: a cluster that is being made is on until it is turned off.
+    let under_way = run.under_way();
     let id = match &action.target {
         None => create_cluster(run, kind, action, &wanted.body).await?,
         Some(id) => {
@@ -70,6 +72,7 @@ async fn cluster(run: &Run<'_>, action: &Action) -> Result<Done, Fail> {
     } else if action.writes_object && !is_as_wanted(run, kind, &id, &wanted.body) {
         edit(run, kind, action, &id, &wanted.body).await?;
     }
+    drop(under_way);
     if entry.is_ours() && !entry.pinned {
         pin(run, action, &id, &mut done).await?;
     }
@@ -237,7 +240,8 @@ async fn configure(
     wanted: &Value,
 ) -> Result<(), Fail> {
     if let Err(fail) = stop(run, kind, action, id).await {
-        if matches!(fail, Fail::Stopped) {
+        // A cluster that was just made is on: the one call that turns it off is made also by a run that stops.
+        if matches!(fail, Fail::Stopped) && turn_off(run, id).await.is_ok() {
             return Err(fail);
         }
         let command = format!("databricks clusters delete {id}");
@@ -247,6 +251,9 @@ async fn configure(
             "the new cluster may still be running",
             command,
         );
+        if matches!(fail, Fail::Stopped) {
+            return Err(fail);
+        }
         return Err(Fail::Other(format!(
             "still running: cluster {id} was made and not stopped: {}",
             fail.text()
@@ -269,17 +276,17 @@ async fn configure(
 
 /// Terminates a cluster and waits until it has stopped.
 async fn stop(run: &Run<'_>, kind: &Kind, action: &Action, id: &str) -> Result<(), Fail> {
-    let body = json!({ "cluster_id": id });
     let step = Step::new(Op::Terminate, kind.name, &action.id, &action.name);
-    let call = run.client.send(
-        "POST",
-        "/api/2.1/clusters/delete",
-        &[],
-        Body::Json(&body),
-        Safety::Idempotent,
-    );
-    run.write(&step, call, |_| None).await?;
+    run.write(&step, turn_off(run, id), |_| None).await?;
     wait_until_terminated(run, id).await
+}
+
+async fn turn_off(run: &Run<'_>, id: &str) -> Result<Value, lifeboat_databricks::Error> {
+    let body = json!({ "cluster_id": id });
+    let (path, safety) = ("/api/2.1/clusters/delete", Safety::Idempotent);
+    run.client
+        .send("POST", path, &[], Body::Json(&body), safety)
+        .await
 }
 
 async fn wait_until_terminated(run: &Run<'_>, id: &str) -> Result<(), Fail> {

@@ -81,7 +81,9 @@ async fn object(run: &Run<'_>, action: &Action) -> Result<Done, Fail> {
         let _held = super::files::hold(run, content.size).await?;
         let bytes = read_member(run.archive, &content.path)
             .map_err(|error| Fail::Other(error.to_string()))?;
-        let step = Step::new(op, "dbfs", &action.id, &action.name).writing(content.sha256.clone());
+        let step = Step::new(op, "dbfs", &action.id, &action.name)
+            .writing(content.sha256.clone())
+            .of_several_calls(bytes.len() as u64 > tree::DBFS_BLOCK);
         let overwrite = action.target.is_some();
         let written = run
             .write(&step, upload(run, line, &bytes, overwrite), |_| {

@@ -18,7 +18,7 @@ use super::readback::{ReadBack, Written};
 use super::waiting::Waiting;
 
 use crate::archived::ArchiveState;
-use crate::calls::Calls;
+use crate::calls::{Calls, UnderWay};
 use crate::events::{Event, Observer};
 use crate::journal::{Journal, LineKind, Made, Op};
 use crate::options::Options;
@@ -259,6 +259,11 @@ impl<'a> Run<'a> {
         self.calls.write(step, call, target).await
     }
 
+    /// While it is held a run that stops waits, as for a call that writes.
+    pub fn under_way(&self) -> UnderWay<'_> {
+        self.calls.enter()
+    }
+
     /// Makes a call that names people again while the service does not know one whom this run has just made.
     pub async fn until_known<'n, C>(
         &self,
@@ -368,7 +373,23 @@ impl<'a> Run<'a> {
 
 /// Whether the service refused a call because it does not know somebody of this name: it names him.
 pub(super) fn does_not_know(error: &lifeboat_databricks::Error, name: &str) -> bool {
-    matches!(error.status(), Some(400 | 404)) && error.message().contains(name)
+    matches!(error.status(), Some(400 | 404)) && names(&error.message(), name)
+}
+
+/// Whether a text names somebody: not as a part of a longer word. Of several names that fit, the longest is meant.
+fn names(text: &str, name: &str) -> bool {
+    let inner = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '@' | '+');
+    !name.is_empty()
+        && text.match_indices(name).any(|(at, _)| {
+            let (before, after) = (&text[..at], &text[at + name.len()..]);
+            // A full stop may end the sentence, or stand in the middle of an address.
+            let mut rest = after.chars();
+            let goes_on = match rest.next() {
+                Some('.') => rest.next().is_some_and(inner),
+                next => next.is_some_and(inner),
+            };
+            !before.ends_with(inner) && !before.ends_with('.') && !goes_on
+        })
 }
 
 /// The phase in which objects of a kind are written, as people call it.

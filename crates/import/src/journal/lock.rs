@@ -38,8 +38,10 @@ impl Lock {
         }
     }
 
+    /// Beside the file itself: two names of one journal have one lock.
     fn path(journal: &Path) -> PathBuf {
-        let mut name = journal.as_os_str().to_owned();
+        let real = std::fs::canonicalize(journal).unwrap_or_else(|_| journal.to_owned());
+        let mut name = real.into_os_string();
         name.push(".lock");
         PathBuf::from(name)
     }

@@ -14,7 +14,27 @@ pub(crate) const LANDING_MINUTES: u64 = 10;
 pub(crate) fn desired(kind: &Kind, body: &Value, resolver: &Resolver) -> Rewritten {
     let mut request = kind.request_form(body);
     kind.land_passive(&mut request);
-    rewritten(kind, request, resolver)
+    let runs = runs_still(&request, "");
+    let mut desired = rewritten(kind, request, resolver);
+    desired.missing.extend(runs.map(|place| {
+        format!("{place} would run: this version of Lifeboat does not know such a trigger, and cannot pause it")
+    }));
+    desired
+}
+
+/// The place of a trigger that is not paused in what is to land passive.
+fn runs_still(body: &Value, place: &str) -> Option<String> {
+    match body {
+        Value::Object(fields) => fields.iter().find_map(|(name, value)| {
+            let place = format!("{place}/{name}");
+            match value {
+                Value::String(state) if name == "pause_status" && state != "PAUSED" => Some(place),
+                value => runs_still(value, &place),
+            }
+        }),
+        Value::Array(items) => items.iter().find_map(|item| runs_still(item, place)),
+        _ => None,
+    }
 }
 
 /// The same with the state that the object has in the source: how it should be once it is activated.

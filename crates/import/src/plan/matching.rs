@@ -22,6 +22,10 @@ pub(super) enum Match {
     SameKey(TargetObject, bool),
     /// Several have the same natural key.
     Ambiguous(usize),
+    /// One of the same name that belongs to nobody is equal but for being active.
+    Active,
+    /// None is equal, and so many of the same name belong to nobody.
+    Beside(usize),
     /// An interrupted create may or may not have made one of those with the same name.
     Interrupted,
     /// The one that the journal links, with its id, or one of its name is there as one answer says, and not as another does.
@@ -38,6 +42,13 @@ impl Match {
             _ => None,
         }
     }
+}
+
+/// Whether an object is what the archive's would be once it is activated.
+fn is_active_twin(kind: &Kind, wanted: &Value, object: &TargetObject) -> bool {
+    let mut passive = object.body.clone();
+    kind.land_passive(&mut passive);
+    same_form(kind, wanted, &passive)
 }
 
 impl Builder<'_> {
@@ -70,8 +81,15 @@ impl Builder<'_> {
             .filter(|object| !taken.is_some_and(|taken| taken.contains(&object.id)))
             .collect();
         if let Some(entry) = entry.filter(|entry| entry.is_create_pending()) {
+            // It may have been renamed in the source since.
+            let earlier = self.of_key(kind.name, Some(&entry.name)).iter().copied();
+            let earlier = earlier.filter(|_| key.as_deref() != Some(&entry.name));
+            let earlier: Vec<&TargetObject> = earlier
+                .filter(|object| !taken.is_some_and(|taken| taken.contains(&object.id)))
+                .collect();
             let made: Vec<&&TargetObject> = free
                 .iter()
+                .chain(&earlier)
                 .filter(|object| is_made_by(kind, entry, wanted, &object.body))
                 .collect();
             match made.as_slice() {
@@ -99,7 +117,14 @@ impl Builder<'_> {
             return match equal.as_slice() {
                 [] if self.comparing && free.len() == 1 => Match::SameKey(free[0].clone(), false),
                 [first, ..] if self.comparing => Match::SameKey((**first).clone(), true),
-                [] => Match::Nothing,
+                [] if free
+                    .iter()
+                    .any(|object| is_active_twin(kind, wanted, object)) =>
+                {
+                    Match::Active
+                }
+                [] if free.is_empty() => Match::Nothing,
+                [] => Match::Beside(free.len()),
                 [only] => Match::SameKey((**only).clone(), true),
                 several => Match::Ambiguous(several.len()),
             };

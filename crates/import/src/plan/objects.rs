@@ -47,6 +47,22 @@ pub(super) fn unclear(why: &str) -> String {
     format!("{UNCLEAR}, so it is left alone: {why}; the next run looks again")
 }
 
+/// An object that an interrupted create made.
+fn recovered(kind: &Kind, action: Action, wanted: &Rewritten, object: TargetObject) -> Action {
+    let equal = same_form(kind, &wanted.body, &object.body);
+    let mut action = action
+        .because("found again after an interrupted create")
+        .at(Some(object.id));
+    action.recovered = true;
+    action.writes_object = !equal || matches!(kind.name, "clusters" | "git-folders");
+    action
+}
+
+const ACTIVE_TWIN: &str = "one of this name in the target differs only in being active: is the target active, or the journal of another \
+     import the right one? Make it passive, and run again with --adopt";
+const INTERRUPTED: &str = "ambiguous: the answer to an earlier create was lost, and the target holds an object of this name with other \
+     content; --adopt goes on as if it were somebody else's";
+
 impl Builder<'_> {
     pub(super) fn objects(&mut self, kind: &str) {
         let kind = catalog_kind(kind);
@@ -158,6 +174,10 @@ impl Builder<'_> {
         if !self.is_wanted(kind, record) {
             return self.unselected(kind, record, found);
         }
+        let beside = match found {
+            Match::Beside(count) => count,
+            _ => 0,
+        };
         let mut action = self.decide(kind, record, &name, &wanted, found);
         let offered = self.not_offered(kind, &wanted.body);
         if !offered.refused.is_empty() && action.writes_object {
@@ -170,6 +190,11 @@ impl Builder<'_> {
             action.notes.extend(wanted.notes);
             action.remarks = wanted.remarks;
             action.remarks.extend(offered.doubtful);
+            if beside > 0 && action.what == What::Create {
+                action.notes.push(format!(
+                    "made beside {beside} of this name that no import made: look which of them is to run"
+                ));
+            }
         }
         self.owner(kind, record, &mut action);
         self.access(kind, &record.id, &record.id, &mut action);
@@ -288,9 +313,12 @@ impl Builder<'_> {
             .cloned()
             .unwrap_or_default();
         match found {
-            Match::Linked(object) => self.linked(kind, action(What::Unchanged), wanted, &object, &entry),
+            Match::Linked(object) => {
+                self.linked(kind, action(What::Unchanged), wanted, &object, &entry)
+            }
             Match::MadeAgain(object, earlier) => {
-                let mut action = self.linked(kind, action(What::Unchanged), wanted, &object, &earlier);
+                let mut action =
+                    self.linked(kind, action(What::Unchanged), wanted, &object, &earlier);
                 if matches!(action.what, What::Unchanged | What::Update) {
                     action.writes_object = action.what == What::Update;
                     action.what = What::Adopt;
@@ -299,13 +327,7 @@ impl Builder<'_> {
                 }
                 action
             }
-            Match::Recovered(object) => {
-                let equal = same_form(kind, &wanted.body, &object.body);
-                let mut action = action(What::Adopt).because("found again after an interrupted create").at(Some(object.id));
-                action.recovered = true;
-                action.writes_object = !equal || matches!(kind.name, "clusters" | "git-folders");
-                action
-            }
+            Match::Recovered(object) => recovered(kind, action(What::Adopt), wanted, object),
             Match::SameKey(object, equal) => {
                 let equal = if (kind.builtin)(&object.body) {
                     same_overrides(kind, &wanted.body, &object.body)
@@ -320,18 +342,20 @@ impl Builder<'_> {
                     "ambiguous: {count} equal objects of this name in the target belong to nobody"
                 ))
             }
-            Match::Interrupted => action(What::Blocked).because(
-                "ambiguous: the answer to an earlier create was lost, and the target holds an object of this name with \
-                 other content; --adopt goes on as if it were somebody else's",
-            ),
-            Match::Unclear(_, why) => action(What::Blocked).because(unclear(&why)).at(linked),
-            Match::Nothing if (kind.builtin)(&record.body) => {
-                action(What::Blocked).because("a built-in object of this name does not exist in the target")
+            Match::Active => {
+                self.conflict(kind, name);
+                action(What::Blocked).because(ACTIVE_TWIN)
             }
-            Match::Nothing if entry.is_linked() && !self.target.is_admin => {
+            Match::Interrupted => action(What::Blocked).because(INTERRUPTED),
+            Match::Unclear(_, why) => action(What::Blocked).because(unclear(&why)).at(linked),
+            Match::Nothing | Match::Beside(_) if (kind.builtin)(&record.body) => {
+                action(What::Blocked)
+                    .because("a built-in object of this name does not exist in the target")
+            }
+            Match::Nothing | Match::Beside(_) if entry.is_linked() && !self.target.is_admin => {
                 action(What::Blocked).because(UNSEEN).at(entry.target)
             }
-            Match::Nothing => match self.not_cloned(kind, record, wanted) {
+            Match::Nothing | Match::Beside(_) => match self.not_cloned(kind, record, wanted) {
                 Some(why) => action(What::Blocked).because(why),
                 None => action(What::Create),
             },

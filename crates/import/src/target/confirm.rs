@@ -11,7 +11,6 @@ use serde_json::Value;
 use super::read::{Reader, concurrently, fatal, is_identity, list, read_object};
 use super::{TargetObject, TargetState, Unclear};
 use crate::compare::AGAIN;
-use crate::journal::Entry;
 
 /// Pauses before the looks at an id that no listing shows, in seconds.
 const LOOKS: [f64; 2] = [0.0, 1.0];
@@ -182,8 +181,9 @@ impl Reader<'_> {
             }
             if unlinked && (kind.builtin)(&record.body) {
                 expected.builtin.extend(key);
-            } else if entry.is_some_and(Entry::is_create_pending) {
-                expected.begun.extend(key);
+            } else if let Some(entry) = entry.filter(|entry| entry.is_create_pending()) {
+                // By the name with which it was begun: the source may have renamed it since.
+                expected.begun.insert(entry.name.clone());
             }
         }
         expected

@@ -206,9 +206,12 @@ impl Reader<'_> {
 
     fn candidates(&self, kind: &Kind) -> Candidates {
         let records = self.archive.of_kind(kind.name);
+        let begun = self.journal.of_kind(kind.name);
+        let begun = begun.filter(|(_, entry)| entry.is_create_pending());
         let keys = records
             .iter()
             .filter_map(|record| kind.key_of(&record.body))
+            .chain(begun.map(|(_, entry)| entry.name.clone()))
             .collect();
         let mut ids: BTreeSet<String> = records.iter().map(|record| record.id.clone()).collect();
         ids.extend(
