@@ -399,3 +399,57 @@ fn a_journal_by_another_name_has_the_same_lock() {
     let refused = Lock::take(&link).unwrap_err();
     assert!(refused.is_refusal(), "{refused}");
 }
+
+/// The journal of before the activation (another machine, a restored disk) meets a target that runs production.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_journal_of_before_the_activation_does_not_overwrite_production() {
+    let fill = Fill {
+        pools: 1,
+        init_scripts: 1,
+        ..little()
+    };
+    let stage = Stage::new(&fill).await;
+    for name in ["mine", "another"] {
+        add_job(&stage.source, name, cron("0 0 4 * * ?", "UNPAUSED")).await;
+    }
+    stage.export().await;
+    stage.apply(&stage.options()).await.unwrap();
+    let earlier = fs_err::read(stage.journal()).unwrap();
+    turn(&stage, Direction::Activate).await;
+    let armed = stage.target.costs().jobs_armed;
+    fs_err::write(stage.journal(), earlier).unwrap();
+    change(&stage.source, "mine", json!({"description": "x"})).await;
+    stage.export().await;
+    stage.target.reset_calls();
+    let refused = stage.apply(&stage.options()).await.unwrap_err();
+    assert!(refused.is_refusal(), "{refused}");
+    assert!(refused.to_string().contains("job mine"), "{refused}");
+    assert_eq!(stage.writes(), []);
+    let plan = stage.plan(&stage.options()).await.unwrap();
+    assert_eq!(plan.refusals.len(), 1, "{:?}", plan.refusals);
+    assert_eq!(stage.target.costs().jobs_armed, armed);
+}
+
+/// A journal of one's own does not hide that the usual one knows of the activation.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fresh_journal_does_not_hide_that_the_target_is_active() {
+    let stage = Stage::new(&little()).await;
+    stage.apply(&stage.options()).await.unwrap();
+    turn(&stage, Direction::Activate).await;
+    let folder = tempfile::tempdir().unwrap();
+    let options = Options {
+        journal: Some(folder.path().join("fresh.jsonl")),
+        adopt: true,
+        ..stage.options()
+    };
+    stage.target.reset_calls();
+    let refused = stage.apply(&options).await.unwrap_err();
+    assert!(refused.is_refusal(), "{refused}");
+    assert!(
+        refused
+            .to_string()
+            .contains("was activated and runs production"),
+        "{refused}"
+    );
+    assert_eq!(stage.writes(), []);
+}

@@ -162,16 +162,15 @@ pub(crate) async fn plan(
     });
     let (mut target, prepared) =
         prepare(archive, client, options, &mut start, &mut knowledge).await?;
+    let refusals = refusals(&knowledge, &mut target, &prepared, &start, options);
     let mut plan = prepared.plan;
     plan.refusals = [
         guards::may_apply(&knowledge, client.host(), &start.target, options),
+        guards::is_active_elsewhere(&start.state.workspace_id, &start.target, options),
         guards::may_restore(&start.identity, &start.filter),
-        guards::identities_listed(target.nobody.take()),
-        guards::no_conflicts(&knowledge, &prepared.conflicts, options),
-        guards::few_deletions(&prepared.deletions, options),
-        guards::map_is_named(start.map_changed.as_ref(), options),
     ]
-    .iter()
+    .into_iter()
+    .chain(refusals)
     .filter_map(|guard| guard.as_ref().err().map(Refusal::of))
     .collect();
     Ok(plan)
@@ -191,6 +190,7 @@ pub(crate) async fn apply(
     let source = start.state.workspace_id.clone();
     let knowledge = guards::journal_usable(Journal::read(&start.journal, &source, &start.target))?;
     guards::may_apply(&knowledge, client.host(), &start.target, options)?;
+    guards::is_active_elsewhere(&source, &start.target, options)?;
     guards::may_restore(&start.identity, &start.filter)?;
     let lock = guards::journal_usable(Lock::take(&start.journal))?;
     // Another import may have written between the first look and the lock.
@@ -204,10 +204,9 @@ pub(crate) async fn apply(
     let reading = prepare(archive, client, options, &mut start, &mut knowledge);
     let (mut target, prepared) = stop.unless(reading).await?;
     let reading = clock.elapsed().as_secs_f64();
-    guards::identities_listed(target.nobody.take())?;
-    guards::no_conflicts(&knowledge, &prepared.conflicts, options)?;
-    guards::few_deletions(&prepared.deletions, options)?;
-    guards::map_is_named(start.map_changed.as_ref(), options)?;
+    for refused in refusals(&knowledge, &mut target, &prepared, &start, options) {
+        refused?;
+    }
     for warning in &prepared.plan.warnings {
         observer.event(Event::Warning(warning));
     }
@@ -262,6 +261,23 @@ pub(crate) async fn apply(
     }
     keep_ledger(&journal, &start, options, &outcome)?;
     outcome
+}
+
+/// What the rules say that need the target and the plan.
+fn refusals(
+    knowledge: &Knowledge,
+    target: &mut TargetState,
+    prepared: &Prepared,
+    start: &Start,
+    options: &Options,
+) -> [Result<(), Error>; 5] {
+    [
+        guards::identities_listed(target.nobody.take()),
+        guards::is_standby(knowledge, target, options),
+        guards::no_conflicts(knowledge, &prepared.conflicts, options),
+        guards::few_deletions(&prepared.deletions, options),
+        guards::map_is_named(start.map_changed.as_ref(), options),
+    ]
 }
 
 /// Opens the journal, and tells it what this import is and the links of a failback, before anything else is written.

@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 
 use lifeboat_databricks::{Client, Identity};
 
+use crate::activation;
 use crate::error::{Error, Rule};
 use crate::filter::Filter;
-use crate::journal::{Knowledge, State};
+use crate::journal::{Journal, Knowledge, State};
 use crate::map::Changed;
 use crate::options::Options;
 use crate::plan::Limits;
-use crate::target::service;
+use crate::target::{TargetState, service};
 
 /// Conflicting objects that a refusal names; the rest is counted.
 const NAMED: usize = 5;
@@ -131,6 +132,75 @@ pub(crate) fn may_apply(
     Ok(())
 }
 
+/// Whoever names a journal of his own is told of the usual one, if that one knows that the target runs production.
+pub(crate) fn is_active_elsewhere(
+    source: &str,
+    target: &str,
+    options: &Options,
+) -> Result<(), Error> {
+    let Some(named) = &options.journal else {
+        return Ok(());
+    };
+    let usual = Options {
+        journal: None,
+        state_home: options.state_home.clone(),
+        ..Options::default()
+    };
+    let usual = journal_path(&usual, source, target);
+    if options.as_prefix.is_some() || Journal::read(&usual, source, target)?.state != State::Active
+    {
+        return Ok(());
+    }
+    Err(Error::Refused {
+        rule: Rule::Active,
+        detail: format!(
+            "workspace {target} was activated and runs production, as {} says and {} does not",
+            usual.display(),
+            named.display()
+        ),
+        hint: "leave out --journal, and run `lifeboat-import deactivate` first, when production runs elsewhere again"
+            .to_owned(),
+    })
+}
+
+/// A journal of another day, such as that of a restored disk, does not know that the target was activated since. One object
+/// may have been started by hand; when half of them run, the target may be production, and an import would overwrite it.
+pub(crate) fn is_standby(
+    knowledge: &Knowledge,
+    target: &TargetState,
+    options: &Options,
+) -> Result<(), Error> {
+    if options.as_prefix.is_some() || options.into_source || options.overwrite_changed {
+        return Ok(());
+    }
+    let (waiting, running) = activation::running(knowledge, target);
+    if running.len() < 2 || running.len() * 2 < waiting {
+        return Ok(());
+    }
+    Err(Error::Refused {
+        rule: Rule::Active,
+        detail: format!(
+            "of {waiting} objects that this journal keeps passive {} are active in workspace {}: {}",
+            running.len(),
+            target.workspace_id,
+            some(&running)
+        ),
+        hint: "it may run production, activated with another journal: name that one with `--journal`; if it is a standby after all, \
+               --overwrite-changed pauses what was started by hand"
+            .to_owned(),
+    })
+}
+
+/// The first names of several.
+fn some(names: &[String]) -> String {
+    let more = names.len().saturating_sub(NAMED);
+    let shown = names[..names.len() - more].join(", ");
+    match more {
+        0 => shown,
+        more => format!("{shown}, and {more} more"),
+    }
+}
+
 /// The service hides objects from others and refuses them users, groups, policies and more: half of a workspace would be
 /// made, and what is hidden be made twice. Of whom the service shows no group, nobody can tell whether he is one: he is
 /// warned, and may go on.
@@ -164,14 +234,9 @@ pub(crate) fn no_conflicts(
     if !knowledge.is_empty() || options.adopt || options.into_source || conflicts.is_empty() {
         return Ok(());
     }
-    let mut named: Vec<&str> = conflicts.iter().take(NAMED).map(String::as_str).collect();
-    let more = format!("{} more", conflicts.len().saturating_sub(NAMED));
-    if conflicts.len() > NAMED {
-        named.push(&more);
-    }
     Err(Error::Refused {
         rule: Rule::NoJournal,
-        detail: named.join(", "),
+        detail: some(conflicts),
         hint:
             "name the journal of earlier imports with --journal, or link what is equal with --adopt"
                 .to_owned(),

@@ -26,6 +26,7 @@ use crate::report::Verdict;
 use crate::stop::Stop;
 
 pub use plan::plan;
+pub(crate) use plan::running;
 pub(crate) use record::{Covered, expect, record};
 pub use run::{SwitchContact, contact, switch};
 

@@ -47,6 +47,33 @@ pub fn plan(
     moves
 }
 
+/// Of the objects that the journal keeps passive and an activation would start: how many there are, and which of them run.
+pub(crate) fn running(journal: &Knowledge, target: &TargetState) -> (usize, Vec<String>) {
+    let (mut waiting, mut running) = (0, Vec::new());
+    for kind in kinds().filter(|kind| kind.name != "clusters") {
+        for (id, name, standing) in journal.ledger(kind.name) {
+            let entry = journal.entry(kind.name, id);
+            let linked = entry.filter(|entry| entry.is_ours() && !entry.activated);
+            let object = linked
+                .and_then(|entry| entry.target.as_deref())
+                .and_then(|id| target.by_id(kind.name, id));
+            let Some(object) = object.filter(|_| !standing.gone) else {
+                continue;
+            };
+            let mut passive = object.body.clone();
+            kind.land_passive(&mut passive);
+            let state = wanted(kind, &passive, &standing.active, Direction::Activate, true);
+            if !changes(kind, &passive, &state).is_empty() {
+                waiting += 1;
+                if is_active(kind, &object.body) {
+                    running.push(format!("{} {name}", kind.singular));
+                }
+            }
+        }
+    }
+    (waiting, running)
+}
+
 /// The standings of a kind, and what is linked without one: its import did not come to its end, or was of a version that
 /// kept no ledger.
 fn ledger<'k>(journal: &'k Knowledge, kind: &Kind) -> Vec<(&'k str, String, Standing)> {
