@@ -12,7 +12,8 @@ use import_support::{Stage, client, names_with, troubles};
 use lifeboat_databricks::{Body, Safety};
 use lifeboat_import::journal::State;
 use lifeboat_import::{Direction, Error, Fate, Options};
-use lifeboat_sim::{Fault, FaultKind, Fill, Sim, When};
+use lifeboat_sim::tree::{self, Object};
+use lifeboat_sim::{Action, Fault, FaultKind, Fill, Script, Sim, When};
 use serde_json::{Value, json};
 
 fn little() -> Fill {
@@ -452,4 +453,67 @@ async fn a_fresh_journal_does_not_hide_that_the_target_is_active() {
         "{refused}"
     );
     assert_eq!(stage.writes(), []);
+}
+
+/// The service may not overwrite a file that looks like a notebook: it is deleted by its path and made again. What took
+/// its place meanwhile is not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_took_the_place_of_a_file_is_not_deleted_for_it() {
+    const PATH: &str = "/Shared/tool.py";
+    let content = |text: &str| {
+        Object::File(
+            format!("# Databricks notebook source\n{text}\n")
+                .into_bytes()
+                .into(),
+        )
+    };
+    for taken in [false, true] {
+        let stage = Stage::new(&little()).await;
+        let put = |text: &str| {
+            stage.source.with(|world| {
+                let admin = world.admin();
+                tree::put(world, PATH, content(text), &admin);
+            });
+        };
+        put("one");
+        stage.export().await;
+        stage.apply(&stage.options()).await.unwrap();
+        stage.source.advance(Duration::from_secs(100));
+        put("two");
+        stage.export().await;
+        let exists = json!({"error_code": "RESOURCE_ALREADY_EXISTS", "message": "Node named 'tool.py' already exists"});
+        stage.target.fault(Fault {
+            times: 1,
+            body: Some(exists.to_string()),
+            ..Fault::status("POST", "/api/2.0/workspace/import", 400)
+        });
+        if taken {
+            let path = || PATH.to_owned();
+            let text = "by hand".to_owned();
+            for action in [
+                Action::Delete { path: path() },
+                Action::Write { path: path(), text },
+            ] {
+                stage.target.script(Script {
+                    method: "GET".to_owned(),
+                    path: "/api/2.0/workspace/list".to_owned(),
+                    query: "path=/Shared".to_owned(),
+                    skip: 0,
+                    action,
+                });
+            }
+        }
+        let report = stage.apply(&stage.options()).await.unwrap();
+        let told = troubles(&report).join("\n");
+        assert_eq!(
+            told.contains("another object took its place"),
+            taken,
+            "{told}"
+        );
+        let deletes = stage.writes();
+        let deletes = deletes
+            .iter()
+            .filter(|call| call.path.ends_with("workspace/delete"));
+        assert_eq!(deletes.count(), usize::from(!taken));
+    }
 }

@@ -246,6 +246,7 @@ impl Import<'_, '_> {
         if self.is_file() && !tree::has_notebook_header(&self.bytes) {
             return self.upload(true).await;
         }
+        self.is_the_planned_one().await?;
         let body = json!({ "path": self.path, "recursive": false });
         let step = Step::new(
             Op::Update,
@@ -264,6 +265,20 @@ impl Import<'_, '_> {
             .write(&step, call, |_| self.action.target.clone())
             .await?;
         self.call(false).await
+    }
+
+    /// What is deleted by its path is what the plan was made for, and nothing that took its place since.
+    async fn is_the_planned_one(&self) -> Result<(), Fail> {
+        let query = [("path", self.path)];
+        let call = self.run.client.get("/api/2.0/workspace/get-status", &query);
+        let now = places::text(&self.run.read(call).await?, "object_id");
+        let planned = self.run.target.tree.get(self.path);
+        if planned.is_some_and(|planned| now.as_deref() == Some(&planned.object_id)) {
+            return Ok(());
+        }
+        Err(Fail::Blocked(
+            "another object took its place since the target was listed".to_owned(),
+        ))
     }
 
     async fn upload(&self, overwrite: bool) -> Result<Option<String>, Fail> {
