@@ -53,11 +53,16 @@ impl Kind {
         let key = self.natural_key;
         let name =
             places::text(body, key.place()).or_else(|| places::text(body, self.listed_id?))?;
-        Some(if let crate::NaturalKey::FoldedName(_) = key {
+        Some(self.key_of_name(name))
+    }
+
+    /// The natural key of an object that has this name.
+    pub fn key_of_name(&self, name: String) -> String {
+        if let crate::NaturalKey::FoldedName(_) = self.natural_key {
             name.to_lowercase()
         } else {
             name
-        })
+        }
     }
 
     /// The body of a record from an element of the listing, for kinds that need no further call.

@@ -73,20 +73,14 @@ impl Builder<'_> {
         if let Some((object, earlier)) = self.made_again(kind, key.as_deref()) {
             return Match::MadeAgain(object.clone(), Box::new(earlier.clone()));
         }
-        let taken = self.taken.get(kind.name);
-        let free: Vec<&TargetObject> = self
-            .of_key(kind.name, key.as_deref())
-            .iter()
-            .copied()
-            .filter(|object| !taken.is_some_and(|taken| taken.contains(&object.id)))
-            .collect();
+        let free = self.free(kind, key.as_deref());
         if let Some(entry) = entry.filter(|entry| entry.is_create_pending()) {
             // It may have been renamed in the source since.
-            let earlier = self.of_key(kind.name, Some(&entry.name)).iter().copied();
-            let earlier = earlier.filter(|_| key.as_deref() != Some(&entry.name));
-            let earlier: Vec<&TargetObject> = earlier
-                .filter(|object| !taken.is_some_and(|taken| taken.contains(&object.id)))
-                .collect();
+            let begun = kind.key_of_name(entry.name.clone());
+            let earlier = match key.as_ref() == Some(&begun) {
+                true => Vec::new(),
+                false => self.free(kind, Some(&begun)),
+            };
             let made: Vec<&&TargetObject> = free
                 .iter()
                 .chain(&earlier)
@@ -135,6 +129,15 @@ impl Builder<'_> {
             }
             None => Match::Nothing,
         }
+    }
+
+    /// The objects of this natural key that belong to nobody.
+    fn free(&self, kind: &Kind, key: Option<&str>) -> Vec<&TargetObject> {
+        let taken = self.taken.get(kind.name);
+        let of_key = self.of_key(kind.name, key).iter().copied();
+        of_key
+            .filter(|object| !taken.is_some_and(|taken| taken.contains(&object.id)))
+            .collect()
     }
 
     /// The object that the journal (or, in the source itself, the id) links, where nobody knows whether it is there.

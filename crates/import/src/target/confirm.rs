@@ -182,8 +182,13 @@ impl Reader<'_> {
             if unlinked && (kind.builtin)(&record.body) {
                 expected.builtin.extend(key);
             } else if let Some(entry) = entry.filter(|entry| entry.is_create_pending()) {
-                // By the name with which it was begun: the source may have renamed it since.
-                expected.begun.insert(entry.name.clone());
+                // Under the name with which it was begun: the source may have renamed it since.
+                let renamed = kind.label_of(&record.body).as_deref() != Some(&entry.name);
+                expected.begun.extend(if renamed {
+                    Some(kind.key_of_name(entry.name.clone()))
+                } else {
+                    key
+                });
             }
         }
         expected

@@ -211,7 +211,7 @@ impl Reader<'_> {
         let keys = records
             .iter()
             .filter_map(|record| kind.key_of(&record.body))
-            .chain(begun.map(|(_, entry)| entry.name.clone()))
+            .chain(begun.map(|(_, entry)| kind.key_of_name(entry.name.clone())))
             .collect();
         let mut ids: BTreeSet<String> = records.iter().map(|record| record.id.clone()).collect();
         ids.extend(
