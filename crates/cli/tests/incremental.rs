@@ -5,7 +5,7 @@ mod common;
 use std::process::Stdio;
 use std::time::Duration;
 
-use common::{Room, process, stderr, stdout};
+use common::{Room, kill, process, stderr, stdout};
 use lifeboat_sim::Sim;
 use lifeboat_sim::tree::{self, Object};
 
@@ -175,11 +175,7 @@ fn a_signal_keeps_what_was_read_and_the_next_run_goes_on() {
         while !room.primary.calls().iter().any(is_content) {
             std::thread::sleep(Duration::from_millis(5));
         }
-        let killed = std::process::Command::new("kill")
-            .args([signal, &child.id().to_string()])
-            .status()
-            .unwrap();
-        assert!(killed.success());
+        kill(signal, &child.id().to_string());
         let output = child.wait_with_output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(code), "{said}");

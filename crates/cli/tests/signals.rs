@@ -12,18 +12,10 @@ use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
 use common::blobs::Blobs;
-use common::{Room, binary, nights, process, writes};
+use common::{Room, binary, kill, nights, process, writes};
 use lifeboat_sim::{Fault, FaultKind};
 
 const TARGET: &str = "2222222222222222";
-
-fn kill(signal: &str, process: &str) {
-    let killed = Command::new("kill")
-        .args([signal, process])
-        .status()
-        .unwrap();
-    assert!(killed.success());
-}
 
 #[test]
 fn a_signal_ends_with_its_code_and_leaves_nothing() {

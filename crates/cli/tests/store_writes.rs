@@ -8,7 +8,7 @@ use std::time::Duration;
 use assert_cmd::assert::Assert;
 use common::blobs::{Blobs, Fate};
 use common::vault::{Vault, must, stock};
-use common::{Room, nights, stderr, stdout};
+use common::{Room, kill, nights, stderr, stdout};
 use lifeboat_sim::Fault;
 
 /// Signatures as they are given; the first may also delete.
@@ -262,11 +262,7 @@ fn a_second_signal_while_it_gets_its_name_says_where_the_archive_is() {
         .unwrap();
     copied.recv().unwrap();
     for _ in 0..2 {
-        let killed = std::process::Command::new("kill")
-            .args(["-TERM", &child.id().to_string()])
-            .status()
-            .unwrap();
-        assert!(killed.success());
+        kill("-TERM", &child.id().to_string());
         std::thread::sleep(Duration::from_millis(200));
     }
     let output = child.wait_with_output().unwrap();

@@ -376,8 +376,9 @@ impl Error {
                     || code.as_deref() == Some("ABORTED")
                     || crate::retry::is_transient(message)
             }
-            Problem::LoginPage { .. } => true,
-            Problem::Unexpected { .. } | Problem::OverCap { .. } => true,
+            Problem::LoginPage { .. } | Problem::Unexpected { .. } | Problem::OverCap { .. } => {
+                true
+            }
             _ => false,
         }
     }

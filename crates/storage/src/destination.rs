@@ -270,6 +270,17 @@ pub(crate) struct Leftover<T> {
     pub(crate) signature: Option<T>,
 }
 
+/// Takes the first place of those that are numbered from 1 that is not taken.
+pub(crate) fn first_free<T>(take: impl Fn(u32) -> Result<T, Error>) -> Result<T, Error> {
+    let mut number = 1;
+    loop {
+        match take(number) {
+            Err(Error::Exists { .. }) => number += 1,
+            taken => return taken,
+        }
+    }
+}
+
 /// The `number`th name for `archive` when its run ended early: `X.partial.tar.zst`, `X-2.partial.tar.zst`, and so on.
 pub(crate) fn partial_name(archive: &Path, number: u32) -> PathBuf {
     if number == 1 {

@@ -159,6 +159,12 @@ impl Listed {
         }
     }
 
+    /// How many members it holds below `data/`.
+    pub(crate) fn payload_members(&self) -> Option<u64> {
+        self.descriptor()
+            .map(|descriptor| descriptor.counts.payload_members)
+    }
+
     /// What it is good for.
     #[must_use]
     pub fn standing(&self) -> Standing {
@@ -370,11 +376,7 @@ impl Listing {
             .iter()
             .position(|listed| listed.standing() == Standing::Counting);
         let recent = complete.map_or(bases.len(), |at| at + 1);
-        let members = |at: &usize| {
-            bases[*at]
-                .descriptor()
-                .map(|descriptor| descriptor.counts.payload_members)
-        };
+        let members = |at: &usize| bases[*at].payload_members();
         // Of equals the last, which in this order is the newest.
         if let Some(best) = (0..recent).rev().max_by_key(members) {
             bases[..=best].rotate_right(1);

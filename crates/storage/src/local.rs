@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use lifeboat_archive::Descriptor;
 use tempfile::NamedTempFile;
 
-use crate::destination::{Beside, Leftover, is_descriptor, is_signature, partial_name};
+use crate::destination::{Beside, Leftover, first_free, is_descriptor, is_signature, partial_name};
 use crate::error::Error;
 use crate::listing::{Identity, LIST, MOST_BYTES, Object};
 use crate::removal::REMOVE;
@@ -259,15 +259,12 @@ fn refuse_existing(archive: &Path) -> Result<(), Error> {
 /// A free name for an archive whose run ended early. `X.partial.tar.zst` may be there as the base that this run went on
 /// from; then it is `X-2.partial.tar.zst`, and so on, so that nothing that was read is lost for want of a name.
 fn free_partial(archive: &Path, signed: bool) -> Result<(PathBuf, Leftover<Vec<u8>>), Error> {
-    let mut number = 1;
-    loop {
+    first_free(|number| {
         let free = partial_name(archive, number);
-        match refuse_existing(&free).and_then(|()| leftovers(&free, signed)) {
-            Err(Error::Exists { .. }) => number += 1,
-            Err(error) => return Err(error),
-            Ok(litter) => return Ok((free, litter)),
-        }
-    }
+        refuse_existing(&free)?;
+        let litter = leftovers(&free, signed)?;
+        Ok((free, litter))
+    })
 }
 
 /// What a run that was killed left beside the place of its archive; a signature is none for a run that does not sign.

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use lifeboat_archive::{Descriptor, Hasher, ReadAt as _};
 
 use crate::address::{Address, Place};
-use crate::destination::{Beside, Leftover, is_descriptor, is_signature, partial_name};
+use crate::destination::{Beside, Leftover, first_free, is_descriptor, is_signature, partial_name};
 use crate::error::{Error, READ};
 use crate::listing::{Identity, MOST_BYTES};
 use crate::protect::SigningKey;
@@ -157,10 +157,7 @@ impl Remote {
             let placed = self.store.put(&file.place, file.text.to_vec(), version);
             refused = placed.err();
         }
-        match refused {
-            None => Ok(()),
-            Some(error) => Err(error),
-        }
+        refused.map_or(Ok(()), Err)
     }
 
     /// What is to stand beside the archive, in the order in which it is placed.
@@ -325,14 +322,10 @@ impl Remote {
     /// The way to a free name for an archive whose run ended early. The first one may be taken by the base that this run
     /// went on from.
     fn open_partial(&self, signed: bool) -> Result<Self, Error> {
-        let mut number = 1;
-        loop {
+        first_free(|number| {
             let free = self.address.renamed(|name| partial_name(name, number));
-            match Self::create(&self.store, &free, signed) {
-                Err(Error::Exists { .. }) => number += 1,
-                opened => return opened,
-            }
-        }
+            Self::create(&self.store, &free, signed)
+        })
     }
 }
 

@@ -282,12 +282,8 @@ fn judge_workspace<'l>(
             .rev()
             .filter(|archive| archive.standing() == standing)
             .filter(|archive| certain(archive));
-        let members = |archive: &&&Listed| {
-            archive
-                .descriptor()
-                .map(|descriptor| descriptor.counts.payload_members)
-        };
-        of_standing.max_by_key(members).map(|archive| &archive.name)
+        let fullest = of_standing.max_by_key(|archive| archive.payload_members());
+        fullest.map(|archive| &archive.name)
     };
     let verdict = |archive: &'l Listed| match archive.standing() {
         _ if archive.is_of_the_future(now) => Verdict::Keep(vec![Reason::Future]),

@@ -143,6 +143,15 @@ pub fn process(folder: &Path, name: &str, arguments: &[&str]) -> Process {
     process
 }
 
+/// Sends a signal, such as `-TERM`, to the process of this id.
+pub fn kill(signal: &str, process: &str) {
+    let killed = Process::new("kill")
+        .args([signal, process])
+        .status()
+        .unwrap();
+    assert!(killed.success());
+}
+
 /// The calls of a workspace that change something.
 pub fn writes(sim: &Sim) -> Vec<String> {
     let calls = sim.calls().into_iter().filter(|call| call.method != "GET");

@@ -244,20 +244,18 @@ async fn look_at_named(ctx: &Context<'_>, named: &Named, found: &mut Found) {
                 ctx.ledger.gap(&line);
             }
             Ok(facts) => found.take_one(path, facts),
-            // A mistyped path must not look for years like one that is backed up.
-            Err(failure) if failure.is_gone() && is_asked => {
-                let mut line = failure.line(KIND, &path, &path, Fate::Failed);
-                line.message = "the options ask for it, and it does not exist".to_owned();
-                name_referrers(&mut line, named);
-                ctx.ledger.gap(&line);
-            }
             Err(failure) => {
-                let fate = if failure.is_gone() {
+                let gone = failure.is_gone();
+                let fate = if gone && !is_asked {
                     Fate::Vanished
                 } else {
                     Fate::Failed
                 };
                 let mut line = failure.line(KIND, &path, &path, fate);
+                // A mistyped path must not look for years like one that is backed up.
+                if gone && is_asked {
+                    line.message = "the options ask for it, and it does not exist".to_owned();
+                }
                 name_referrers(&mut line, named);
                 ctx.ledger.gap(&line);
             }

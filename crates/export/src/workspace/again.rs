@@ -415,14 +415,13 @@ fn resolve_moved(tree: &mut Tree, pass: &Pass) -> Vec<NodeId> {
 
 /// Gives the content that was read at the earlier place to the later one.
 fn hand_over(tree: &mut Tree, earlier: NodeId, later: NodeId) {
-    let (before, after) = (tree.facts(earlier), tree.facts(later));
-    let unchanged = !facts_changed(before.as_deref(), after.as_deref());
-    // The type of a file goes with its extension.
-    let state = |id, facts: Option<String>| {
-        let facts = serde_json::from_str(facts.as_deref()?).ok()?;
+    // What decides is what decides for a base: the type of a file goes with its extension.
+    let mut state = |id| {
+        let facts = serde_json::from_str(tree.facts(id)?.as_str()).ok()?;
         Some(tree_state(&tree.path(id), &facts))
     };
-    let unchanged = unchanged && state(earlier, before) == state(later, after);
+    let (before, after) = (state(earlier), state(later));
+    let unchanged = before.is_some() && before == after;
     tree.hand_over(earlier, later, unchanged);
 }
 

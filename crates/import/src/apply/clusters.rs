@@ -8,7 +8,7 @@ use lifeboat_databricks::{Body, Safety};
 use serde_json::{Value, json};
 
 use super::objects::{update, wanted};
-use super::run::{Done, Fail, Run, Step};
+use super::run::{Done, Fail, Run, Step, UnderWay};
 use super::{access, create, of_kind};
 use crate::journal::Op;
 use crate::plan::{
@@ -68,11 +68,13 @@ async fn cluster(run: &Run<'_>, action: &Action) -> Result<Done, Fail> {
     done.target = Some(id.clone());
     let entry = run.journal.entry(kind.name, &action.id).unwrap_or_default();
     if entry.is_ours() && !entry.configured {
-        configure(run, kind, action, &id, &wanted.body).await?;
-    } else if action.writes_object && !is_as_wanted(run, kind, &id, &wanted.body) {
-        edit(run, kind, action, &id, &wanted.body).await?;
+        configure(run, kind, action, &id, &wanted.body, under_way).await?;
+    } else {
+        drop(under_way);
+        if action.writes_object && !is_as_wanted(run, kind, &id, &wanted.body) {
+            edit(run, kind, action, &id, &wanted.body).await?;
+        }
     }
-    drop(under_way);
     if entry.is_ours() && !entry.pinned {
         pin(run, action, &id, &mut done).await?;
     }
@@ -238,12 +240,22 @@ async fn configure(
     action: &Action,
     id: &str,
     wanted: &Value,
+    under_way: UnderWay<'_>,
 ) -> Result<(), Fail> {
-    if let Err(fail) = stop(run, kind, action, id).await {
-        // A cluster that was just made is on: the one call that turns it off is made also by a run that stops.
-        if matches!(fail, Fail::Stopped) && turn_off(run, id).await.is_ok() {
-            return Err(fail);
+    let step = Step::new(Op::Terminate, kind.name, &action.id, &action.name);
+    let stopped = match run.write(&step, turn_off(run, id), |_| None).await {
+        Ok(_) => {
+            drop(under_way);
+            match wait_until_terminated(run, id).await {
+                Err(Fail::Stopped) => return Err(Fail::Stopped),
+                waited => waited,
+            }
         }
+        // A cluster that was just made is on: the one call that turns it off is made also by a run that stops.
+        Err(Fail::Stopped) if turn_off(run, id).await.is_ok() => return Err(Fail::Stopped),
+        Err(fail) => Err(fail),
+    };
+    if let Err(fail) = stopped {
         let command = format!("databricks clusters delete {id}");
         run.todo(
             kind.name,
@@ -274,13 +286,7 @@ async fn configure(
     run.write(&step, call, |_| None).await.map(|_| ())
 }
 
-/// Terminates a cluster and waits until it has stopped.
-async fn stop(run: &Run<'_>, kind: &Kind, action: &Action, id: &str) -> Result<(), Fail> {
-    let step = Step::new(Op::Terminate, kind.name, &action.id, &action.name);
-    run.write(&step, turn_off(run, id), |_| None).await?;
-    wait_until_terminated(run, id).await
-}
-
+/// Terminates a cluster.
 async fn turn_off(run: &Run<'_>, id: &str) -> Result<Value, lifeboat_databricks::Error> {
     let body = json!({ "cluster_id": id });
     let (path, safety) = ("/api/2.1/clusters/delete", Safety::Idempotent);

@@ -18,7 +18,7 @@ use super::readback::{ReadBack, Written};
 use super::waiting::Waiting;
 
 use crate::archived::ArchiveState;
-use crate::calls::{Calls, UnderWay};
+use crate::calls::Calls;
 use crate::events::{Event, Observer};
 use crate::journal::{Journal, LineKind, Made, Op};
 use crate::options::Options;
@@ -27,7 +27,7 @@ use crate::report::{ObjectResult, Todo};
 use crate::resolve::Resolver;
 use crate::target::TargetState;
 
-pub(crate) use crate::calls::{Fail, Step, Stopped};
+pub(crate) use crate::calls::{Fail, Step, Stopped, UnderWay};
 
 /// Seconds in which the whole service gets to know a new user or group (fact sheet, section 12).
 const SETTLED: u32 = 60;

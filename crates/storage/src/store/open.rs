@@ -23,6 +23,11 @@ const PATIENCE_WITH_COPY: Duration = Duration::from_secs(30);
 /// So long nothing at all may arrive.
 const READ_TIMEOUT: &str = "60s";
 
+const TIMEOUTS: [(ClientConfigKey, &str); 2] = [
+    (ClientConfigKey::Timeout, REQUEST_TIMEOUT),
+    (ClientConfigKey::ReadTimeout, READ_TIMEOUT),
+];
+
 impl Store {
     /// The container of `address` in its primary region, with credentials from `settings`. Asks nothing yet.
     ///
@@ -166,12 +171,8 @@ fn azure(
     settings: &Settings,
     connector: &Connector,
 ) -> MicrosoftAzureBuilder {
-    let timeouts = [
-        (ClientConfigKey::Timeout, REQUEST_TIMEOUT),
-        (ClientConfigKey::ReadTimeout, READ_TIMEOUT),
-    ];
     let mut builder = MicrosoftAzureBuilder::new();
-    for (key, value) in timeouts {
+    for (key, value) in TIMEOUTS {
         builder = builder.with_config(AzureConfigKey::Client(key), value);
     }
     for (name, value) in settings.all("AZURE_") {
@@ -193,12 +194,8 @@ fn azure(
 }
 
 fn s3(address: &Address, settings: &Settings, connector: &Connector) -> AmazonS3Builder {
-    let timeouts = [
-        (ClientConfigKey::Timeout, REQUEST_TIMEOUT),
-        (ClientConfigKey::ReadTimeout, READ_TIMEOUT),
-    ];
     let mut builder = AmazonS3Builder::new();
-    for (key, value) in timeouts {
+    for (key, value) in TIMEOUTS {
         builder = builder.with_config(AmazonS3ConfigKey::Client(key), value);
     }
     for (name, value) in settings.all("AWS_") {

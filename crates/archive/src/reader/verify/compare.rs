@@ -31,7 +31,6 @@ pub(super) fn compare(archive: &Archive, found: Found) -> Result<VerifyReport, R
         report,
         bad,
         bad_pages: BTreeSet::new(),
-        manifest_read: false,
         duplicate: None,
         entries: 0,
     };
@@ -130,6 +129,8 @@ fn check_versions(archive: &Archive, report: &mut VerifyReport) -> Result<(), Re
 
 /// What is stated of one path.
 struct Claims<'a> {
+    /// Whether the payload manifest could be read so far, so that its silence means something.
+    has_manifest: bool,
     /// By a manifest.
     digest: Option<Digest>,
     /// By a page of the index.
@@ -144,7 +145,6 @@ struct Join<'a> {
     report: VerifyReport,
     bad: std::collections::BTreeMap<u64, super::BadFrame>,
     bad_pages: BTreeSet<usize>,
-    manifest_read: bool,
     duplicate: Option<String>,
     /// Entries on the pages so far.
     entries: u64,
@@ -197,8 +197,8 @@ impl Join<'_> {
                 next_listed = listed.next(self)?;
             }
             let part = parts.next_if(|part| part.path == path);
-            self.manifest_read = stated.has_manifest();
             let claims = Claims {
+                has_manifest: stated.has_manifest(),
                 digest,
                 entry,
                 part,
@@ -232,7 +232,9 @@ impl Join<'_> {
                 let damage = self.at(&fact, damage);
                 self.report.add(damage);
             }
-            None if path != bag::TAGMANIFEST && self.stated(path) => {
+            None if path != bag::TAGMANIFEST
+                && (claims.has_manifest || !path.starts_with(bag::PAYLOAD)) =>
+            {
                 let damage = self.at(&fact, Damage::new("no manifest lists the member"));
                 self.report.add(damage);
             }
@@ -337,11 +339,6 @@ impl Join<'_> {
                 .find(|member| member.path == path)
                 .cloned()
         })
-    }
-
-    /// Whether the manifest for `path` could be read, so that its silence means something.
-    fn stated(&self, path: &str) -> bool {
-        self.manifest_read || !path.starts_with(bag::PAYLOAD)
     }
 
     /// Whether the page for `path` could be read, so that its silence means something.
